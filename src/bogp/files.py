@@ -1,0 +1,54 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from bogp.errors import OutputError
+
+
+def output_folder(path: str | os.PathLike[str]) -> Path:
+    """Return ``path`` as an existing, writable folder, making it if need be.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to folder {str(folder)!r} ({error.strerror or error}): "
+            "choose another with --out or change its permissions"
+        ) from error
+    return folder
+
+
+def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
+    """Write ``content`` to ``path`` so that a kill leaves either the old file or the new one.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    target = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    output_folder(target.parent)
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(f"cannot write {str(target)!r} ({error.strerror or error})") from error
+    return target
