@@ -1,0 +1,139 @@
+"""IDX, the file format of MNIST and of the datasets made to look like it.
+
+A file is a magic number (two zero bytes, the type 8 = unsigned byte, the number of dimensions), the
+dimensions as big-endian 32-bit numbers, then the bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bogp.errors import DataError
+
+IDX_FILES = {
+    "train-images-idx3-ubyte": 3,
+    "train-labels-idx1-ubyte": 1,
+    "t10k-images-idx3-ubyte": 3,
+    "t10k-labels-idx1-ubyte": 1,
+}
+"""The standard names, in the order training images, training labels, test images, test labels,
+with the number of dimensions of each."""
+
+
+def read_idx_folder(folder: Path) -> dict[str, bytes]:
+    """Return the four files of ``folder``, unzipped and checked, under their standard names.
+
+    Each may be plain or end in .gz, and may be written with a dot, as train-images.idx3-ubyte.
+
+    Raises:
+        DataError: a file is missing, is no IDX file, or is longer or shorter than it says.
+    """
+    try:
+        paths = {name: _find(folder, name) for name in IDX_FILES}
+    except OSError as error:
+        raise DataError(f"cannot look into {str(folder)!r} ({error.strerror}): check it") from error
+    missing = [name for name, path in paths.items() if path is None]
+    if missing:
+        raise DataError(
+            f"folder {str(folder)!r} has no {', '.join(missing)} (plain or .gz): "
+            "put the four IDX files there or name another folder"
+        )
+    files = {}
+    for name, path in paths.items():
+        assert path is not None  # the missing ones were reported above
+        files[name] = _read(path)
+        parse_idx(files[name], IDX_FILES[name], str(path))
+    return files
+
+
+def parse_idx(content: bytes, dimensions: int, where: str) -> npt.NDArray[np.uint8]:
+    """Return the bytes of one IDX file as an array of that many ``dimensions`` (a read-only view).
+
+    Raises:
+        DataError: the content, named by ``where``, does not match its own header.
+
+    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), 1, "labels")
+    array([7, 8, 9], dtype=uint8)
+    """
+    header = 4 + 4 * dimensions
+    magic = bytes([0, 0, 8, dimensions])
+    if content[:4] != magic[: len(content)]:
+        raise DataError(
+            f"{where} is not an IDX file of {dimensions} dimension(s): it begins with "
+            f"{content[:4].hex()} instead of {magic.hex()}"
+        )
+    if len(content) < header:
+        raise DataError(
+            f"{where} is truncated: expected at least {header} bytes, found {len(content)}; "
+            "fetch it again"
+        )
+    shape = struct.unpack(f">{dimensions}I", content[4:header])
+    expected = header + math.prod(shape)
+    if len(content) != expected:
+        fault = "truncated" if len(content) < expected else "too long"
+        raise DataError(
+            f"{where} is {fault}: expected {expected} bytes for dimensions {shape}, "
+            f"found {len(content)}; fetch it again"
+        )
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def format_idx(array: npt.NDArray[np.uint8]) -> bytes:
+    """Return ``array`` as the content of an IDX file.
+
+    >>> format_idx(np.array([7, 8, 9], dtype=np.uint8)).hex()
+    '0000080100000003070809'
+    """
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.tobytes()
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    dotted = name.replace("-idx", ".idx")
+    choices = (folder / f"{stem}{end}" for end in ("", ".gz") for stem in (name, dotted))
+    return next((path for path in choices if path.is_file()), None)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"cannot read {str(path)!r} ({error.strerror or error}): check its permissions"
+        ) from error
+    return _unzip(content, path) if path.suffix == ".gz" else content
+
+
+def _unzip(content: bytes, path: Path) -> bytes:
+    """Return the whole of a gzip file, or raise DataError; zlib tells how far a cut one got."""
+    parts, whole, rest = [], False, content
+    try:
+        while rest:
+            stream = zlib.decompressobj(wbits=31)
+            parts.append(stream.decompress(rest))
+            whole, rest = stream.eof, stream.unused_data.lstrip(b"\0")
+    except zlib.error as error:
+        raise DataError(f"{path} is corrupt ({error}): fetch it again") from error
+    unzipped = b"".join(parts)
+    if whole:
+        return unzipped
+    expected = _expected_bytes(unzipped)
+    raise DataError(
+        f"{path} is truncated: expected {expected} unzipped bytes, found {len(unzipped)} "
+        f"in a gzip stream of {len(content)} bytes without its end; fetch it again"
+    )
+
+
+def _expected_bytes(content: bytes) -> str:
+    """Return how long the beginning of an IDX file says that the whole is, in words."""
+    dimensions = content[3] if len(content) > 3 else 0
+    header = 4 + 4 * dimensions
+    if len(content) < header or dimensions == 0:
+        return "more"
+    return str(header + math.prod(struct.unpack(f">{dimensions}I", content[4:header])))
