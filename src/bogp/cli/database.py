@@ -1,0 +1,277 @@
+"""``bogp database``: build a graph database, look at it, fetch from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from bogp.cli.common import (
+    console,
+    parse_pairs,
+    parse_shape,
+    print_json,
+    progress_bar,
+)
+from bogp.database import ALL_PROPERTIES, FAMILIES, PAPER_SPARSITIES, GraphDatabase, Range
+
+database = typer.Typer(
+    no_args_is_help=True,
+    help="Build, inspect and query databases of relational graphs.\n\n"
+    "A database is one SQLite file. For each sparsity it holds graphs whose masks keep that share "
+    "of a layer's weights, with the properties of each graph and the seed that makes it again. "
+    "A search takes its candidates from it.",
+)
+
+PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="The database file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+SparsityOption = Annotated[
+    float | None,
+    typer.Option("--sparsity", "-s", help="Only the graphs of this sparsity; all if not given."),
+]
+
+
+@database.command()
+def build(
+    path: PathArgument,
+    nodes: Annotated[
+        int, typer.Option(help="Nodes of each graph; at most the layer's smaller width.")
+    ] = 128,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OUTxIN",
+            help="The layer to be pruned, outputs by inputs, 128x784 say. It decides how many "
+            "edges give a sparsity. Default: NODESxNODES.",
+        ),
+    ] = None,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--sparsity",
+            "-s",
+            help="Share of the weights to remove, in [0, 1); repeat for several. "
+            f"Default: {', '.join(map(str, PAPER_SPARSITIES))}.",
+        ),
+    ] = None,
+    graphs: Annotated[int, typer.Option(help="Graphs for each sparsity.")] = 1000,
+    family: Annotated[
+        str,
+        typer.Option(
+            help=f"How graphs are drawn: {', '.join(FAMILIES)}. random_mask is the paper's own: a "
+            "plain random 0-1 mask, read as a graph and stored with it."
+        ),
+    ] = "uniform",
+    seed: Annotated[int, typer.Option(help="Seed of every draw.")] = 0,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            "-p",
+            metavar="NAME",
+            help=f"A property to store; repeat for several. Default: {', '.join(ALL_PROPERTIES)}.",
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A parameter of the family; repeat for several."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Draw no progress.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a database, or continue one whose build was stopped.
+
+    The same settings always give the same graphs. Stop it at any time, with Ctrl-C or otherwise:
+    the same command goes on where it was. A file of other settings is refused, never overwritten.
+
+    Example: bogp database build graphs.db --shape 128x784 --sparsity 0.9 --graphs 1000
+    """
+    layer = None if shape is None else parse_shape(shape)
+    parameters = _numbers(parameter or [])
+    with progress_bar(f"building {path.name}", quiet) as progress:
+        built = GraphDatabase.build(
+            path,
+            nodes=nodes,
+            shape=layer,
+            sparsities=tuple(sparsity or PAPER_SPARSITIES),
+            graphs=graphs,
+            family=family,
+            seed=seed,
+            names=tuple(store or ALL_PROPERTIES),
+            parameters=parameters,
+            progress=progress,
+        )
+    with built:
+        if as_json:
+            print_json(_summary(built))
+        else:
+            _print_plan(built)
+            _print_constants(built, built.sparsities)
+
+
+@database.command()
+def show(
+    path: PathArgument,
+    sparsity: SparsityOption = None,
+    rows: Annotated[int, typer.Option(min=0, help="Also print this many graphs.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a database holds: its settings, the range of each property, what is constant.
+
+    A property that is constant over the graphs of a search tells it nothing, so those are named.
+
+    Example: bogp database show graphs.db --sparsity 0.9
+    """
+    with GraphDatabase.open(path) as opened:
+        ranges = opened.coverage(sparsity, opened.names)
+        first = _rows(opened, sparsity, rows)
+        if as_json:
+            coverage = {name: vars(reach) for name, reach in ranges.items()}
+            shown = {"sparsity": sparsity, "coverage": coverage, "rows": first}
+            print_json(_summary(opened) | shown)
+            return
+        _print_plan(opened)
+        _print_ranges(ranges, sparsity)
+        _print_constants(opened, opened.sparsities if sparsity is None else (sparsity,))
+        _print_vectors(first, "First graphs")
+
+
+@database.command()
+def nearest(
+    path: PathArgument,
+    target: Annotated[
+        list[str],
+        typer.Option(
+            "--property",
+            "-p",
+            metavar="NAME=VALUE",
+            help="A wanted property value; repeat for several. Only these are compared.",
+        ),
+    ],
+    sparsity: SparsityOption = None,
+    metric: Annotated[
+        str,
+        typer.Option(help="cosine (score: similarity), l1 or l2 (score: distance)."),
+    ] = "cosine",
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="raw, or standardised: in standard deviations from the mean of the graphs "
+            "searched, so that a property of large numbers does not decide alone."
+        ),
+    ] = "raw",
+    count: Annotated[int, typer.Option("--count", "-n", help="How many graphs.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the graphs whose properties are nearest to wanted values, best first.
+
+    Example: bogp database nearest graphs.db -s 0.9 -p clustering=0.11 -p edge_connectivity=3
+    """
+    wanted = parse_pairs(target, "--property")
+    with GraphDatabase.open(path) as opened:
+        found = opened.nearest(wanted, metric=metric, scale=scale, count=count, sparsity=sparsity)
+        entries = [
+            {
+                "id": neighbour.id,
+                "sparsity": opened.record(neighbour.id).sparsity,
+                "score": neighbour.score,
+                **neighbour.vector,
+            }
+            for neighbour in found
+        ]
+    if as_json:
+        print_json(entries)
+    else:
+        score = "similarity" if metric == "cosine" else "distance"
+        _print_vectors(entries, f"nearest by {metric}, {scale}; score is {score}")
+
+
+def _numbers(texts: list[str]) -> dict[str, int | float]:
+    """Return generator parameters, whole numbers as int."""
+    pairs = parse_pairs(texts, "--parameter")
+    return {name: int(value) if value.is_integer() else value for name, value in pairs.items()}
+
+
+def _summary(opened: GraphDatabase) -> dict[str, Any]:
+    """Return the settings and state of a database, for JSON."""
+    constant = {str(s): opened.constant(opened.names, s) for s in opened.sparsities}
+    return {
+        "path": str(opened.path),
+        "graphs": len(opened),
+        "expected": opened.expected,
+        "complete": opened.complete,
+        "family": opened.family,
+        "parameters": opened.plan.parameters,
+        "nodes": opened.nodes,
+        "shape": opened.shape,
+        "sparsities": opened.sparsities,
+        "graphs_per_sparsity": opened.plan.graphs,
+        "seed": opened.seed,
+        "properties": opened.names,
+        "constant": constant,
+    }
+
+
+def _rows(opened: GraphDatabase, sparsity: float | None, count: int) -> list[dict[str, Any]]:
+    """Return the first graphs: id, sparsity, edges and properties."""
+    ids, _ = opened.vectors(opened.names, sparsity)
+    records = [opened.record(graph_id) for graph_id in ids[:count]]
+    return [{"id": r.id, "sparsity": r.sparsity, "edges": r.edges, **r.properties} for r in records]
+
+
+def _print_plan(opened: GraphDatabase) -> None:
+    """Print the settings, and how to go on if the build is not complete."""
+    out_features, in_features = opened.shape
+    lines = {
+        "database": str(opened.path),
+        "graphs": f"{len(opened)} of {opened.expected}, {opened.plan.graphs} for each sparsity",
+        "family": opened.family + "".join(f" {k}={v}" for k, v in opened.plan.parameters.items()),
+        "nodes": str(opened.nodes),
+        "layer": f"{out_features}x{in_features} (outputs x inputs)",
+        "sparsities": ", ".join(map(str, opened.sparsities)),
+        "seed": str(opened.seed),
+    }
+    for name, value in lines.items():
+        console.print(f"{name:<11}{value}", markup=False, soft_wrap=True)
+    if not opened.complete:
+        console.print("Not complete: repeat its `bogp database build` to continue.", markup=False)
+
+
+def _print_ranges(ranges: dict[str, Range], sparsity: float | None) -> None:
+    """Print how far each property reaches."""
+    where = "all sparsities" if sparsity is None else f"sparsity {sparsity:g}"
+    table = Table(title=f"Properties, {where}", title_justify="left")
+    table.add_column("property", no_wrap=True)
+    for heading in ("min", "median", "max", "sd"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, reach in ranges.items():
+        numbers = (reach.minimum, reach.median, reach.maximum, reach.sd)
+        table.add_row(name, *(f"{number:.4g}" for number in numbers))
+    console.print(table)
+
+
+def _print_constants(opened: GraphDatabase, sparsities: tuple[float, ...]) -> None:
+    """Name the properties that are constant at each sparsity."""
+    for sparsity in sparsities:
+        ranges = opened.coverage(sparsity, opened.names)
+        constant = [f"{n}={r.median:.4g}" for n, r in ranges.items() if r.constant]
+        if constant:
+            console.print(
+                f"Constant at sparsity {sparsity:g}, so no use to a search there: "
+                f"{', '.join(constant)}",
+                markup=False,
+            )
+
+
+def _print_vectors(entries: list[dict[str, Any]], title: str) -> None:
+    """Print graphs as columns, one property a row, so that many properties fit a screen."""
+    if not entries:
+        return
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name in entries[0]:
+        values = [entry[name] for entry in entries]
+        cells = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+        table.add_row(name, *cells)
+    console.print(table)

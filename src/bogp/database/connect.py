@@ -1,0 +1,153 @@
+"""Opening the SQLite file: what is ours, of which version, and errors in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+from bogp.errors import DatabaseError
+
+APPLICATION_ID = 0x626F6770
+"""``bogp`` in ASCII: marks an SQLite file as a graph database of this library."""
+
+DATABASE_VERSION = 1
+"""The version of ``schema.sql``, kept in the file's ``user_version``."""
+
+MIGRATIONS: dict[int, str] = {}
+"""Version → SQL that brings a file of that version to the next; run when opened for writing."""
+
+_MAGIC = b"SQLite format 3\0"
+
+
+def empty_database() -> bytes:
+    """Return the content of a database file with its tables and no rows."""
+    schema = resources.files("bogp.database").joinpath("schema.sql").read_text(encoding="utf-8")
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
+        connection.executescript(schema)
+        return connection.serialize()
+
+
+@contextlib.contextmanager
+def one_sentence(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors inside the block into a :class:`DatabaseError` that names ``path``."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise DatabaseError(
+            f"cannot use graph database {str(path)!r} ({error}): check its permissions and the "
+            "free space of its folder"
+        ) from error
+    except sqlite3.ProgrammingError as error:
+        raise DatabaseError(
+            f"graph database {str(path)!r} is closed: open it again with GraphDatabase.open"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise DatabaseError(
+            f"graph database {str(path)!r} is corrupt or truncated ({error}): "
+            "restore a copy of it or build it again under another name"
+        ) from error
+
+
+def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
+    """Return a connection to an existing graph database, read-only unless ``write``.
+
+    Opening for writing brings an older file to the schema's version.
+
+    Raises:
+        DatabaseError: there is no such file, or it is not a graph database, is of another schema
+            version, is corrupt, or cannot be opened.
+    """
+    _check_magic(path)
+    mode = "rw" if write else "ro"
+    with one_sentence(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            _check_identity(connection, path)
+            _check_length(connection, path)
+            if write:
+                _migrate(connection)
+            _check_version(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _check_magic(path: Path) -> None:
+    """Raise unless ``path`` is a file that starts as SQLite's do."""
+    if not path.exists():
+        raise DatabaseError(
+            f"there is no graph database at {str(path)!r}: "
+            f"make it with `bogp database build {path}`"
+        )
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_MAGIC))
+    except OSError as error:
+        raise DatabaseError(
+            f"cannot read graph database {str(path)!r} ({error.strerror or error})"
+        ) from error
+    if start != _MAGIC:
+        raise DatabaseError(
+            f"{str(path)!r} is not a bogp database: give a file that `bogp database build` made"
+        )
+
+
+def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise unless the file carries bogp's mark."""
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise DatabaseError(
+            f"{str(path)!r} is an SQLite file but not a bogp database: "
+            "give a file that `bogp database build` made"
+        )
+
+
+def _check_length(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise if the file ends within its last page, which SQLite would take for zeros."""
+    length = _pragma(connection, "page_count") * _pragma(connection, "page_size")
+    # After a kill, the pages of a file may still be in its -wal.
+    if not path.with_name(f"{path.name}-wal").exists() and path.stat().st_size < length:
+        raise sqlite3.DatabaseError(f"{path.stat().st_size} of {length} bytes")
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise unless the file is of the version that this bogp reads."""
+    version = _pragma(connection, "user_version")
+    if version == DATABASE_VERSION:
+        return
+    fix = (
+        "repeat its `bogp database build`, which brings it up to date"
+        if version in MIGRATIONS
+        else "use the bogp that made it, or build it again under another name"
+    )
+    raise DatabaseError(
+        f"{str(path)!r} is a bogp database of schema version {version}, and this bogp reads "
+        f"version {DATABASE_VERSION}: {fix}"
+    )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file up version by version, each step whole or not at all."""
+    while (version := _pragma(connection, "user_version")) in MIGRATIONS:
+        step = f"{MIGRATIONS[version]};\nPRAGMA user_version = {version + 1};"
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{step}\nCOMMIT;")
+        except BaseException:
+            if connection.in_transaction:
+                connection.rollback()
+            raise
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    """Return the number that a PRAGMA reports."""
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

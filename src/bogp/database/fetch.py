@@ -1,0 +1,168 @@
+"""Algorithm 2: the property vectors nearest to a wanted one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bogp.errors import DatabaseError, SettingError, UnknownNameError
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+SCALES = ("raw", "standardised")
+"""How property values are put on one footing before they are compared."""
+
+_CONSTANT = 1e-9  # of a column's largest value: a spread below it is rounding
+_NOTHING = 1e-150  # the square of a smaller spread is no number to divide by
+
+
+def cosine_similarity(vectors: Floats, target: Floats) -> Floats:
+    """Return the cosine of the angle between each row and ``target``, in [-1, 1].
+
+    A zero vector has no direction, and its similarity to anything is 0.
+
+    >>> cosine_similarity(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0]]), np.array([1.0, 0.0]))
+    array([1.        , 0.70710678, 0.        ])
+    """
+    # Row sums and not a matrix product: BLAS may round two equal rows differently, and then equal
+    # vectors would not tie.
+    products = (vectors * target).sum(axis=1)
+    norms = np.sqrt((vectors * vectors).sum(axis=1)) * np.sqrt((target * target).sum())
+    cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    clipped: Floats = np.clip(cosines, -1.0, 1.0)  # rounding can go past 1
+    return clipped
+
+
+def l1_distance(vectors: Floats, target: Floats) -> Floats:
+    """Return the city-block distance of each row to ``target``.
+
+    >>> l1_distance(np.array([[0.0, 3.0], [1.0, 1.0]]), np.array([4.0, 0.0]))
+    array([7., 4.])
+    """
+    distances: Floats = np.abs(vectors - target).sum(axis=1)
+    return distances
+
+
+def l2_distance(vectors: Floats, target: Floats) -> Floats:
+    """Return the Euclidean distance of each row to ``target``.
+
+    >>> l2_distance(np.array([[0.0, 3.0], [4.0, 1.0]]), np.array([4.0, 0.0]))
+    array([5., 1.])
+    """
+    distances: Floats = np.sqrt(np.square(vectors - target).sum(axis=1))
+    return distances
+
+
+METRICS: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "cosine": cosine_similarity,
+    "l1": l1_distance,
+    "l2": l2_distance,
+}
+"""Name → function of (vectors, target); ``cosine`` is best at its largest, a distance at 0."""
+
+
+def constant_columns(vectors: Floats) -> npt.NDArray[np.bool_]:
+    """Return which columns hold one value in every row, but for rounding (one part in 10⁹).
+
+    >>> constant_columns(np.array([[0.1, 1.0], [0.1, 2.0]]))
+    array([ True, False])
+    """
+    if len(vectors) == 0:
+        return np.zeros(vectors.shape[1], dtype=np.bool_)
+    spread, largest = np.ptp(vectors, axis=0), np.abs(vectors).max(axis=0)
+    constant: npt.NDArray[np.bool_] = spread <= np.maximum(_CONSTANT * largest, _NOTHING)
+    return constant
+
+
+def standardise(vectors: Floats, target: Floats) -> tuple[Floats, Floats]:
+    """Return both in standard deviations from the mean of ``vectors``, column by column.
+
+    The standard deviation is the population's. A constant column has none: it becomes 0 in the
+    rows and in the target, so that it contributes nothing to a distance or an angle.
+
+    >>> standardise(np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([4.0, 9.0]))
+    (array([[-1.,  0.],
+           [ 1.,  0.]]), array([2., 0.]))
+    """
+    varies = ~constant_columns(vectors)
+    mean, deviation = vectors.mean(axis=0), np.where(varies, vectors.std(axis=0), 1.0)
+    return (vectors - mean) / deviation * varies, (target - mean) / deviation * varies
+
+
+def nearest(
+    vectors: npt.ArrayLike,
+    target: npt.ArrayLike,
+    metric: str = "cosine",
+    scale: str = "raw",
+    count: int = 1,
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Return the rows of ``vectors`` nearest to ``target``, best first, and their scores.
+
+    Algorithm 2 of the paper, with its Ω the cosine similarity of raw values by default. Rows of
+    equal score come in the order of their index.
+
+    Args:
+        vectors: property vectors, float (graphs, properties).
+        target: the wanted vector, float (properties,).
+        metric: ``cosine`` (score: similarity in [-1, 1], a zero vector scores 0), ``l1`` or ``l2``
+            (score: distance).
+        scale: ``raw``, or ``standardised``: in standard deviations from the mean of ``vectors``.
+        count: how many rows, at least 1; all of them where there are fewer.
+
+    Returns:
+        indices, int64 (count,), and scores, float64 (count,).
+
+    Raises:
+        UnknownNameError: ``metric`` or ``scale`` is unknown.
+        SettingError: ``count`` is below 1, or ``target`` does not fit ``vectors`` or is not finite.
+        DatabaseError: there is no vector to choose from.
+
+    >>> nearest([[0.0, 1.0], [1.0, 1.0], [5.0, 4.0]], [1.0, 1.0], metric="cosine", count=2)
+    (array([1, 2]), array([1.        , 0.99388373]))
+    >>> nearest([[0.0, 1.0], [1.0, 1.0], [5.0, 4.0]], [4.0, 4.0], metric="l2")
+    (array([2]), array([1.]))
+    """
+    if metric not in METRICS:
+        raise UnknownNameError("metric", metric, METRICS)
+    if scale not in SCALES:
+        raise UnknownNameError("scale", scale, SCALES)
+    rows, wanted = _checked(vectors, target, count)
+    if scale == "standardised":
+        rows, wanted = standardise(rows, wanted)
+    scores = METRICS[metric](rows, wanted)
+    order = _smallest(-scores if metric == "cosine" else scores, count)
+    return order, scores[order]
+
+
+def _checked(vectors: npt.ArrayLike, target: npt.ArrayLike, count: int) -> tuple[Floats, Floats]:
+    """Return both as float64 arrays that fit each other, or raise."""
+    rows = np.asarray(vectors, dtype=np.float64)
+    wanted = np.asarray(target, dtype=np.float64)
+    if rows.ndim != 2 or wanted.shape != rows.shape[1:]:
+        raise SettingError(
+            f"a target of shape {wanted.shape} does not fit property vectors of shape "
+            f"{rows.shape}: give (graphs, properties) and (properties,)"
+        )
+    if len(rows) == 0:
+        raise DatabaseError("there is no graph to choose from: build the database first")
+    if rows.shape[1] == 0:
+        raise SettingError("the target names no property: give at least one value")
+    if not np.isfinite(wanted).all():
+        raise SettingError(f"target values {wanted.tolist()} are not all finite numbers")
+    if count < 1:
+        raise SettingError(f"count {count} is below 1: ask for at least one graph")
+    return rows, wanted
+
+
+def _smallest(values: Floats, count: int) -> npt.NDArray[np.int64]:
+    """Return the indices of the ``count`` smallest values, ties by index, sorting only those."""
+    if count < len(values):
+        limit = np.partition(values, count - 1)[count - 1]
+        candidates = np.flatnonzero(values <= limit)
+    else:
+        candidates = np.arange(len(values))
+    order = candidates[np.argsort(values[candidates], kind="stable")][:count]
+    return order.astype(np.int64)

@@ -1,0 +1,144 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy.spatial import distance
+
+from bogp.database import METRICS, SCALES, constant_columns, nearest
+from bogp.errors import DatabaseError, SettingError, UnknownNameError
+
+REFERENCE = {
+    "cosine": lambda row, target: 1.0 - distance.cosine(row, target),
+    "l1": distance.cityblock,
+    "l2": distance.euclidean,
+}
+
+
+def brute_force(vectors, target, metric, scale):
+    if scale == "standardised":
+        mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
+        vectors, target = (vectors - mean) / deviation, (target - mean) / deviation
+    scores = [REFERENCE[metric](row, target) for row in vectors]
+    best_first = sorted(
+        range(len(vectors)), key=lambda k: -scores[k] if metric == "cosine" else scores[k]
+    )
+    return np.array(best_first), np.array([scores[k] for k in best_first])
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("seed", range(5))
+def test_nearest_is_what_scipy_finds_by_brute_force(metric, scale, seed):
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(40, 5)) * [1.0, 0.01, 30.0, 2.0, 900.0] + [0.1, 0.1, 5.0, 0.0, 1e3]
+    target = vectors[7] + rng.normal(size=5) * [0.1, 0.001, 1.0, 0.5, 50.0]
+    indices, scores = nearest(vectors, target, metric, scale, count=40)
+    expected, expected_scores = brute_force(vectors, target, metric, scale)
+    assert indices.dtype == np.int64
+    np.testing.assert_array_equal(indices, expected)
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("count", [1, 2, 7, 30, 100])
+def test_fewer_are_the_head_of_all(metric, count):
+    vectors = np.random.default_rng(3).integers(0, 3, size=(30, 2)).astype(float)  # many ties
+    everything, scores = nearest(vectors, [1.0, 2.0], metric, count=30)
+    some, some_scores = nearest(vectors, [1.0, 2.0], metric, count=count)
+    np.testing.assert_array_equal(some, everything[:count])
+    np.testing.assert_array_equal(some_scores, scores[:count])
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("metric", METRICS)
+def test_ties_go_to_the_lowest_index(metric, scale):
+    vectors = np.tile([[0.1, 0.7, 1 / 3], [0.9, 0.2, 0.3]], (50, 1))
+    indices, scores = nearest(vectors, [0.1, 0.7, 1 / 3], metric, scale, count=50)
+    np.testing.assert_array_equal(indices, np.arange(0, 100, 2))
+    assert len(set(scores.tolist())) == 1
+
+
+def test_scale_and_metric_change_the_answer():
+    vectors = np.array([[1.0, 1000.0], [0.0, 1010.0], [10.0, 1100.0]])
+    target = [1.0, 1008.0]
+    assert nearest(vectors, target, "l2", "raw")[0] == [1]
+    assert nearest(vectors, target, "l2", "standardised")[0] == [0]
+    assert nearest(np.array([[2.0, 2.0], [1.0, 0.0]]), [1.0, 0.9], "cosine")[0] == [0]
+    assert nearest(np.array([[2.0, 2.0], [1.0, 0.0]]), [1.0, 0.9], "l1")[0] == [1]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_zero_vector_has_no_direction(scale):
+    vectors = np.array([[0.0, 0.0], [-1.0, -1.0], [1.0, 1.0]])  # the mean is 0 as well
+    indices, scores = nearest(vectors, [2.0, 2.0], "cosine", scale, count=3)
+    np.testing.assert_array_equal(indices, [2, 0, 1])
+    np.testing.assert_allclose(scores, [1.0, 0.0, -1.0])
+    indices, scores = nearest(vectors, [0.0, 0.0], "cosine", scale, count=3)
+    np.testing.assert_array_equal(indices, [0, 1, 2])
+    np.testing.assert_array_equal(scores, [0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_constant_column_contributes_nothing_when_standardised(metric):
+    rng = np.random.default_rng(0)
+    varying, target = rng.random((20, 3)), rng.random(3)
+    constant = 0.1 + rng.choice([0.0, 3e-17], size=(20, 1))  # but for rounding
+    with_constant = nearest(
+        np.hstack([varying, constant]), [*target, 55.0], metric, "standardised", 20
+    )
+    without = nearest(varying, target, metric, "standardised", 20)
+    np.testing.assert_array_equal(with_constant[0], without[0])
+    np.testing.assert_allclose(with_constant[1], without[1], atol=1e-12)
+    alone = nearest(constant, [55.0], metric, "standardised", 20)
+    np.testing.assert_array_equal(alone[0], np.arange(20))
+    np.testing.assert_array_equal(alone[1], np.zeros(20))
+
+
+def test_constant_columns():
+    assert constant_columns(np.array([[8.6e-288], [0.0]])).all()  # its variance would be 0
+    vectors = np.array([[0.1, 0.0, 1e-8, -4.0], [0.1 + 1e-16, 0.0, 2e-8, -4.0]])
+    np.testing.assert_array_equal(constant_columns(vectors), [True, True, False, True])
+    np.testing.assert_array_equal(constant_columns(vectors[:0]), [False] * 4)
+
+
+@settings(deadline=None)
+@given(
+    vectors=arrays.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 12), st.integers(1, 4)),
+        elements=st.floats(-1e6, 1e6, allow_subnormal=False),
+    ),
+    metric=st.sampled_from(sorted(METRICS)),
+    scale=st.sampled_from(SCALES),
+    data=st.data(),
+)
+def test_a_row_is_among_the_best_for_itself(vectors, metric, scale, data):
+    row = data.draw(st.integers(0, len(vectors) - 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        indices, scores = nearest(vectors, vectors[row], metric, scale, count=len(vectors))
+    assert sorted(indices.tolist()) == list(range(len(vectors)))
+    assert np.isfinite(scores).all()
+    best, own = scores[0], scores[indices.tolist().index(row)]
+    assert own == pytest.approx(best, abs=1e-9)
+
+
+def test_bad_input_is_refused_with_the_fix():
+    vectors = np.ones((3, 2))
+    with pytest.raises(UnknownNameError, match=r"unknown metric 'cosin': did you mean cosine\?"):
+        nearest(vectors, [1, 1], "cosin")
+    with pytest.raises(UnknownNameError, match="unknown scale 'std'"):
+        nearest(vectors, [1, 1], scale="std")
+    with pytest.raises(SettingError, match=r"shape \(3,\) does not fit .* \(3, 2\)"):
+        nearest(vectors, [1, 1, 1])
+    with pytest.raises(SettingError, match="not all finite"):
+        nearest(vectors, [1, float("nan")])
+    with pytest.raises(SettingError, match="count 0 is below 1"):
+        nearest(vectors, [1, 1], count=0)
+    with pytest.raises(SettingError, match="names no property"):
+        nearest(np.ones((3, 0)), [])
+    with pytest.raises(DatabaseError, match="no graph to choose from"):
+        nearest(np.ones((0, 2)), [1, 1])
