@@ -1,0 +1,226 @@
+"""Figures of graphs and their properties, drawn from plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from bogp.errors import SettingError
+from bogp.report.style import GREY, look, new_axes, plural, styled, titled
+
+
+@styled
+def property_scatter(
+    x: Sequence[float],
+    y: Sequence[float],
+    errors: npt.ArrayLike | None,
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    trend: tuple[Sequence[float], Sequence[float]] | None = None,
+    *,
+    edges: Sequence[int] | None = None,
+    note: str = "",
+) -> Figure:
+    """Return a metric against a property, one point a graph (figures 5 to 7).
+
+    Graphs that share a value of the property stand side by side, at most 1 % of the axis apart,
+    so that their intervals can be told apart.
+
+    Args:
+        x: the property of each graph (G,).
+        y: the mean metric of each graph (G,).
+        errors: half-widths (G,), or distances to the lower and upper bound (2, G), or None.
+        xlabel: the property.
+        ylabel: the metric.
+        title: one line.
+        trend: the points of a line through the cloud, or None.
+        edges: the edge count of each graph (G,): colour and size of its point.
+        note: a line below the title, such as the rank correlation.
+
+    Raises:
+        SettingError: columns of different lengths.
+    """
+    lengths = {len(x), len(y), *(() if edges is None else (len(edges),))}
+    if len(lengths) != 1:
+        raise SettingError(f"the columns of {title!r} have lengths {sorted(lengths)}: give one")
+    figure, (axes,) = new_axes()
+    across = _side_by_side(np.asarray(x, dtype=np.float64))
+    if trend is not None:
+        axes.plot(*trend, color=GREY, linewidth=1.4, linestyle=(0, (5, 2)), zorder=1)
+    if errors is not None:
+        spread = np.asarray(errors, dtype=np.float64)
+        axes.errorbar(across, y, yerr=spread, fmt="none", ecolor="#9A9A9A", elinewidth=1)
+    if edges is None:
+        colour = look(0)["color"]
+        axes.scatter(across, y, s=40, color=colour, edgecolor="white", linewidth=0.7, zorder=3)
+    else:
+        _coloured_by_edges(figure, axes, across, y, np.asarray(edges))
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    titled(figure, axes, title, note)
+    return figure
+
+
+def _side_by_side(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return ``x`` with equal values moved apart around their place.
+
+    >>> _side_by_side(np.array([0.0, 1.0, 1.0])).round(3).tolist()
+    [0.0, 0.995, 1.005]
+    """
+    width = float(np.ptp(x)) if x.size else 0.0
+    place, moved = np.round(x, 10), x.copy()
+    for value in np.unique(place):
+        here = np.flatnonzero(place == value)
+        step = min(0.01, 0.06 / here.size) * width
+        moved[here] += step * (np.arange(here.size) - (here.size - 1) / 2)
+    return moved
+
+
+def _coloured_by_edges(
+    figure: Figure,
+    axes: Axes,
+    x: npt.NDArray[np.float64],
+    y: Sequence[float],
+    edges: npt.NDArray[Any],
+) -> None:
+    """Draw the points in the colour of their edge count, the larger the more edges."""
+    low, high = int(edges.min()), int(edges.max())
+    share = (edges - low) / max(1, high - low)
+    # Cut at 0.93: the map's last yellow is too pale on white.
+    colours = mpl.colormaps["viridis"].resampled(256)(np.linspace(0.0, 0.93, 256))
+    shades = ListedColormap(list(colours))
+    few = high - low < 12
+    norm = BoundaryNorm(np.arange(low - 0.5, high + 1), 256) if few and high > low else None
+    points = axes.scatter(
+        x, y, s=28 + 60 * share, c=edges, cmap=shades, norm=norm,
+        edgecolor="white", linewidth=0.7, zorder=3,
+    )  # fmt: skip
+    bar = figure.colorbar(points, ax=axes, label="edges", pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_locator(
+        FixedLocator(list(range(low, high + 1))) if few else MaxNLocator(integer=True, nbins=6)
+    )
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+
+
+@styled
+def correlation_heatmap(
+    matrix: npt.ArrayLike, names: Sequence[str], title: str, *, highlight: Sequence[str] = ()
+) -> Figure:
+    """Return the correlations of properties as a labelled heat map (figure 8).
+
+    Args:
+        matrix: correlations (P, P); nan marks a constant property: its cells are hatched.
+        names: the P names; underscores are shown as spaces.
+        title: one line.
+        highlight: names set in bold, such as the paper's five.
+
+    Raises:
+        SettingError: a matrix that does not fit the names.
+    """
+    table = np.asarray(matrix, dtype=np.float64)
+    count = len(names)
+    if table.shape != (count, count):
+        raise SettingError(f"a matrix of shape {table.shape} does not fit {count} names")
+    size = 2.6 + 0.62 * count
+    figure, (axes,) = new_axes(size + 1.0, size)
+    axes.grid(visible=False)
+    image = axes.imshow(np.ma.masked_invalid(table), cmap="RdBu_r", vmin=-1, vmax=1)
+    for row, column in np.ndindex(count, count):
+        value = table[row, column]
+        if np.isnan(value):
+            corner = (column - 0.5, row - 0.5)
+            axes.add_patch(Rectangle(corner, 1, 1, fc="#EEEEEE", ec="#AAAAAA", hatch="///", lw=0))
+        else:
+            shade = "white" if abs(value) > 0.6 else "black"
+            text = f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+            axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=9)
+    labels = [name.replace("_", " ") for name in names]
+    axes.set_xticks(range(count), labels, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(count), labels)
+    for name, *ticks in zip(names, axes.get_xticklabels(), axes.get_yticklabels(), strict=True):
+        for tick in ticks:
+            tick.set_fontweight("bold" if name in highlight else "normal")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, label="correlation r", shrink=0.8, pad=0.02)
+    bar.outline.set_visible(False)
+    if np.isnan(table).any():
+        patch = Rectangle((0, 0), 1, 1, fc="#EEEEEE", ec="#AAAAAA", hatch="////", lw=0)
+        label = "constant: no correlation"
+        figure.legend([patch], [label], loc="outside lower right", fontsize=9)
+    titled(figure, axes, title)
+    return figure
+
+
+@styled
+def graph_and_mask(adjacency: npt.ArrayLike, mask: npt.ArrayLike, title: str) -> Figure:
+    """Return a relational graph in a circle beside the mask that it expands to.
+
+    Args:
+        adjacency: bool (nodes, nodes); self-loops are not drawn.
+        mask: bool (out, in) or (out, in, ...): a kernel is dark where any of it is kept.
+        title: one line.
+
+    Raises:
+        SettingError: an adjacency that is not square, or a mask of fewer than two dimensions.
+    """
+    links, kept = np.asarray(adjacency, dtype=bool), np.asarray(mask, dtype=bool)
+    if links.ndim != 2 or links.shape[0] != links.shape[1] or kept.ndim < 2:
+        raise SettingError(
+            f"adjacency {links.shape} and mask {kept.shape} are no graph and mask: "
+            "give (nodes, nodes) and (out, in)"
+        )
+    image = kept.reshape(*kept.shape[:2], -1).any(axis=2)
+    figure, (left, right) = new_axes(9.0, 4.4, columns=2)
+    edges = _draw_circle(left, links)
+    left.set_title(f"{plural(len(links), 'node')}, {plural(edges, 'edge')}", fontweight="normal")
+    right.grid(visible=False)
+    right.imshow(image, cmap="Greys", vmin=0, vmax=1.15, aspect="auto", interpolation="nearest")
+    right.spines[:].set_visible(True)
+    right.set(xlabel="input channel", ylabel="output channel")
+    for axis in (right.xaxis, right.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    share = 1 - kept.mean()
+    right.set_title(
+        f"mask {kept.shape[0]} × {kept.shape[1]}, sparsity {share:.3f}", fontweight="normal"
+    )
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return figure
+
+
+def _draw_circle(axes: Axes, links: npt.NDArray[np.bool_]) -> int:
+    """Draw the graph with node 0 at the top, clockwise; return its edge count."""
+    nodes = len(links)
+    angle = np.pi / 2 - 2 * np.pi * np.arange(nodes) / max(1, nodes)
+    place = np.column_stack([np.cos(angle), np.sin(angle)])
+    first, second = np.nonzero(np.triu(links | links.T, 1))
+    ends = np.stack([place[first], place[second]], axis=1)
+    lines = LineCollection(
+        list(ends), colors=look(0)["color"], linewidths=1.2 if len(ends) < 100 else 0.5,
+        alpha=float(np.clip(250 / max(1, len(ends)), 0.06, 0.8)), zorder=1,
+    )  # fmt: skip
+    # Thousands of paths would make the SVG slow to open: a dense graph's lines are one image.
+    lines.set_rasterized(len(ends) > 2000)
+    axes.add_collection(lines)
+    named = nodes <= 24
+    across, up = place.T
+    size, colour = 260 if named else 16, look(1)["color"]
+    axes.scatter(across, up, s=size, color=colour, edgecolor="white", zorder=2)
+    if named:
+        for node in range(nodes):
+            spot = (across[node], up[node])
+            axes.text(*spot, str(node), ha="center", va="center", color="white", fontsize=9)
+    axes.set(xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), aspect="equal")
+    axes.set_axis_off()
+    return len(ends)
