@@ -1,0 +1,14 @@
+"""The pipeline: the one place that composes graphs, masks, data, training and search."""
+
+from bogp.pipeline.pruning import BASELINES as BASELINES
+from bogp.pipeline.pruning import GRAPH as GRAPH
+from bogp.pipeline.pruning import METHODS as METHODS
+from bogp.pipeline.pruning import Method as Method
+from bogp.pipeline.pruning import Outcome as Outcome
+from bogp.pipeline.pruning import baseline as baseline
+from bogp.pipeline.pruning import prune_and_train as prune_and_train
+from bogp.pipeline.pruning import support_mask as support_mask
+from bogp.pipeline.search import FinalRun as FinalRun
+from bogp.pipeline.search import SearchResult as SearchResult
+from bogp.pipeline.search import SearchSettings as SearchSettings
+from bogp.pipeline.search import search as search

@@ -1,0 +1,245 @@
+"""Prune and train: the one mechanism behind every method.
+
+A method is a support (which weights may be kept), a criterion (which of them are), a scope, a
+schedule and a number of pruning rounds. The paper's BoGP is a relational graph at the target
+density with the random criterion in one round; Glob₅ is the complete support with magnitude,
+global scope, in five.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from bogp.criteria import criterion
+from bogp.data import Split
+from bogp.errors import MaskError, RecipeError, SettingError, UnknownNameError
+from bogp.graphs import RelationalGraph, graph_to_mask
+from bogp.keys import derive_seed
+from bogp.masks import Mask, check_fits, complete_mask, densities, prunable, select
+from bogp.sparsity import kept_count
+from bogp.training import Metrics, ModelFactory, Recipe, Trained, evaluate, initialise, train
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a mask is chosen inside its support (see the module's own docstring)."""
+
+    criterion: str
+    scope: str = "uniform"
+    schedule: str = "exponential"
+    rounds: int = 1
+
+
+GRAPH = Method(criterion="random")
+"""The paper's BoGP: the graph's own mask, its surplus weights dropped by a seeded draw."""
+
+BASELINES: dict[str, Method] = {
+    "glob1": Method("magnitude", "global", rounds=1),
+    "glob5": Method("magnitude", "global", rounds=5),
+    "unif1": Method("magnitude", "uniform", rounds=1),
+    "unif5": Method("magnitude", "uniform", rounds=5),
+}
+"""The paper's §6.2. Each round prunes by the weights at hand, then trains for a whole recipe."""
+
+
+METHODS: dict[str, Method | None] = {"dense": None, "random": GRAPH, **BASELINES}
+"""What :func:`baseline` can run; ``random`` is a plain random 0-1 mask, ``dense`` no mask."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A pruned and trained network, how well it does, and what it cost."""
+
+    model: nn.Module
+    mask: Mask | None
+    selected: Metrics  # on the data that selects
+    epochs: int
+    seconds: float
+    diverged: bool
+
+    def record(self) -> dict[str, Any]:
+        """Return the numbers as a JSON object."""
+        return {
+            "accuracy": self.selected.accuracy,
+            "loss": self.selected.loss if math.isfinite(self.selected.loss) else None,
+            "examples": self.selected.count,
+            "sparsity": 0.0 if self.mask is None else self.mask.sparsity,
+            "mask": None if self.mask is None else self.mask.fingerprint,
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 3),
+            "diverged": self.diverged,
+        }
+
+
+Support = RelationalGraph | Tensor | Mask | None
+"""What bounds a mask: a graph, one layer's bool mask, a whole mask, or nothing."""
+
+
+def support_mask(support: Support, model: nn.Module, names: tuple[str, ...]) -> Mask:
+    """Return ``support`` as a mask of the parameters ``names`` of ``model``.
+
+    A layer that cannot carry the support (for a graph: fewer inputs or outputs than nodes, as
+    the 10 classes of MNIST have; for one layer's mask: another shape) gets the complete support.
+    There the random criterion draws the paper's plain random 0-1 mask.
+
+    Raises:
+        GraphError: no layer is wide enough for the graph.
+        MaskError: no layer has the mask's shape, or a whole mask lacks a layer.
+    """
+    mask = complete_mask(model, names)
+    if support is None:
+        return mask
+    if isinstance(support, RelationalGraph):
+        fits = [name for name in names if min(mask[name].shape[:2]) >= support.nodes]
+        widest = max(mask.values(), key=lambda layer: min(layer.shape[:2])).shape
+        if not fits:
+            graph_to_mask(support, widest[0], widest[1], tuple(widest[2:]))  # Raises, in numbers.
+        shapes = {name: mask[name].shape for name in fits}
+        bound = {n: graph_to_mask(support, s[0], s[1], tuple(s[2:])) for n, s in shapes.items()}
+    elif isinstance(support, Tensor):
+        bound = {name: support for name in names if mask[name].shape == support.shape}
+    else:
+        check_fits(model, support)
+        bound = {name: support[name] for name in names if name in support}
+    if not bound:
+        shapes_text = ", ".join(str(tuple(layer.shape)) for layer in mask.values())
+        raise MaskError(f"the support fits none of the layers to prune (shapes {shapes_text})")
+    return Mask({**mask, **bound})
+
+
+def prune_and_train(
+    factory: ModelFactory,
+    split: Split,
+    recipe: Recipe,
+    *,
+    layers: str = "hidden",
+    sparsity: float | None = None,
+    method: Method = GRAPH,
+    support: Support = None,
+    mask_seed: int = 0,
+    seed: int = 0,
+) -> Outcome:
+    """Initialise a network, prune it in rounds, train after each, and evaluate it.
+
+    Args:
+        factory: makes the network; it is initialised from ``seed``.
+        split: the data that trains and the data that selects; the report data is not touched.
+        recipe: the training of each round.
+        layers: ``"hidden"`` or ``"all"`` (see :func:`bogp.masks.prunable`).
+        sparsity: share of the prunable weights to remove; None trains the dense network.
+        method: criterion, scope, schedule, rounds.
+        support: outside it no weight is kept (see :func:`support_mask`).
+        mask_seed: what is random about the mask.
+        seed: initial weights and order of the mini-batches.
+
+    Raises:
+        SparsityError: out of range, or the support has too few weights.
+        MaskError, GraphError: the support does not fit the network.
+        RecipeError: training diverged between two pruning rounds.
+    """
+    started = time.perf_counter()
+    model = initialise(factory, derive_seed(seed, "initial weights"))
+    if sparsity is None:
+        trained = _train(model, split, recipe, None, seed, 0)
+        return _outcome(trained, None, split, recipe.epochs, started)
+    mask = support_mask(support, model, prunable(model, layers))
+    for number, kept in enumerate(_kept(method, mask, sparsity), 1):
+        mask = _next_mask(model, mask, method, kept, mask_seed, number)
+        trained = _train(model, split, recipe, mask, seed, number)
+        if trained.diverged and number < method.rounds:
+            raise RecipeError(
+                f"training diverged in pruning round {number} of {method.rounds}: "
+                f"lower the learning rate from {recipe.learning_rate}"
+            )
+        model = trained.model
+    return _outcome(trained, mask, split, method.rounds * recipe.epochs, started)
+
+
+def draw_mask(
+    factory: ModelFactory,
+    *,
+    layers: str,
+    sparsity: float,
+    support: Support,
+    mask_seed: int,
+) -> Mask:
+    """Return the mask that :func:`prune_and_train` gives the method ``GRAPH``, untrained."""
+    model = initialise(factory, 0)
+    mask = support_mask(support, model, prunable(model, layers))
+    (kept,) = _kept(GRAPH, mask, sparsity)
+    return _next_mask(model, mask, GRAPH, kept, mask_seed, 1)
+
+
+def _next_mask(
+    model: nn.Module, mask: Mask, method: Method, kept: int, seed: int, number: int
+) -> Mask:
+    parameters = dict(model.named_parameters())
+    weights = {name: parameters[name].detach() for name in mask}
+    scores = criterion(method.criterion)(weights, derive_seed(seed, "scores", number))
+    ties = derive_seed(seed, "select", number)
+    return select(scores, kept, scope=method.scope, support=mask, seed=ties)
+
+
+def _kept(method: Method, support: Mask, sparsity: float) -> list[int]:
+    """Return the number of weights to keep in each pruning round."""
+    last = kept_count(support.total, sparsity)
+    if not 0 < last <= support.kept:
+        # Nothing to keep, or more than there is: one step, which select does or refuses.
+        return [last]
+    steps = densities(method.schedule, support.density, last / support.total, method.rounds)
+    return [*(round(density * support.total) for density in steps[:-1]), last]
+
+
+def _train(
+    model: nn.Module, split: Split, recipe: Recipe, mask: Mask | None, seed: int, number: int
+) -> Trained:
+    order = derive_seed(seed, "mini-batches", number)
+    return train(model, split.train_inputs, split.train_targets, recipe, mask=mask, seed=order)
+
+
+def _outcome(
+    trained: Trained, mask: Mask | None, split: Split, epochs: int, started: float
+) -> Outcome:
+    metrics = evaluate(trained.model, split.select_inputs, split.select_targets)
+    seconds = time.perf_counter() - started
+    return Outcome(trained.model, mask, metrics, epochs, seconds, trained.diverged)
+
+
+def baseline(
+    name: str,
+    factory: ModelFactory,
+    split: Split,
+    recipe: Recipe,
+    *,
+    layers: str = "hidden",
+    sparsity: float | None = None,
+    seed: int = 0,
+) -> Outcome:
+    """Run one of the methods of :data:`METHODS` on the complete support.
+
+    Raises:
+        UnknownNameError: no such method.
+        SettingError: a method that prunes, without a sparsity.
+    """
+    if name not in METHODS:
+        raise UnknownNameError("method", name, METHODS)
+    method = METHODS[name]
+    if method is None:
+        return prune_and_train(factory, split, recipe, seed=seed)
+    if sparsity is None:
+        raise SettingError(f"method {name!r} needs a sparsity: give 0.9 say")
+    return prune_and_train(
+        factory,
+        split,
+        recipe,
+        layers=layers,
+        sparsity=sparsity,
+        method=method,
+        mask_seed=derive_seed(seed, "mask"),
+        seed=seed,
+    )

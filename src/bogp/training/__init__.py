@@ -1,0 +1,15 @@
+"""Training one masked network: recipe, models, loop, evaluation."""
+
+from bogp.training.evaluate import Metrics as Metrics
+from bogp.training.evaluate import evaluate as evaluate
+from bogp.training.loop import Trained as Trained
+from bogp.training.loop import initialise as initialise
+from bogp.training.loop import torch_threads as torch_threads
+from bogp.training.loop import train as train
+from bogp.training.models import ModelFactory as ModelFactory
+from bogp.training.models import mlp as mlp
+from bogp.training.models import model_factory as model_factory
+from bogp.training.models import relational_network as relational_network
+from bogp.training.recipe import RECIPES as RECIPES
+from bogp.training.recipe import Recipe as Recipe
+from bogp.training.recipe import recipe as recipe
