@@ -23,7 +23,7 @@ def output_folder(path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise OutputError(
             f"cannot write to folder {str(folder)!r} ({error.strerror or error}): "
-            "choose another with --out or change its permissions"
+            "choose another folder or change its permissions"
         ) from error
     return folder
 
@@ -44,8 +44,8 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, target)
+            Path(name).chmod(0o644)
+            Path(name).replace(target)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

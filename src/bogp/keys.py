@@ -12,7 +12,7 @@ SCHEMA_VERSION = 1
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one JSON text of ``value``: keys sorted, no spaces, floats as Python prints them."""
+    """Return the one JSON text of ``value``: sorted keys, no spaces, floats as Python prints."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import typer
@@ -37,13 +37,25 @@ def progress_bar(description: str, quiet: bool = False) -> Iterator[Callable[[in
     Nothing is drawn if ``quiet``; where standard error is no terminal it is a plain line at the
     first call, every ten seconds and at the end.
     """
+    with progress_bars((description,), quiet) as (progress,):
+        yield progress
+
+
+@contextlib.contextmanager
+def progress_bars(
+    descriptions: Sequence[str], quiet: bool = False
+) -> Iterator[tuple[Callable[[int, int], None], ...]]:
+    """Yield one ``progress(done, total)`` a description, as :func:`progress_bar` draws them.
+
+    A bar shows once its first step is reported.
+    """
     if quiet:
-        yield _ignore
+        yield (_ignore,) * len(descriptions)
     elif error_console.is_terminal:
         with _bar() as bar:
-            yield _drawer(bar, description)
+            yield tuple(_drawer(bar, description) for description in descriptions)
     else:
-        yield _line_printer(description)
+        yield tuple(_line_printer(description) for description in descriptions)
 
 
 def print_json(value: Any) -> None:
@@ -114,7 +126,7 @@ def _bar() -> Progress:
 
 def _drawer(bar: Progress, description: str) -> Callable[[int, int], None]:
     """Return the progress callable of a bar."""
-    task = bar.add_task(description, total=None)
+    task = bar.add_task(description, total=None, visible=False)
     started = False
 
     def progress(done: int, total: int) -> None:
@@ -122,7 +134,7 @@ def _drawer(bar: Progress, description: str) -> Callable[[int, int], None]:
         if started:
             bar.update(task, completed=done, total=total)
         else:  # what an earlier run did is not speed: the ETA counts from here
-            bar.reset(task, completed=done, total=total)
+            bar.reset(task, completed=done, total=total, visible=True)
             started = True
 
     return progress

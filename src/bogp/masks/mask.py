@@ -123,5 +123,7 @@ def prunable(model: nn.Module, layers: str = "hidden") -> tuple[str, ...]:
         raise MaskError(f"layers {layers!r} is unknown: choose 'hidden' or 'all'")
     chosen = weights if layers == "all" else weights[:-1]
     if not chosen:
-        raise MaskError(f"the model has no {layers} weights to prune ({len(weights)} weights in all)")
+        raise MaskError(
+            f"the model has no {layers} weights to prune ({len(weights)} weights in all)"
+        )
     return chosen

@@ -89,9 +89,7 @@ def _global_counts(
 ) -> list[int]:
     """Return how many of the ``kept`` best weights over all layers fall in each layer."""
     flat = torch.cat([scores[name][allowed[name]] for name in scores])
-    owner = torch.cat(
-        [torch.full((int(allowed[name].sum()),), k) for k, name in enumerate(scores)]
-    )
+    owner = torch.cat([torch.full((int(allowed[name].sum()),), k) for k, name in enumerate(scores)])
     best = _top(flat, torch.ones_like(flat, dtype=torch.bool), kept, derive_seed(seed, "global"))
     counts = torch.bincount(owner[best.cpu()], minlength=len(scores))
     return [int(count) for count in counts]
@@ -114,7 +112,8 @@ def _uniform_counts(
     return counts
 
 
-SCOPES: dict[
-    str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor], int, int], list[int]]
-] = {"global": _global_counts, "uniform": _uniform_counts}
+SCOPES: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Tensor], int, int], list[int]]] = {
+    "global": _global_counts,
+    "uniform": _uniform_counts,
+}
 """How scores of several layers are ranked: together, or each layer by itself."""

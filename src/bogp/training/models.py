@@ -39,6 +39,8 @@ def model_factory(spec: str, features: int, classes: int) -> ModelFactory:
     Args:
         spec: ``"mlp:128"`` is features-128-classes, the paper's network; ``"mlp:128,128,128"``
             has three hidden layers.
+        features: numbers in one input.
+        classes: number of classes.
 
     Raises:
         SettingError: the text is not of that form.

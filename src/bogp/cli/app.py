@@ -1,0 +1,87 @@
+"""The command ``bogp`` and what all its subcommands do with an error or a Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from bogp.cli.baseline import baseline
+from bogp.cli.common import console, error_console
+from bogp.cli.data import data
+from bogp.cli.database import database
+from bogp.cli.demo import demo
+from bogp.cli.reproduce import reproduce
+from bogp.cli.search import search
+from bogp.errors import BogpError
+
+app = typer.Typer(
+    name="bogp",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Find the sparse wiring of a neural network that trains best.
+
+A pruning mask is read as a *relational graph* (You et al. 2020): nodes are groups of channels,
+edges say which groups talk. bogp keeps a database of such graphs with their properties, lets
+Bayesian optimisation pick which mask to train next, and returns the best mask it found at a wanted
+sparsity, with fresh seeds and a test set that chose nothing.
+
+**Start here**
+
+1. `bogp demo` does all of it on real MNIST in a few minutes and writes a report.
+2. `bogp database build graphs.db --shape 128x784 --sparsity 0.9` makes a database.
+3. `bogp search graphs.db --sparsity 0.9 --study study.db` searches it; run it again to resume.
+4. `bogp baseline glob5 --sparsity 0.9` is what to beat.
+5. `bogp reproduce all --out replication` puts every claim of the paper to the test.
+
+Exit status: 0 done, 2 bad input (one sentence on standard error), 130 interrupted.
+""",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"bogp {metadata.version('bogp')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(demo)
+app.add_typer(data, name="data")
+app.add_typer(database, name="database")
+app.command()(search)
+app.command()(baseline)
+app.command()(reproduce)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 bad input, 130 interrupted."""
+    try:
+        app(args=arguments)
+    except BogpError as error:
+        _fail(f"error: {error}", 2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _fail("stopped: the same command goes on where this one was", INTERRUPTED)
+        raise
+
+
+def _fail(sentence: str, status: int) -> None:
+    error_console.print(sentence, markup=False, soft_wrap=True)
+    sys.exit(status)
+
+
+INTERRUPTED = 130
+"""The exit status that shells give a program which Ctrl-C ended."""

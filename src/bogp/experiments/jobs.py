@@ -1,0 +1,243 @@
+"""Jobs: the trainings of an experiment, each recorded as it ends and never run twice."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bogp.data import Dataset, Split, load_dataset, split
+from bogp.database import GraphDatabase
+from bogp.graphs import RelationalGraph, generate, properties
+from bogp.keys import content_key, derive_seed
+from bogp.pipeline import (
+    GRAPH,
+    METHODS,
+    Outcome,
+    SearchSettings,
+    baseline,
+    prune_and_train,
+    search,
+)
+from bogp.training import Recipe, evaluate, model_factory, relational_network
+
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job finds its inputs; no field of it changes a result."""
+
+    data: str
+    studies: Path
+    database: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of an experiment.
+
+    Attributes:
+        kind: name of the function in :data:`KINDS` that runs it.
+        fields: every setting that can change its result, as a JSON object.
+        trainings: its cost, for the progress bar.
+    """
+
+    kind: str
+    fields: Mapping[str, Any]
+    trainings: int
+
+    @property
+    def key(self) -> str:
+        """The key of the job's record."""
+        return content_key({"kind": self.kind, **self.fields})
+
+
+def search_job(
+    database: GraphDatabase, dataset: Dataset, *, trials: int, finals: int, **settings: Any
+) -> Job:
+    """Return the job of one search (the fields of ``bogp.SearchSettings`` are its settings)."""
+    fields = SearchSettings(**settings).fields(dataset, database)
+    return Job("search", fields | {"trials": trials, "finals": finals}, trials + finals)
+
+
+def method_job(dataset: Dataset, name: str, **settings: Any) -> Job:
+    """Return the job of one run of a baseline (see ``bogp.pipeline.METHODS``)."""
+    method = METHODS[name]
+    fields = {"name": name, "method": None if method is None else asdict(method)}
+    return Job("method", _shared(dataset, settings) | fields, method.rounds if method else 1)
+
+
+def graph_job(dataset: Dataset, **settings: Any) -> Job:
+    """Return the job of training one generated graph's mask on one seed."""
+    graph = _generate(settings)
+    content = {"graph": hashlib.sha256(graph.packed()).hexdigest()}
+    return Job("graph", _shared(dataset, settings) | content, 1)
+
+
+def network_job(dataset: Dataset, **settings: Any) -> Job:
+    """Return the job of training the network of a given relational graph on one seed."""
+    return Job("network", _shared(dataset, settings), 1)
+
+
+def _shared(dataset: Dataset, settings: Mapping[str, Any]) -> dict[str, Any]:
+    fields = dict(settings)
+    fields["recipe"] = settings["recipe"].model_dump()
+    fields["dataset"] = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+    return fields
+
+
+@functools.lru_cache(maxsize=2)
+def _dataset(source: str) -> Dataset:
+    return load_dataset(source)
+
+
+@functools.lru_cache(maxsize=2)
+def _split(source: str, protocol: str) -> Split:
+    return split(_dataset(source), protocol, seed=0)
+
+
+def _run_search(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
+    fields = dict(job.fields)
+    trials, finals = fields.pop("trials"), fields.pop("finals")
+    for derived in ("dataset", "database"):
+        fields.pop(derived)
+    fields["properties"] = tuple(fields["properties"])
+    done = 0
+
+    def progress(now: int, total: int) -> None:
+        nonlocal done
+        tick(now - done)
+        done = now
+
+    assert place.database is not None
+    result = search(
+        place.database,
+        _dataset(place.data),
+        trials=trials,
+        final_seeds=finals,
+        study=place.studies / f"{job.key}.db",
+        progress=progress,
+        **(fields | {"recipe": Recipe(**fields["recipe"])}),
+    )
+    kept = ("accuracy", "loss", "sparsity", "graph", "score", "proposed", "fetched", "seconds")
+    return {
+        "trials": [
+            {"value": trial.value, **{name: trial.record[name] for name in kept}}
+            for trial in result.trials
+        ],
+        "best": result.best.number,
+        "value": result.best.value,
+        "accuracy": result.best.record["accuracy"],
+        "sparsity": result.best.record["sparsity"],
+        "finals": [run.accuracy for run in result.finals],
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _measured(outcome: Outcome, data: Split) -> dict[str, Any]:
+    reported = evaluate(outcome.model, data.report_inputs, data.report_targets)
+    loss = reported.loss if math.isfinite(reported.loss) else None
+    return outcome.record() | {"reported": {"accuracy": reported.accuracy, "loss": loss}}
+
+
+def _run_method(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
+    fields = job.fields
+    data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
+    outcome = baseline(
+        fields["name"],
+        model_factory(fields["model"], dataset.features, dataset.classes),
+        data,
+        Recipe(**fields["recipe"]),
+        layers=fields["layers"],
+        sparsity=fields["sparsity"],
+        seed=fields["seed"],
+    )
+    tick(job.trainings)
+    return _measured(outcome, data)
+
+
+def _run_graph(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
+    fields = job.fields
+    data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
+    graph = _generate(fields)
+    outcome = prune_and_train(
+        model_factory(fields["model"], dataset.features, dataset.classes),
+        data,
+        Recipe(**fields["recipe"]),
+        layers=fields["layers"],
+        sparsity=fields["sparsity"],
+        method=GRAPH,
+        support=graph,
+        mask_seed=fields["graph_seed"],
+        seed=fields["seed"],
+    )
+    tick(1)
+    return _measured(outcome, data) | {"properties": _values(graph, fields["properties"])}
+
+
+def _run_network(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
+    fields = job.fields
+    data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
+    graph = RelationalGraph.from_packed(bytes.fromhex(fields["graph"]), fields["nodes"])
+    shape = (fields["rounds"], fields["width"], dataset.features, dataset.classes)
+    _, mask = relational_network(graph, *shape)
+    outcome = prune_and_train(
+        lambda: relational_network(graph, *shape)[0],
+        data,
+        Recipe(**fields["recipe"]),
+        layers="hidden",
+        sparsity=mask.sparsity,
+        method=GRAPH,
+        support=mask,
+        mask_seed=0,
+        seed=derive_seed(fields["seed"], "network"),
+    )
+    tick(1)
+    return _measured(outcome, data)
+
+
+def _generate(fields: Mapping[str, Any]) -> RelationalGraph:
+    return generate(fields["family"], fields["nodes"], fields["edges"], fields["graph_seed"])
+
+
+def _values(graph: RelationalGraph, names: list[str]) -> dict[str, float]:
+    batch = properties(graph.adjacency[None], names)
+    return {name: float(values[0]) for name, values in batch.items()}
+
+
+KINDS: dict[str, Callable[[Job, Place, Tick], dict[str, Any]]] = {
+    "search": _run_search,
+    "method": _run_method,
+    "graph": _run_graph,
+    "network": _run_network,
+}
+
+
+def run_job(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
+    """Run ``job`` and return its record: key, kind, fields and result."""
+    result = KINDS[job.kind](job, place, tick)
+    return {"key": job.key, "kind": job.kind, "fields": dict(job.fields), "result": result}
+
+
+def exit_with_parent() -> None:
+    """End this worker process when its parent is gone, however that ended."""
+    import multiprocessing
+    import os
+
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        sys.stderr.flush()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,155 @@
+"""The runner: jobs on several processes, every record on disk before the next is asked for."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+
+from bogp.errors import DataError, StudyError
+from bogp.experiments.jobs import Job, Place, exit_with_parent, run_job
+from bogp.files import output_folder, write_atomic
+
+Progress = Callable[[int, int], None]
+Records = dict[str, dict[str, Any]]
+
+_ticks: Any = None  # A worker's queue of trainings done; set once, as the process starts.
+
+
+def read_records(path: Path) -> Records:
+    """Return key → record of a JSON-lines file; a last line torn by a kill does not count.
+
+    Raises:
+        DataError: a line other than the last is not a record.
+    """
+    if not path.exists():
+        return {}
+    lines = path.read_bytes().split(b"\n")
+    records = {}
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+            records[record["key"]] = record
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise DataError(
+                f"line {number} of {str(path)!r} is not a record ({error}): mend or delete it"
+            ) from error
+    return records
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    place: Place,
+    path: Path,
+    *,
+    workers: int,
+    progress: Progress | None = None,
+) -> Records:
+    """Run the jobs that ``path`` has no record of and return key → record of all of them.
+
+    A result does not depend on ``workers``: each job draws from its own seeds, on the threads
+    that its recipe names. A kill loses at most the trainings in flight.
+
+    Raises:
+        StudyError: another process writes to the same file.
+        BogpError: the first job that failed, by its own error.
+    """
+    output_folder(path.parent)
+    output_folder(place.studies)
+    try:
+        with filelock.FileLock(f"{path}.lock", timeout=0):
+            return _run(jobs, place, path, workers, progress or (lambda done, total: None))
+    except filelock.Timeout:
+        raise StudyError(
+            f"{str(path)!r} is in use by another process: wait for it or give another --out"
+        ) from None
+
+
+def _run(
+    jobs: Sequence[Job], place: Place, path: Path, workers: int, progress: Progress
+) -> Records:
+    records = read_records(path)
+    if records:
+        # Written whole again, so that a torn last line is gone before anything is appended.
+        write_atomic(path, "".join(json.dumps(record) + "\n" for record in records.values()))
+    wanted = {job.key: job for job in jobs}
+    missing = [job for key, job in wanted.items() if key not in records]
+    # Long jobs first: the last one to end is then a short one.
+    missing.sort(key=lambda job: -job.trainings)
+    total = sum(job.trainings for job in wanted.values())
+    done = total - sum(job.trainings for job in missing)
+    progress(done, total)
+    if missing:
+        with path.open("a") as file:
+            for record in _parallel(missing, place, workers, done, total, progress):
+                file.write(json.dumps(record) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+                records[record["key"]] = record
+    progress(total, total)
+    return {key: records[key] for key in wanted}
+
+
+def _parallel(
+    jobs: Sequence[Job],
+    place: Place,
+    workers: int,
+    done: int,
+    total: int,
+    progress: Progress,
+) -> Iterator[dict[str, Any]]:
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        ticks = manager.Queue()
+        pool = ProcessPoolExecutor(
+            min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(ticks,)
+        )
+        try:
+            pending: set[Future[dict[str, Any]]] = {pool.submit(_work, j, place) for j in jobs}
+            while pending:
+                ended, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                done = _drain(ticks, done)
+                progress(min(done, total), total)
+                for future in ended:
+                    yield future.result()
+            pool.shutdown()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                if child.name.startswith("SpawnProcess"):
+                    child.terminate()
+            raise
+
+
+def _drain(ticks: queue.Queue[int], done: int) -> int:
+    while True:
+        try:
+            done += ticks.get_nowait()
+        except queue.Empty:
+            return done
+
+
+def _start(ticks: Any) -> None:
+    """Prepare a worker: Ctrl-C is the coordinator's to answer, and one thread is a job's share."""
+    global _ticks
+    _ticks = ticks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    exit_with_parent()
+
+
+def _work(job: Job, place: Place) -> dict[str, Any]:
+    return run_job(job, place, _ticks.put)
