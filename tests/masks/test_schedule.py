@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ def test_density_falls_and_ends_exactly(schedule, one, other, rounds):
     assert len(steps) == rounds
     assert steps[-1] == end
     falling = [start, *steps]
-    assert all(a >= b - 1e-12 for a, b in zip(falling, falling[1:], strict=False))
+    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(falling))
 
 
 def test_exponential_removes_an_equal_share_each_round():

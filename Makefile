@@ -1,0 +1,51 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+# Both build .venv from requirements.lock first; any Python from 3.11 on will do.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test check bench replicate lock clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+demo: $(READY)  ## Search masks for MNIST, train the baselines, write demo/report.html
+	$(BIN)/bogp demo --out demo
+
+test: $(READY)  ## Run all tests, warnings as errors
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## Lint, format, types, layers, doctests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --doctest-modules src/bogp -q
+
+bench: $(READY)  ## Print the benchmarks: each pairs two sides in one run
+	$(BIN)/python benchmarks/properties.py
+
+replicate: $(READY)  ## Every table, figure and claim of the paper (about two hours on two cores)
+	$(BIN)/bogp reproduce all --seeds 5 --out docs/replication/calibrated
+	$(BIN)/bogp reproduce table1 --recipe written --seeds 1 --sparsity 0.3 --sparsity 0.9 \
+		--layers hidden --out docs/replication/written
+
+lock:  ## Pin the newest versions of everything in requirements.lock
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 setuptools '.[dev]'
+	.venv-lock/bin/python -m pip freeze --all --exclude bogp --exclude pip \
+		| sed -E 's/\+cpu$$//' > requirements.lock
+	rm -rf .venv-lock
+
+clean:  ## Remove what the targets above have made
+	rm -rf .venv .venv-lock demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'bogp needs Python 3.11 or newer: install it, or give PYTHON=...'; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
