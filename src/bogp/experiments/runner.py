@@ -82,7 +82,7 @@ def _run(
     jobs: Sequence[Job], place: Place, path: Path, workers: int, progress: Progress
 ) -> Records:
     records = read_records(path)
-    if records:
+    if path.exists():
         # Written whole again, so that a torn last line is gone before anything is appended.
         write_atomic(path, "".join(json.dumps(record) + "\n" for record in records.values()))
     wanted = {job.key: job for job in jobs}
@@ -123,7 +123,8 @@ def _parallel(
                 ended, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 done = _drain(ticks, done)
                 progress(min(done, total), total)
-                for future in ended:
+                # What ended well is recorded before the failure of another is raised.
+                for future in sorted(ended, key=lambda job: job.exception() is not None):
                     yield future.result()
             pool.shutdown()
         except BaseException:

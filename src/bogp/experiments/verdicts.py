@@ -7,6 +7,7 @@ otherwise. Each function says its own rule.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -349,10 +350,13 @@ def alpha_tradeoff(run: Run) -> list[Verdict]:
 
 def correlations(run: Run, sparsity: float | None) -> np.ndarray[Any, Any]:
     """Return the correlations of the nine candidates over the database (figure 8)."""
-    if sparsity is None:
-        parts = [run.database.vectors(CANDIDATES, s)[1] for s in run.setup.sparsities]
-        return correlation_matrix(np.concatenate(parts))
-    return correlation_matrix(run.database.vectors(CANDIDATES, sparsity)[1])
+    return correlation_matrix(_candidate_vectors(run, sparsity))
+
+
+def _candidate_vectors(run: Run, sparsity: float | None) -> np.ndarray[Any, Any]:
+    """Return the nine candidates of the graphs of one sparsity, or of all of table 1's."""
+    wanted = run.setup.sparsities if sparsity is None else (sparsity,)
+    return np.concatenate([run.database.vectors(CANDIDATES, s)[1] for s in wanted])
 
 
 def five_uncorrelated(run: Run) -> list[Verdict]:
@@ -372,13 +376,13 @@ def five_uncorrelated(run: Run) -> list[Verdict]:
             if worst is None
             else f"{worst.first} and {worst.second} r = {worst.correlation:+.3f}"
         )
-        size = len(run.database.vectors(CANDIDATES, sparsity)[0])
+        size = len(_candidate_vectors(run, sparsity))
         verdicts.append(
             Verdict(
                 f"The five chosen properties are the uncorrelated ones ({where})",
                 "holds" if apart and not constant else "does not hold",
                 told + pair,
-                f"{size} graphs: |r| is known to 0.03 or better",
+                f"{size} graphs: standard error of r at most {1 / math.sqrt(size - 1):.2g}",
                 f"Largest sets with every |r| below {CORRELATED}: "
                 + "; ".join(", ".join(names) for names in best.largest[:3])
                 + ". A constant property has no correlation and tells a search nothing.",

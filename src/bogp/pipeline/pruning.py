@@ -157,7 +157,7 @@ def prune_and_train(
                 f"lower the learning rate from {recipe.learning_rate}"
             )
         model = trained.model
-    return _outcome(trained, mask, split, method.rounds * recipe.epochs, started)
+    return _outcome(trained, mask, split, number * recipe.epochs, started)
 
 
 def draw_mask(

@@ -145,6 +145,7 @@ def search(
     chosen = _settings(database, trials, final_seeds, settings)
     dataset = load_dataset(data) if isinstance(data, str) else data
     run = _Run(chosen, dataset, database)
+    run.rehearse()
     with Study(study, chosen.fields(dataset, database)) as opened_study:
         done = run.trials(opened_study, trials, final_seeds, progress, on_trial)
         best = max(done, key=lambda trial: trial.value)
@@ -201,6 +202,17 @@ class _Run:
                 f"{self.database.expected} graphs: run its build again to finish it"
             )
         self.space = Space(ids, tuple(settings.properties), vectors)
+
+    def rehearse(self) -> None:
+        """Go through a first trial without its training.
+
+        A setting that cannot work is refused here, before there is a study that was made with it.
+        """
+        settings = self.settings
+        proposal = engine(settings.engine)(self.space, [], settings.seed, settings.kappa)
+        target = dict.fromkeys(settings.properties, 1.0)
+        self.database.nearest(target, metric=settings.metric, scale=settings.scale)
+        self._mask(self._fetch(proposal)[0])
 
     def trials(
         self,
@@ -277,6 +289,8 @@ class _Run:
         fetched = self.database.record(best.record["graph"])
         name = f"finals of graph {fetched.id}"
         runs = [FinalRun(**stored) for stored in study.noted(name, [])][:count]
+        if progress:
+            progress(trials + len(runs), trials + count)
         for number in range(len(runs), count):
             seed = derive_seed(self.settings.seed, "final", number)
             outcome = self._train(fetched, seed)

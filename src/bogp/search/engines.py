@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,7 +87,9 @@ def paper(space: Space, seen: Sequence[Observation], seed: int, kappa: float) ->
         warnings.simplefilter("ignore", ConvergenceWarning)
         for observation in seen:
             known = {name: observation.proposal.vector[name] for name in space.varying}
-            optimizer.register(params=known, target=observation.value)
+            # The package prints a line for a vector that it was told before.
+            with contextlib.redirect_stdout(io.StringIO()):
+                optimizer.register(params=known, target=observation.value)
         suggestion = optimizer.suggest()
     vector = {name: low for name, (low, _) in space.bounds.items()}
     return Proposal(vector | {name: float(value) for name, value in suggestion.items()})

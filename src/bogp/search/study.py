@@ -15,7 +15,9 @@ from typing import Any, Self, final
 import filelock
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
+from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from bogp.errors import StudyError
@@ -54,6 +56,9 @@ class Study:
             self._study = _open(self.path)
             self._check(settings)
             self._fail_running()
+        except (SQLAlchemyError, OptunaError) as error:
+            self.close()
+            raise _unreadable(self.path, error) from error
         except BaseException:
             self.close()
             raise
@@ -166,16 +171,27 @@ def _open(path: Path | None) -> optuna.Study:
     if path is not None:
         _refuse_foreign(path)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = None if path is None else f"sqlite:///{path}"
     try:
         return optuna.create_study(
-            storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True
+            storage=_url(path), study_name=_NAME, direction="maximize", load_if_exists=True
         )
-    except (SQLAlchemyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise StudyError(
-            f"{str(path)!r} is not a study that can be opened ({reason}): give another file"
-        ) from error
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+
+
+def _url(path: Path | None) -> str | None:
+    """Return the address of a file: "?" and "%" in its name quoted, and Optuna's braces doubled."""
+    if path is None:
+        return None
+    address = URL.create("sqlite", database=str(path)).render_as_string()
+    return address.replace("{", "{{").replace("}", "}}")
+
+
+def _unreadable(path: Path | None, error: Exception) -> StudyError:
+    reason = str(error.__cause__ or error).splitlines()[0]
+    return StudyError(
+        f"{str(path)!r} is not a study that can be opened ({reason}): give another file"
+    )
 
 
 def _parameters(proposal: Proposal) -> dict[str, float | int]:
