@@ -1,0 +1,286 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import bogp
+from bogp.errors import (
+    BogpError,
+    DatabaseError,
+    GraphError,
+    MaskError,
+    SettingError,
+    SparsityError,
+    StudyError,
+    UnknownNameError,
+)
+from bogp.graphs import graph_to_mask
+from bogp.pipeline import pruning
+from bogp.search import Study
+
+PAIR = ("clustering", "eigenvector_centrality")
+
+
+def run(database, data, tiny, **changes):
+    settings = {
+        "trials": 3,
+        "final_seeds": 2,
+        "sparsity": 0.8,
+        "model": "mlp:16",
+        "properties": PAIR,
+        "recipe": tiny,
+    }
+    return bogp.search(database, data, **(settings | changes))
+
+
+def plain(result):
+    """Return everything of a result but the time that it took."""
+    trials = [(t.number, t.proposal, t.value, {**t.record, "seconds": 0}) for t in result.trials]
+    return trials, result.best.number, result.mask, result.finals, result.key
+
+
+@pytest.fixture(scope="module")
+def unbroken(graphs, toy, tiny):
+    return run(graphs, toy, tiny)
+
+
+def test_a_search_is_what_it_says(unbroken, graphs):
+    assert [trial.number for trial in unbroken.trials] == [0, 1, 2]
+    for trial in unbroken.trials:
+        record = trial.record
+        fetched = graphs.record(record["graph"])
+        (nearest,) = graphs.nearest(trial.proposal.vector, sparsity=0.8)
+        assert (fetched.id, record["score"]) == (nearest.id, nearest.score)
+        assert record["proposed"] == trial.proposal.vector
+        assert record["fetched"] == {name: fetched.properties[name] for name in PAIR}
+        assert record["sparsity"] == pytest.approx(1 - 64 / 320)
+        assert trial.value == record["accuracy"]
+    assert unbroken.best.value == max(trial.value for trial in unbroken.trials)
+    support = graph_to_mask(graphs.record(unbroken.best.record["graph"]).graph, 16, 20)
+    assert not (unbroken.mask["1.weight"] & ~support).any()
+    assert unbroken.mask.fingerprint == unbroken.best.record["mask"]
+    assert len({final.seed for final in unbroken.finals}) == 2
+
+
+def test_the_same_seed_gives_the_same_search_and_another_another(graphs, toy, tiny, unbroken):
+    assert plain(run(graphs, toy, tiny)) == plain(unbroken)
+    assert plain(run(graphs.path, toy, tiny)) == plain(unbroken)
+    other = run(graphs, toy, tiny, seed=1)
+    assert other.key != unbroken.key
+    assert other.trials[0].proposal != unbroken.trials[0].proposal
+
+
+def test_a_study_goes_on_with_more_trials_and_more_seeds(
+    graphs, toy, tiny, unbroken, tmp_path, monkeypatch
+):
+    study = tmp_path / "study.db"
+    told = []
+    run(graphs, toy, tiny, study=study, trials=2, final_seeds=0)
+    first = run(graphs, toy, tiny, study=study, final_seeds=1, on_trial=told.append)
+    assert [trial.number for trial in told] == [2]
+    assert first.finals == unbroken.finals[:1]
+    seeds, train = [], pruning.train
+    monkeypatch.setattr(pruning, "train", lambda *a, **k: seeds.append(k["seed"]) or train(*a, **k))
+    ticks = []
+    whole = run(graphs, toy, tiny, study=study, progress=lambda *pair: ticks.append(pair))
+    assert plain(whole) == plain(unbroken)
+    assert len(seeds) == 1  # the second final seed, and nothing else
+    assert (ticks[0], ticks[-1]) == ((3, 5), (5, 5))
+    again = run(graphs, toy, tiny, study=study, progress=lambda *pair: ticks.append(pair))
+    assert plain(again) == plain(unbroken)
+    assert len(seeds) == 1
+    assert ticks[-1] == (5, 5)
+    fewer = run(graphs, toy, tiny, study=study, trials=1, final_seeds=0)
+    assert plain(fewer)[0] == plain(unbroken)[0][:1]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import TINY, make_toy
+from test_search_loop import run
+from bogp.search import Study
+
+def die_after(name, count):
+    whole, calls = getattr(Study, name), []
+    def call(self, *given):
+        result = whole(self, *given)
+        calls.append(name)
+        if name == "note" and not given[0].startswith("finals"):
+            calls.pop()
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(Study, name, call)
+
+for name, count in (("begin", 1), ("finish", 2), ("begin", 1), ("note", 1)):
+    child = os.fork()
+    if child == 0:
+        die_after(name, count)
+        run(Path(sys.argv[2]), make_toy(), TINY, study=sys.argv[3])
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def test_a_killed_search_goes_on_as_if_it_had_not_been(graphs, toy, tiny, unbroken, tmp_path):
+    """Killed while a trial runs, just after one is told, again, and between the final seeds."""
+    study = tmp_path / "study.db"
+    arguments = [str(Path(__file__).parent), str(graphs.path), str(study)]
+    told = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == [str(-signal.SIGKILL)] * 4, told.stderr
+    told = []
+    assert plain(run(graphs, toy, tiny, study=study, on_trial=told.append)) == plain(unbroken)
+    assert told == []
+
+
+def test_a_search_in_use_is_refused(graphs, toy, tiny, tmp_path):
+    study = tmp_path / "study.db"
+    run(graphs, toy, tiny, study=study, trials=1, final_seeds=0)
+    with pytest.raises(StudyError, match="made with seed = 0, not 1"):
+        run(graphs, toy, tiny, study=study, seed=1)
+
+    def meanwhile(trial):
+        run(graphs, toy, tiny, study=study)
+
+    with pytest.raises(StudyError, match="in use"):
+        run(graphs, toy, tiny, study=study, on_trial=meanwhile)
+
+
+@pytest.mark.parametrize("engine", ["paper", "random"])
+def test_with_alpha_the_value_is_accuracy_plus_alpha_times_sparsity(graphs, toy, tiny, engine):
+    result = run(graphs, toy, tiny, sparsity=None, alpha=0.5, engine=engine, trials=6)
+    for trial in result.trials:
+        drawn = graphs.record(trial.record["graph"]).sparsity
+        assert drawn == trial.record["database_sparsity"]
+        assert trial.record["sparsity"] == pytest.approx(drawn)
+        assert trial.value == pytest.approx(trial.record["accuracy"] + 0.5 * drawn, abs=1e-12)
+    assert {trial.record["database_sparsity"] for trial in result.trials} <= {0.5, 0.8}
+    assert result.best.value == max(trial.value for trial in result.trials)
+
+
+def test_engine_random_takes_the_graphs_it_asked_for(graphs, toy, tiny):
+    result = run(graphs, toy, tiny, engine="random", trials=4, final_seeds=0)
+    assert [t.proposal.graph_id for t in result.trials] == [
+        t.record["graph"] for t in result.trials
+    ]
+    assert len({trial.record["graph"] for trial in result.trials}) == 4
+    assert {graphs.record(trial.record["graph"]).sparsity for trial in result.trials} == {0.8}
+
+
+def test_holdout_opens_the_test_set_for_the_winner_alone(
+    graphs, toy, mislabelled, tiny, unbroken, monkeypatch
+):
+    assert unbroken.settings["protocol"] == "holdout"
+    other = run(graphs, mislabelled, tiny)
+    assert plain(other)[0] == plain(unbroken)[0]
+    assert other.mask == unbroken.mask
+    assert [f.seed for f in other.finals] == [f.seed for f in unbroken.finals]
+    assert [f.accuracy for f in other.finals] != [f.accuracy for f in unbroken.finals]
+    # And by what the evaluation is given:
+    loop = sys.modules["bogp.pipeline.search"]
+    seen = []
+    for module in (pruning, loop):
+        whole = module.evaluate
+
+        def spy(model, inputs, targets, whole=whole):
+            seen.append(inputs.data_ptr() == toy.test_inputs.data_ptr())
+            return whole(model, inputs, targets)
+
+        monkeypatch.setattr(module, "evaluate", spy)
+    run(graphs, toy, tiny)
+    assert seen == [False] * 3 + [False, True] * 2
+
+
+def test_protocol_paper_selects_on_the_test_set(graphs, toy, mislabelled, tiny):
+    ours, theirs = (
+        run(graphs, data, tiny, protocol="paper", trials=1, final_seeds=1)
+        for data in (toy, mislabelled)
+    )
+    assert ours.best.record["examples"] == len(toy.test_targets)
+    assert ours.best.value != theirs.best.value
+    assert ours.best.record["mask"] == theirs.best.record["mask"]
+
+
+WRONG = {
+    "neither": ({"sparsity": None}, SettingError, "either a sparsity .* or an alpha"),
+    "both": ({"alpha": 0.5}, SettingError, "either a sparsity .* or an alpha"),
+    "alpha": ({"sparsity": None, "alpha": float("nan")}, SettingError, "alpha nan"),
+    "kappa": ({"kappa": -1.0}, SettingError, "kappa -1.0 is out of range"),
+    "trials": ({"trials": 0}, SettingError, "0 trials"),
+    "finals": ({"final_seeds": -1}, SettingError, "-1 final seeds"),
+    "sparsity": ({"sparsity": 1.2}, SparsityError, r"1\.2 is not in \[0, 1\)"),
+    "not held": ({"sparsity": 0.3}, DatabaseError, "no graphs of sparsity 0.3: choose from 0.5"),
+    "setting": ({"metrik": "l1"}, SettingError, "no setting 'metrik'"),
+    "engine": ({"engine": "papr"}, UnknownNameError, "did you mean paper"),
+    "property": ({"properties": ("clusterin",)}, UnknownNameError, "did you mean clustering"),
+    "metric": ({"metric": "cosin"}, UnknownNameError, "did you mean cosine"),
+    "scale": ({"scale": "rae"}, UnknownNameError, "did you mean raw"),
+    "metric, random": ({"metric": "l3", "engine": "random"}, UnknownNameError, "metric 'l3'"),
+    "recipe": ({"recipe": "writen"}, UnknownNameError, "did you mean written"),
+    "protocol": ({"protocol": "holdot"}, UnknownNameError, "did you mean holdout"),
+    "layers": ({"layers": "hiden"}, MaskError, "'hiden' is unknown"),
+    "model": ({"model": "cnn"}, SettingError, "model 'cnn' is not of the form"),
+    "narrow": ({"model": "mlp:8"}, GraphError, "12 nodes do not fit a layer of 8 outputs"),
+    "constant": ({"properties": ("degree_centrality",)}, SettingError, "are constant"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_setting_is_refused_before_there_is_a_study(graphs, toy, tiny, tmp_path, case):
+    changes, error, text = WRONG[case]
+    with pytest.raises(error, match=text):
+        run(graphs, toy, tiny, study=tmp_path / "study.db", **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_incomplete_database_is_refused(toy, tiny, tmp_path):
+    def stop(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    shape = {"nodes": 12, "shape": (16, 20), "sparsities": (0.5, 0.8), "graphs": 300}
+    with pytest.raises(KeyboardInterrupt):
+        bogp.GraphDatabase.build(tmp_path / "graphs.db", **shape, progress=stop)
+    with pytest.raises(DatabaseError, match=r"holds \d+ of 600 graphs: run its build again"):
+        run(tmp_path / "graphs.db", toy, tiny, sparsity=0.5)
+
+
+def test_more_trials_than_graphs_keep_what_was_trained(toy, tiny, tmp_path):
+    shape = {"nodes": 12, "shape": (16, 20), "sparsities": (0.8,), "graphs": 2}
+    study = tmp_path / "study.db"
+    with bogp.GraphDatabase.build(tmp_path / "few.db", **shape) as few:
+        with pytest.raises(BogpError, match="all 2 graphs are evaluated: ask for fewer"):
+            run(few, toy, tiny, engine="random", study=study)
+        told = []
+        run(few, toy, tiny, engine="random", study=study, trials=2, on_trial=told.append)
+    assert told == []
+
+
+def test_stored_masks_are_what_is_trained(toy, tiny, tmp_path):
+    shape = {"nodes": 4, "shape": (16, 20), "sparsities": (0.8,), "graphs": 3}
+    with bogp.GraphDatabase.build(tmp_path / "m.db", family="random_mask", **shape) as masks:
+        result = run(masks, toy, tiny, engine="random", trials=1, final_seeds=0)
+        stored = masks.record(result.best.record["graph"]).mask
+    assert torch.equal(result.mask["1.weight"], stored)
+
+
+def test_a_trial_that_fails_is_tried_again(graphs, toy, tiny, unbroken, tmp_path, monkeypatch):
+    study, calls, finish = tmp_path / "study.db", [], Study.finish
+
+    def interrupted(self, *given):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        finish(self, *given)
+
+    monkeypatch.setattr(Study, "finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(graphs, toy, tiny, study=study)
+    assert plain(run(graphs, toy, tiny, study=study)) == plain(unbroken)
