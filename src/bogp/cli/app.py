@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from bogp.cli.baseline import baseline
-from bogp.cli.common import console, error_console
+from bogp.cli.common import InterruptionError, console, error_console
 from bogp.cli.data import data
 from bogp.cli.database import database
 from bogp.cli.demo import demo
+from bogp.cli.names import names
 from bogp.cli.reproduce import reproduce
 from bogp.cli.search import search
 from bogp.errors import BogpError
@@ -38,7 +39,19 @@ sparsity, with fresh seeds and a test set that chose nothing.
 4. `bogp baseline glob5 --sparsity 0.9` is what to beat.
 5. `bogp reproduce all --out replication` puts every claim of the paper to the test.
 
-Exit status: 0 done, 2 bad input (one sentence on standard error), 130 interrupted.
+`bogp list` names every engine, property, family and whatever else an option takes;
+`bogp COMMAND --help` explains a command and ends its text with an example.
+
+**Words**
+
+- *sparsity*: the share of the prunable weights that a mask removes, in [0, 1).
+- *trial*: the training of one mask; *study*: the file that keeps a search's trials.
+- *recipe*: optimiser, learning rate, batch size and epochs; *protocol*: which data select, which
+  report.
+
+Results go to standard output (`--json` for programs), progress and errors to standard error
+(`--quiet` for errors alone). Whatever Ctrl-C stops, the same command goes on with, unless it says
+otherwise. Exit status: 0 done, 2 bad input (one sentence), 130 interrupted.
 """,
 )
 
@@ -59,11 +72,12 @@ def _root(
 
 
 app.command()(demo)
-app.add_typer(data, name="data")
 app.add_typer(database, name="database")
 app.command()(search)
 app.command()(baseline)
 app.command()(reproduce)
+app.add_typer(data, name="data")
+app.command("list")(names)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -71,17 +85,21 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments)
     except BogpError as error:
-        _fail(f"error: {error}", 2)
+        _fail(f"error: {error}", BAD_INPUT)
+    except InterruptionError as stop:
+        _fail(f"stopped: {stop}", INTERRUPTED)
     except SystemExit as end:
-        if end.code == INTERRUPTED:
-            _fail("stopped: the same command goes on where this one was", INTERRUPTED)
+        if end.code == INTERRUPTED:  # Ctrl-C outside what a subcommand has to say about it
+            _fail("stopped: nothing was kept", INTERRUPTED)
         raise
 
 
 def _fail(sentence: str, status: int) -> None:
-    error_console.print(sentence, markup=False, soft_wrap=True)
+    line = " ".join(sentence.splitlines())  # what another library said may be of several lines
+    error_console.print(line, markup=False, soft_wrap=True)
     sys.exit(status)
 
 
+BAD_INPUT = 2
 INTERRUPTED = 130
 """The exit status that shells give a program which Ctrl-C ended."""

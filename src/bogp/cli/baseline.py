@@ -5,22 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from bogp.analysis import mean_interval
 from bogp.cli import options
-from bogp.cli.common import console, print_json, progress_bar
-from bogp.data import load_dataset, split
+from bogp.cli.common import interruptible, print_json, print_table, progress_bar
 from bogp.errors import SettingError
-from bogp.pipeline import METHODS
-from bogp.pipeline import baseline as run_baseline
-from bogp.report import format_interval
-from bogp.training import evaluate, model_factory
-from bogp.training import recipe as named_recipe
 
 
 def baseline(
-    method: Annotated[str, typer.Argument(help=f"One of {', '.join(METHODS)}.")],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="dense, random, glob1, glob5, unif1 or unif5.")
+    ],
     sparsity: Annotated[
         float | None, typer.Option("--sparsity", "-s", help="Share of the weights to remove.")
     ] = None,
@@ -44,33 +38,70 @@ def baseline(
     """
     if seeds < 1:
         raise SettingError(f"{seeds} seeds is too few: give 1 or more")
+    with interruptible("a baseline keeps nothing before its end, so run it again"):
+        runs = _runs(
+            method,
+            range(seed, seed + seeds),
+            sparsity,
+            data,
+            model,
+            layers,
+            recipe,
+            protocol,
+            quiet,
+        )
+    if as_json:
+        from bogp.analysis import mean_interval
+
+        interval = mean_interval([run["test"] for run in runs])
+        print_json({"method": method, "runs": runs, "test": vars(interval)})
+    else:
+        _print(runs, f"{method}, layers {layers}, recipe {recipe}, protocol {protocol}")
+
+
+def _runs(
+    method: str,
+    seeds: range,
+    sparsity: float | None,
+    data: str,
+    model: str,
+    layers: str,
+    recipe: str,
+    protocol: str,
+    quiet: bool,
+) -> list[dict[str, Any]]:
+    """Return the record of each seed, with its accuracy on the test set."""
+    from bogp.data import load_dataset, split
+    from bogp.pipeline import baseline
+    from bogp.training import evaluate, model_factory
+    from bogp.training import recipe as named_recipe
+
     dataset = load_dataset(data)
     parts = split(dataset, protocol, seed=0)
     factory = model_factory(model, dataset.features, dataset.classes)
+    trained = named_recipe(recipe)
     runs: list[dict[str, Any]] = []
     with progress_bar(method, quiet) as progress:
-        progress(0, seeds)
-        for number in range(seed, seed + seeds):
-            outcome = run_baseline(
-                method,
-                factory,
-                parts,
-                named_recipe(recipe),
-                layers=layers,
-                sparsity=sparsity,
-                seed=number,
+        progress(0, len(seeds))
+        for seed in seeds:
+            outcome = baseline(
+                method, factory, parts, trained, layers=layers, sparsity=sparsity, seed=seed
             )
             test = evaluate(outcome.model, parts.report_inputs, parts.report_targets)
-            runs.append({"seed": number, "test": test.accuracy, **outcome.record()})
-            progress(len(runs), seeds)
-    interval = mean_interval([run["test"] for run in runs])
-    if as_json:
-        print_json({"method": method, "runs": runs, "test": vars(interval)})
-        return
-    table = Table(title=f"{method}, {layers} layers pruned, protocol {protocol}")
-    for column in ("sparsity", "test accuracy", "epochs each"):
-        table.add_column(column)
-    table.add_row(
-        f"{runs[0]['sparsity']:.4f}", format_interval(interval, digits=4), str(runs[0]["epochs"])
-    )
-    console.print(table)
+            runs.append({"seed": seed, "test": test.accuracy, **outcome.record()})
+            progress(len(runs), len(seeds))
+    return runs
+
+
+def _print(runs: list[dict[str, Any]], title: str) -> None:
+    from bogp.analysis import mean_interval
+    from bogp.report import Cell, Table
+
+    row: list[Cell] = [
+        f"{runs[0]['sparsity']:.4f}",
+        mean_interval([run["test"] for run in runs]),
+        str(runs[0]["epochs"]),
+    ]
+    columns = ["sparsity", "test accuracy", "epochs a seed"]
+    note = "Mean over the seeds [95 % interval, Student t]."
+    print_table(Table(title, columns, [row], [note], digits=4))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,6 +25,11 @@ from rich.progress import (
 
 from bogp.errors import SettingError
 
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+    from bogp.report import Table
+
 console = Console(highlight=False)
 """Results, on standard output."""
 
@@ -28,6 +37,19 @@ error_console = Console(stderr=True, highlight=False)
 """Progress and errors, on standard error, so that results can be piped."""
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+
+class InterruptionError(Exception):
+    """Ctrl-C; the message says what is kept and how to go on."""
+
+
+@contextlib.contextmanager
+def interruptible(kept: str) -> Iterator[None]:
+    """Turn a Ctrl-C in the block into :class:`InterruptionError`, which says what is ``kept``."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptionError(kept) from None
 
 
 @contextlib.contextmanager
@@ -61,6 +83,66 @@ def progress_bars(
 def print_json(value: Any) -> None:
     """Print ``value`` as indented JSON on standard output, without colour or wrapping."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(table: Table) -> None:
+    """Print a table of results on standard output, in parts where the screen is too narrow.
+
+    Each part repeats the first column, which names the rows, so that no cell is ever broken.
+    """
+    console.print(table.title, markup=False, style="bold")
+    for part in _parts(_counts_in_heads(table), console.width):
+        console.print(part)
+        console.print()
+    for note in table.notes:
+        console.print(note, markup=False)
+
+
+def _counts_in_heads(table: Table) -> Table:
+    """Return ``table`` with (n=5) in the head of a column whose intervals all end in it."""
+    from bogp.report import format_cell
+
+    columns = list(table.columns)
+    rows = [list(row) for row in table.rows]
+    for index, name in enumerate(columns):
+        cells = [format_cell(row[index], table.digits) for row in rows]
+        counts = {cell.partition(" (n=")[2] for cell in cells}
+        if len(counts) == 1 and (count := counts.pop()):
+            columns[index] = f"{name} (n={count}"
+            for row, cell in zip(rows, cells, strict=True):
+                row[index] = cell.partition(" (n=")[0]
+    return dataclasses.replace(table, columns=columns, rows=rows)
+
+
+def _parts(table: Table, width: int) -> list[RichTable]:
+    """Return ``table`` as tables of at most ``width`` characters, if one more column fits each."""
+    parts: list[RichTable] = []
+    left = list(range(1, len(table.columns)))
+    while left or not parts:
+        count = len(left)
+        while count > 1 and _width(_columns(table, left[:count])) > width:
+            count -= 1
+        parts.append(_columns(table, left[:count]))
+        left = left[count:]
+    return parts
+
+
+def _columns(table: Table, chosen: Sequence[int]) -> RichTable:
+    """Return the first column and the ``chosen`` ones, without title and notes."""
+    kept = (0, *chosen)
+    part = dataclasses.replace(
+        table,
+        columns=[table.columns[index] for index in kept],
+        rows=[[row[index] for index in kept] for row in table.rows],
+    ).to_rich()
+    part.title = part.caption = None
+    part.box, part.pad_edge, part.show_edge = box.SIMPLE_HEAD, False, False
+    return part
+
+
+def _width(table: RichTable) -> int:
+    """Return the characters that a table needs to break no cell."""
+    return Measurement.get(console, console.options.update(max_width=10_000), table).maximum
 
 
 def parse_shape(text: str) -> tuple[int, int]:
@@ -142,13 +224,14 @@ def _drawer(bar: Progress, description: str) -> Callable[[int, int], None]:
 
 def _line_printer(description: str) -> Callable[[int, int], None]:
     """Return a progress callable that prints a plain line now and then."""
-    last: float | None = None
+    last, printed = -math.inf, (-1, -1)
 
     def progress(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal last, printed
         now = time.monotonic()
-        if last is None or done >= total or now - last >= _SECONDS_BETWEEN_LINES:
-            last = now
+        due = done >= total or now - last >= _SECONDS_BETWEEN_LINES
+        if due and (done, total) != printed:
+            last, printed = now, (done, total)
             error_console.print(f"{description}: {done} of {total}", markup=False)
 
     return progress

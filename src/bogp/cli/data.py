@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from bogp.cli import options
-from bogp.cli.common import console, print_json
-from bogp.data import load_dataset
+from bogp.cli.common import console, interruptible, print_json
 
 data = typer.Typer(no_args_is_help=True, help="Fetch and check datasets.")
 
@@ -17,7 +15,11 @@ data = typer.Typer(no_args_is_help=True, help="Fetch and check datasets.")
 @data.command()
 def show(
     source: Annotated[
-        str, typer.Argument(help="As --data elsewhere: mnist, digits, a folder, a file, a function")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="As --data elsewhere: mnist, digits, a folder, a file, a function.",
+        ),
     ],
     as_json: options.Json = False,
 ) -> None:
@@ -25,7 +27,10 @@ def show(
 
     Example: bogp data show mnist
     """
-    loaded = load_dataset(source)
+    from bogp.data import load_dataset
+
+    with interruptible(f"run `bogp data show {source}` again to load it; a part is never used"):
+        loaded = load_dataset(source)
     facts = {
         "name": loaded.name,
         "training examples": len(loaded.train_targets),
@@ -37,7 +42,5 @@ def show(
     if as_json:
         print_json(facts)
         return
-    table = Table(show_header=False)
     for name, value in facts.items():
-        table.add_row(name, str(value))
-    console.print(table)
+        console.print(f"{name:<18}{value}", markup=False, soft_wrap=True)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from bogp.cli import options
 from bogp.cli.common import (
     console,
+    interruptible,
     parse_pairs,
     parse_shape,
     print_json,
     progress_bar,
 )
-from bogp.database import ALL_PROPERTIES, FAMILIES, PAPER_SPARSITIES, GraphDatabase, Range
+
+if TYPE_CHECKING:
+    from bogp.database import GraphDatabase, Range
 
 database = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +30,6 @@ database = typer.Typer(
 )
 
 PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="The database file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 SparsityOption = Annotated[
     float | None,
     typer.Option("--sparsity", "-s", help="Only the graphs of this sparsity; all if not given."),
@@ -53,15 +56,15 @@ def build(
             "--sparsity",
             "-s",
             help="Share of the weights to remove, in [0, 1); repeat for several. "
-            f"Default: {', '.join(map(str, PAPER_SPARSITIES))}.",
+            "Default: the paper's 0.15, 0.3, 0.45, 0.6, 0.75, 0.9.",
         ),
     ] = None,
     graphs: Annotated[int, typer.Option(help="Graphs for each sparsity.")] = 1000,
     family: Annotated[
         str,
         typer.Option(
-            help=f"How graphs are drawn: {', '.join(FAMILIES)}. random_mask is the paper's own: a "
-            "plain random 0-1 mask, read as a graph and stored with it."
+            help="How graphs are drawn (`bogp list families` says how). random_mask is the paper's "
+            "own: a plain random 0-1 mask, read as a graph and stored with it."
         ),
     ] = "uniform",
     seed: Annotated[int, typer.Option(help="Seed of every draw.")] = 0,
@@ -71,15 +74,16 @@ def build(
             "--property",
             "-p",
             metavar="NAME",
-            help=f"A property to store; repeat for several. Default: {', '.join(ALL_PROPERTIES)}.",
+            help="A property to store; repeat for several. Default: every one of "
+            "`bogp list properties`.",
         ),
     ] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A parameter of the family; repeat for several."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Draw no progress.")] = False,
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Build a database, or continue one whose build was stopped.
 
@@ -90,7 +94,10 @@ def build(
     """
     layer = None if shape is None else parse_shape(shape)
     parameters = _numbers(parameter or [])
-    with progress_bar(f"building {path.name}", quiet) as progress:
+    kept = f"the graphs so far are in {path}, and the same command goes on from there"
+    with interruptible(kept), progress_bar(f"building {path.name}", quiet) as progress:
+        from bogp.database import ALL_PROPERTIES, PAPER_SPARSITIES, GraphDatabase
+
         built = GraphDatabase.build(
             path,
             nodes=nodes,
@@ -116,7 +123,7 @@ def show(
     path: PathArgument,
     sparsity: SparsityOption = None,
     rows: Annotated[int, typer.Option(min=0, help="Also print this many graphs.")] = 0,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Print what a database holds: its settings, the range of each property, what is constant.
 
@@ -124,6 +131,8 @@ def show(
 
     Example: bogp database show graphs.db --sparsity 0.9
     """
+    from bogp.database import GraphDatabase
+
     with GraphDatabase.open(path) as opened:
         ranges = opened.coverage(sparsity, opened.names)
         first = _rows(opened, sparsity, rows)
@@ -163,12 +172,14 @@ def nearest(
         ),
     ] = "raw",
     count: Annotated[int, typer.Option("--count", "-n", help="How many graphs.")] = 1,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Print the graphs whose properties are nearest to wanted values, best first.
 
     Example: bogp database nearest graphs.db -s 0.9 -p clustering=0.11 -p edge_connectivity=3
     """
+    from bogp.database import GraphDatabase
+
     wanted = parse_pairs(target, "--property")
     with GraphDatabase.open(path) as opened:
         found = opened.nearest(wanted, metric=metric, scale=scale, count=count, sparsity=sparsity)
@@ -269,7 +280,8 @@ def _print_vectors(entries: list[dict[str, Any]], title: str) -> None:
     """Print graphs as columns, one property a row, so that many properties fit a screen."""
     if not entries:
         return
-    table = Table(title=title, title_justify="left", show_header=False)
+    console.print(title, markup=False)
+    table = Table(show_header=False)
     for name in entries[0]:
         values = [entry[name] for entry in entries]
         cells = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]

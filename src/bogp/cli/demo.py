@@ -8,8 +8,13 @@ from typing import Annotated
 import typer
 
 from bogp.cli import options
-from bogp.cli.common import console, error_console, progress_bars
-from bogp.experiments import run_demo
+from bogp.cli.common import (
+    console,
+    error_console,
+    interruptible,
+    print_table,
+    progress_bars,
+)
 
 
 def demo(
@@ -30,9 +35,12 @@ def demo(
 
     Example: bogp demo --out demo
     """
-    if not quiet:
-        error_console.print(f"Loading {data} (MNIST is a 20 MB download, once) ...", markup=False)
-    with progress_bars(("graphs", "trainings"), quiet) as (building, training):
+    kept = f"what is trained is in {out}, and the same command goes on from there"
+    with interruptible(kept), progress_bars(("graphs", "trainings"), quiet) as (building, training):
+        if not quiet:
+            error_console.print(loading(data), markup=False)
+        from bogp.experiments import run_demo
+
         result = run_demo(
             out,
             data,
@@ -42,6 +50,11 @@ def demo(
             building=building,
             training=training,
         )
-    console.print(result.table.to_rich())
+    print_table(result.table)
     console.print(f"report: {result.report}", markup=False, soft_wrap=True)
     console.print(f"pictures and records: {result.folder}", markup=False, soft_wrap=True)
+
+
+def loading(data: str) -> str:
+    """Return the line that is printed before the first bar can move."""
+    return f"Loading {data} (a 20 MB download, once) ..." if data == "mnist" else f"Loading {data}"

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
-from bogp.training import RECIPES
-
 Data = Annotated[
     str,
     typer.Option(
         "--data",
         "-d",
-        help="mnist, digits, a folder of IDX files, an .npz file, or package.module:function "
-        "that returns (train, test) torch datasets.",
+        help="mnist (20 MB, fetched once), digits (small, offline), a folder of IDX files, an .npz "
+        "file of x_train, y_train, x_test, y_test, or package.module:function, which returns "
+        "(train, test) torch datasets.",
     ),
 ]
 Model = Annotated[
@@ -32,13 +31,8 @@ RecipeName = Annotated[
     str,
     typer.Option(
         "--recipe",
-        help="; ".join(
-            f"{name}: {r.optimizer} {r.learning_rate:g}, "
-            f"{'full batch' if r.batch_size is None else f'batch {r.batch_size}'}, "
-            f"{r.epochs} epochs"
-            for name, r in RECIPES.items()
-        )
-        + ".",
+        help="calibrated reaches the dense accuracy of the paper's table 1 in 3 epochs; written "
+        "is the paper's text, 50 epochs of the whole training set at once.",
     ),
 ]
 Protocol = Annotated[
@@ -49,8 +43,10 @@ Protocol = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Master seed: the same seed gives the same result.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Draw no progress.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON, and only that, on standard output.")
+]
 Workers = Annotated[
     int, typer.Option("--workers", "-w", min=1, help="Processes; results do not depend on it.")
 ]

@@ -5,19 +5,32 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bogp.analysis import Interval
 from bogp.cli import options
-from bogp.cli.common import console, error_console, print_json, progress_bars
-from bogp.experiments import PARTS, Setup, publish, train_all
-from bogp.experiments import quick as cut
+from bogp.cli.common import (
+    console,
+    error_console,
+    interruptible,
+    print_json,
+    print_table,
+    progress_bars,
+)
+from bogp.cli.demo import loading
+
+if TYPE_CHECKING:
+    from bogp.experiments import Setup
 
 
 def reproduce(
-    what: Annotated[str, typer.Argument(help=f"One of {', '.join(PARTS)}, all.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="PART", help="table1, table2, fig5, fig6, fig7, fig8, or all with the verdicts."
+        ),
+    ],
     out: options.Out = Path("replication"),
     seeds: Annotated[int, typer.Option(help="Repetitions of everything.")] = 5,
     quick: Annotated[
@@ -48,21 +61,26 @@ def reproduce(
 
     Example: bogp reproduce table1 --seeds 5 --out replication
     """
-    setup = Setup(out=out, data=data, recipe_name=recipe, seeds=seeds, workers=workers)
-    if sparsity or layers:
-        setup = setup.narrowed(sparsity, layers)
-    if quick:
-        setup = cut(setup)
-    if not quiet:
-        error_console.print(f"Loading {data} (MNIST is a 20 MB download, once) ...", markup=False)
-    with progress_bars(("graphs", "trainings"), quiet) as (building, training):
+    kept = f"what is trained is in {out}, and the same command goes on from there"
+    with interruptible(kept), progress_bars(("graphs", "trainings"), quiet) as (building, training):
+        from bogp.experiments import Setup, publish, train_all
+        from bogp.experiments import quick as cut
+
+        setup = Setup(out=out, data=data, recipe_name=recipe, seeds=seeds, workers=workers)
+        if quick:
+            setup = cut(setup)
+        if sparsity or layers:
+            setup = setup.narrowed(sparsity, layers)
+        if not quiet:
+            error_console.print(loading(data), markup=False)
         run = train_all(what, setup, building=building, training=training)
-    shown = publish(run, what, _command(what, setup, quick, sparsity, layers))
+        shown = publish(run, what, _command(what, setup, quick, sparsity, layers))
     if as_json:
         print_json([{"title": t.title, "columns": t.columns, "rows": _rows(t.rows)} for t in shown])
         return
     for table in shown:
-        console.print(table.to_rich())
+        print_table(table)
+        console.print()
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
 
 
@@ -84,4 +102,7 @@ def _command(
 
 
 def _rows(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return the cells as JSON values, intervals as objects."""
+    from bogp.analysis import Interval
+
     return [[vars(cell) if isinstance(cell, Interval) else cell for cell in row] for row in rows]

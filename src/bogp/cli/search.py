@@ -5,43 +5,56 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from bogp.analysis import mean_interval
 from bogp.cli import options
-from bogp.cli.common import console, error_console, print_json, progress_bar
-from bogp.database import GraphDatabase, warn_constant
-from bogp.errors import ConstantPropertyWarning
+from bogp.cli.common import (
+    console,
+    error_console,
+    interruptible,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from bogp.files import output_folder
-from bogp.graphs import PAPER_FIVE
-from bogp.masks import save_mask
-from bogp.pipeline import SearchResult
-from bogp.pipeline import search as run_search
-from bogp.report import format_interval
-from bogp.search import ENGINES, FinishedTrial
+
+if TYPE_CHECKING:
+    from bogp.database import GraphDatabase
+    from bogp.pipeline import SearchResult
+    from bogp.search import FinishedTrial
 
 
 def search(
-    database: Annotated[Path, typer.Argument(help="A graph database (bogp database build).")],
+    database: Annotated[
+        Path, typer.Argument(metavar="DATABASE", help="A graph database (bogp database build).")
+    ],
     sparsity: Annotated[
         float | None,
-        typer.Option("--sparsity", "-s", help="Maximise accuracy at this sparsity."),
+        typer.Option("--sparsity", "-s", help="Maximise the accuracy at this sparsity."),
     ] = None,
     alpha: Annotated[
         float | None,
         typer.Option(
-            "--alpha", "-a", help="Maximise accuracy + alpha * sparsity over all sparsities."
+            "--alpha",
+            "-a",
+            help="Instead of --sparsity: maximise accuracy + alpha * sparsity over all sparsities "
+            "of the database.",
         ),
     ] = None,
     data: options.Data = "mnist",
     engine: Annotated[
         str,
-        typer.Option("--engine", "-e", help=f"What proposes masks: {', '.join(ENGINES)}."),
+        typer.Option(
+            "--engine",
+            "-e",
+            help="What proposes masks: paper (Bayesian optimisation of the properties) or random.",
+        ),
     ] = "paper",
-    trials: Annotated[int, typer.Option("--trials", "-n", help="Masks to train.")] = 20,
+    trials: Annotated[
+        int, typer.Option("--trials", "-n", help="Masks to train, those in the study counted.")
+    ] = 20,
     final_seeds: Annotated[
         int, typer.Option(help="Fresh seeds on which the winner is trained and measured.")
     ] = 5,
@@ -60,13 +73,17 @@ def search(
             "--property",
             "-p",
             metavar="NAME",
-            help=f"A property to search by; repeat for several. Default: {', '.join(PAPER_FIVE)}.",
+            help="A property to search by; repeat for several. Default: the paper's five, "
+            "degree_centrality, clustering, edge_connectivity, eigenvector_centrality and "
+            "cycle_rank.",
         ),
     ] = None,
     metric: Annotated[
         str, typer.Option(help="What the nearest graph is: cosine, l1 or l2.")
     ] = "cosine",
-    scale: Annotated[str, typer.Option(help="raw or standardised property vectors.")] = "raw",
+    scale: Annotated[
+        str, typer.Option(help="Compare raw or standardised property vectors.")
+    ] = "raw",
     kappa: Annotated[
         float, typer.Option(help="Weight of the uncertainty in the upper confidence bound.")
     ] = 5.0,
@@ -78,6 +95,10 @@ def search(
 ) -> None:
     """Search a graph database for the mask that trains best.
 
+    Give --sparsity or --alpha. Each trial proposes a property vector, fetches the nearest graph,
+    trains its mask on --data and learns from the accuracy; the winner is then trained on fresh
+    seeds and measured on the test set.
+
     Every trial is on disk before the next begins. With --study, a search that was stopped or
     killed resumes when the same command runs again, and ends as an unbroken one would.
 
@@ -85,32 +106,38 @@ def search(
     """
     if save is not None:
         output_folder(save.parent)
-    names = tuple(prop or PAPER_FIVE)
-    with GraphDatabase.open(database) as opened:
-        if not quiet:
-            _warn(opened, names, sparsity)
-        with progress_bar("search", quiet) as progress:
-            result = _interruptible(study)(
-                opened,
-                data,
-                trials=trials,
-                final_seeds=final_seeds,
-                study=study,
-                progress=progress,
-                on_trial=None if quiet or as_json else _print_trial,
-                sparsity=sparsity,
-                alpha=alpha,
-                model=model,
-                layers=layers,
-                engine=engine,
-                properties=names,
-                metric=metric,
-                scale=scale,
-                kappa=kappa,
-                recipe=recipe,
-                protocol=protocol,
-                seed=seed,
-            )
+    with interruptible(_kept(study)):
+        from bogp.database import GraphDatabase
+        from bogp.graphs import PAPER_FIVE
+        from bogp.masks import save_mask
+        from bogp.pipeline import search as run_search
+
+        names = tuple(prop or PAPER_FIVE)
+        with GraphDatabase.open(database) as opened:
+            if not quiet:
+                _warn(opened, names, sparsity)
+            with progress_bar("trainings", quiet) as progress:
+                result = run_search(
+                    opened,
+                    data,
+                    trials=trials,
+                    final_seeds=final_seeds,
+                    study=study,
+                    progress=progress,
+                    on_trial=None if quiet or as_json else _print_trial,
+                    sparsity=sparsity,
+                    alpha=alpha,
+                    model=model,
+                    layers=layers,
+                    engine=engine,
+                    properties=names,
+                    metric=metric,
+                    scale=scale,
+                    kappa=kappa,
+                    recipe=recipe,
+                    protocol=protocol,
+                    seed=seed,
+                )
     if save is not None:
         graph = str(result.best.record["graph"])
         save_mask(result.mask, save, {"graph": graph, "key": result.key, "model": model})
@@ -120,23 +147,18 @@ def search(
         _print(result, save)
 
 
-def _interruptible(study: Path | None) -> Any:
-    def run(*arguments: Any, **settings: Any) -> SearchResult:
-        try:
-            return run_search(*arguments, **settings)
-        except KeyboardInterrupt:
-            if study is not None:
-                error_console.print(
-                    f"Stopped within a trial; the finished ones are in {study}: "
-                    "the same command resumes.",
-                    markup=False,
-                )
-            raise
-
-    return run
+def _kept(study: Path | None) -> str:
+    """Return what a Ctrl-C leaves of the search."""
+    if study is None:
+        return "nothing was kept; with --study FILE a search goes on where it stopped"
+    return f"the finished trials are in {study}, and the same command goes on from there"
 
 
 def _warn(database: GraphDatabase, names: tuple[str, ...], sparsity: float | None) -> None:
+    """Name the constant properties, once, in one line."""
+    from bogp.database import warn_constant
+    from bogp.errors import ConstantPropertyWarning
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConstantPropertyWarning)
         warn_constant(database, names, sparsity)
@@ -145,15 +167,19 @@ def _warn(database: GraphDatabase, names: tuple[str, ...], sparsity: float | Non
 
 
 def _print_trial(trial: FinishedTrial) -> None:
+    """Print a trial's value, and what was proposed beside what was fetched where they differ."""
     record = trial.record
     error_console.print(
-        f"trial {trial.number + 1}: value {trial.value:.4f}, graph {record['graph']}",
+        f"trial {trial.number + 1}: value {trial.value:.4f}, accuracy {record['accuracy']:.4f}, "
+        f"graph {record['graph']} (sparsity {record['database_sparsity']:g})",
         markup=False,
+        soft_wrap=True,
     )
-    for name, fetched in record["fetched"].items():
-        proposed = record["proposed"].get(name)
-        wanted = "" if proposed is None else f"proposed {proposed:.4f}, "
-        error_console.print(f"    {name}: {wanted}fetched {fetched:.4f}", markup=False)
+    pairs = {name: (record["proposed"].get(name), got) for name, got in record["fetched"].items()}
+    for name, (wanted, got) in pairs.items():
+        if wanted is not None and wanted != got:
+            line = f"  {name} proposed {wanted:.5g}, fetched {got:.5g}"
+            error_console.print(line, markup=False, soft_wrap=True)
 
 
 def summary(result: SearchResult) -> dict[str, Any]:
@@ -175,21 +201,27 @@ def summary(result: SearchResult) -> dict[str, Any]:
 
 
 def _print(result: SearchResult, save: Path | None) -> None:
+    from bogp.analysis import mean_interval
+    from bogp.report import Table, format_interval
+
     paper = result.settings["protocol"] == "paper"
-    table = Table(title=f"engine {result.settings['engine']}, {len(result.trials)} trials")
-    table.add_column("what")
-    table.add_column("result")
     best = result.best
-    chosen_on = "the test set (protocol paper)" if paper else "the validation split"
-    table.add_row("winner", f"trial {best.number + 1}, graph {best.record['graph']}")
-    table.add_row("sparsity of the pruned layers", f"{best.record['sparsity']:.4f}")
-    table.add_row(f"its accuracy on {chosen_on}", f"{best.record['accuracy']:.4f} (best of all)")
+    chosen_on = "the test set" if paper else "the validation split"
+    rows = [
+        ["winner", f"trial {best.number + 1}, graph {best.record['graph']}"],
+        ["sparsity of the pruned layers", f"{best.record['sparsity']:.4f}"],
+        [f"its accuracy on {chosen_on}", f"{best.record['accuracy']:.4f} (best of all)"],
+    ]
+    if result.settings["alpha"] is not None:
+        rows.append(["accuracy + alpha * sparsity", f"{best.value:.4f}"])
     if result.finals:
         interval = mean_interval([run.accuracy for run in result.finals])
-        table.add_row("test accuracy on fresh seeds", format_interval(interval, digits=4))
-    table.add_row("training time of the trials", f"{result.seconds:.1f} s")
-    console.print(table)
-    if paper:
-        console.print("Protocol paper: the same 10,000 images selected and reported.")
+        rows.append(["test accuracy on fresh seeds", format_interval(interval, digits=4)])
+    rows.append(["training time of the trials", f"{result.seconds:.1f} s"])
+    notes = (
+        ["Protocol paper: one set of images selected the winner and reports it."] if paper else []
+    )
+    title = f"Engine {result.settings['engine']}, {len(result.trials)} trials"
+    print_table(Table(title, ["", "result"], rows, notes))
     if save is not None:
-        console.print(f"mask written to {save}", markup=False)
+        console.print(f"mask written to {save}", markup=False, soft_wrap=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import sys
+import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -228,16 +229,12 @@ def run_job(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
 
 def exit_with_parent() -> None:
     """End this worker process when its parent is gone, however that ended."""
-    import multiprocessing
-    import os
-
     parent = multiprocessing.parent_process()
     if parent is None:
         return
 
     def watch() -> None:
         parent.join()
-        sys.stderr.flush()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -116,19 +116,26 @@ def metrics(setup: Setup, dataset: Dataset, database: GraphDatabase) -> list[Job
     ]
 
 
+def variance_cases(setup: Setup) -> list[tuple[str, tuple[str, ...], float]]:
+    """Return the comparisons of variances: name, families, sparsity."""
+    sparsities = sorted(setup.sparsities)
+    high = sparsities[-1]
+    middle = sparsities[max(0, min(len(sparsities) // 2, len(sparsities) - 2))]
+    uniform = [
+        (f"uniform graphs, s = {s:g}", ("uniform",), s) for s in dict.fromkeys((high, middle))
+    ]
+    return [*uniform, (f"{len(MIXED)} families, s = {high:g}", MIXED, high)]
+
+
 def variances(setup: Setup, dataset: Dataset) -> list[Job]:
     """Return graphs × seeds at fixed sparsity: uniform graphs, and a mix of families."""
-    high = max(setup.sparsities)
-    middle = sorted(setup.sparsities)[len(setup.sparsities) // 2]
-    cases = [(("uniform",), high), (("uniform",), middle), (MIXED, high)]
-    jobs: dict[str, Job] = {}
-    for families, sparsity in cases:
-        for number in range(setup.variance_graphs):
-            family = families[number % len(families)]
-            for seed in range(setup.seeds):
-                job = variance_job(setup, dataset, family, sparsity, number, seed)
-                jobs[job.key] = job
-    return list(jobs.values())
+    jobs = [
+        variance_job(setup, dataset, families[number % len(families)], sparsity, number, seed)
+        for _, families, sparsity in variance_cases(setup)
+        for number in range(setup.variance_graphs)
+        for seed in range(setup.seeds)
+    ]
+    return list({job.key: job for job in jobs}.values())
 
 
 def variance_job(

@@ -23,6 +23,7 @@ from bogp.experiments.verdicts import (
 from bogp.files import output_folder, write_atomic
 from bogp.graphs import CANDIDATES
 from bogp.report import (
+    SIGNS,
     Cell,
     Section,
     Table,
@@ -59,7 +60,7 @@ def publish(run: Run, what: str, command: str) -> list[Table]:
         table = verdict_table(judged, "Verdicts on the paper's claims")
         write_atomic(folder / "verdicts.csv", table.to_csv())
         write_atomic(folder / "verdicts.json", json.dumps([asdict(v) for v in judged], indent=1))
-        shown.append(verdict_table(_short(judged), table.title))
+        shown.append(_screen(judged, table.title))
     page = _page(run, what, command, sections, drawn, judged)
     write_atomic(folder / "README.md", page)
     first = [_verdict_section(run, judged)] if judged else []
@@ -216,8 +217,10 @@ def _verdict_section(run: Run, judged: list[Verdict]) -> Section:
     return Section("Verdicts on the paper's claims", text, verdicts=judged)
 
 
-def _short(judged: list[Verdict]) -> list[Verdict]:
-    return [Verdict(v.claim, v.holds, v.statistic, v.interval, "see report.html") for v in judged]
+def _screen(judged: list[Verdict], title: str) -> Table:
+    """Return the verdicts without their details, which the report has."""
+    rows = [(v.claim, f"{SIGNS[v.holds]} {v.holds}", v.interval) for v in judged]
+    return Table(title, ("claim", "verdict", "interval"), rows)
 
 
 def _page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bogp.data import Dataset
@@ -35,14 +35,19 @@ def records_path(setup: Setup) -> Path:
     return setup.out / "records.jsonl"
 
 
+def check_part(what: str) -> None:
+    """Raise :class:`UnknownNameError` unless ``what`` is a part of the paper, or ``all``."""
+    if what not in (*PARTS, "all"):
+        raise UnknownNameError("part of the paper", what, (*PARTS, "all"))
+
+
 def jobs(what: str, setup: Setup, dataset: Dataset, database: GraphDatabase) -> list[Job]:
     """Return the jobs of one part, or of all.
 
     Raises:
         UnknownNameError: no such part.
     """
-    if what not in (*PARTS, "all"):
-        raise UnknownNameError("part of the paper", what, (*PARTS, "all"))
+    check_part(what)
     found: list[Job] = []
     if what in ("table1", "all"):
         found += plan.baselines(setup, dataset) + plan.searches(setup, dataset, database)
@@ -62,8 +67,16 @@ def train_all(
     building: Progress | None = None,
     training: Progress | None = None,
 ) -> Run:
-    """Build the database and run every job of ``what`` that has no record yet."""
+    """Build the database and run every job of ``what`` that has no record yet.
+
+    The relational graphs of a dataset of fewer features than ``setup.nodes`` have a node a feature.
+
+    Raises:
+        UnknownNameError: no such part; refused before anything is built.
+    """
+    check_part(what)
     dataset = setup.dataset()
+    setup = replace(setup, nodes=min(setup.nodes, setup.width, dataset.features))
     database = setup.database(dataset, building)
     wanted = jobs(what, setup, dataset, database)
     records = run_jobs(

@@ -9,6 +9,7 @@ import queue
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,10 @@ def _parallel(
     progress: Progress,
 ) -> Iterator[dict[str, Any]]:
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
+    manager = SyncManager(ctx=context)
+    # The manager's process, too, must go when this one is killed and cannot tell it to.
+    manager.start(_start_manager)
+    with manager:
         ticks = manager.Queue()
         pool = ProcessPoolExecutor(
             min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(ticks,)
@@ -141,6 +145,12 @@ def _drain(ticks: queue.Queue[int], done: int) -> int:
             done += ticks.get_nowait()
         except queue.Empty:
             return done
+
+
+def _start_manager() -> None:
+    """Prepare the process that carries the ticks: Ctrl-C is the coordinator's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    exit_with_parent()
 
 
 def _start(ticks: Any) -> None:

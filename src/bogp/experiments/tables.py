@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,10 +51,13 @@ LABELS = {
 
 READINGS = {"hidden": "hidden layer only", "all": "all layers"}
 
-PAPER_NOTE = (
-    "Protocol paper: the same 10,000 test images selected the winner of a search and report it, "
-    "so that 'best of' rows are biased upwards; rows 'on a fresh seed' train the winning mask anew."
-)
+def protocol_note(run: Run) -> str:
+    """Return the sentence that every table of protocol ``paper`` carries."""
+    return (
+        f"Protocol paper: the same {len(run.dataset.test_targets):,} test images selected the "
+        "winner of a search and report it, so that 'best of' rows are biased upwards; rows 'on a "
+        "fresh seed' train the winning mask anew."
+    )
 
 
 def pick(run: Run, kind: str, **wanted: Any) -> list[dict[str, Any]]:
@@ -111,7 +114,7 @@ def table1(run: Run, layers: str) -> Table:
         f"Paper → ours ± half-width of the 95 % t interval over {run.setup.seeds} seeds "
         f"(none shown for one seed); recipe {run.setup.recipe_name}; {run.setup.trials} trials a "
         "search. The dense row's figure is in the first column and belongs to no sparsity.",
-        PAPER_NOTE,
+        protocol_note(run),
     ]
     if layers == "hidden":
         notes.append("With one layer to prune, global and uniform scope are the same runs.")
@@ -182,11 +185,6 @@ def table2(run: Run) -> Table:
         f"Engine paper maximises accuracy + α · sparsity over graphs of s = {held}; "
         f"{run.setup.trials} trials a search, {run.setup.seeds} seeds, recipe "
         f"{run.setup.recipe_name}, hidden layer only. Accuracy is the winner's on a fresh seed.",
-        "Protocol paper: the 10,000 test images selected the winners.",
+        protocol_note(run),
     ]
     return Table("Table 2: the trade-off by α", columns, rows, notes)
-
-
-def flatten(rows: Iterable[Iterable[Any]]) -> list[Any]:
-    """Return the items of the rows in one list."""
-    return [item for row in rows for item in row]

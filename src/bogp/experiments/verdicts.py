@@ -31,9 +31,9 @@ from bogp.analysis import (
 from bogp.experiments.plan import (
     FIGURE_PROPERTIES,
     METHOD_NAMES,
-    MIXED,
     five_node_graphs,
     metric_sparsities,
+    variance_cases,
     variance_job,
 )
 from bogp.experiments.run import Run
@@ -63,17 +63,6 @@ def _sign(interval: Interval) -> Holds:
     return "inconclusive"
 
 
-def variance_cases(run: Run) -> list[tuple[str, tuple[str, ...], float]]:
-    """Return the comparisons of variances: name, families, sparsity."""
-    sparsities = sorted(run.setup.sparsities)
-    middle, high = sparsities[len(sparsities) // 2], sparsities[-1]
-    return [
-        (f"uniform graphs, s = {high:g}", ("uniform",), high),
-        (f"uniform graphs, s = {middle:g}", ("uniform",), middle),
-        (f"{len(MIXED)} families, s = {high:g}", MIXED, high),
-    ]
-
-
 def variance_of(run: Run, families: Sequence[str], sparsity: float) -> VarianceComponents | None:
     """Return the variance components of one comparison, None where it was not run."""
     table: list[list[float]] = []
@@ -92,7 +81,7 @@ def variance_of(run: Run, families: Sequence[str], sparsity: float) -> VarianceC
 def variance_table(run: Run) -> Table | None:
     """Return between-graph and between-seed variance of each comparison."""
     rows: list[list[Any]] = []
-    for name, families, sparsity in variance_cases(run):
+    for name, families, sparsity in variance_cases(run.setup):
         parts = variance_of(run, families, sparsity)
         if parts is None:
             continue
@@ -114,7 +103,7 @@ def variance_table(run: Run) -> Table | None:
 def accuracy_varies(run: Run) -> list[Verdict]:
     """Return verdicts that hold where the interval of the ICC is above one half."""
     verdicts = []
-    for name, families, sparsity in variance_cases(run):
+    for name, families, sparsity in variance_cases(run.setup):
         parts = variance_of(run, families, sparsity)
         if parts is None or parts.icc is None:
             continue
@@ -223,8 +212,7 @@ def monotonic(run: Run) -> list[Verdict]:
                 f"{share:.0%} of what the property explains (R² {shape.ceiling_r2:.2f})",
                 f"ρ {format_interval(rank.interval, digits=2)}",
                 f"Means over {points['accuracy'].shape[1]} seeds of the {len(means)} connected "
-                "5-node graphs. With the number of edges held fixed, ρ is "
-                f"{alone}: the rest is density.",
+                f"5-node graphs. With the number of edges held fixed, ρ is {alone}.",
             )
         )
     return verdicts
@@ -328,24 +316,31 @@ def alpha_tradeoff(run: Run) -> list[Verdict]:
     finals = [float(np.mean(r["result"]["finals"])) for r in records]
     accuracy = rank_correlation(alphas, finals, seed=0)
     up, down = sparsity.interval, accuracy.interval
-    if up is None or down is None:
-        return []
-    holds: Holds = "inconclusive"
-    if up.low is not None and up.low > 0 and down.high is not None and down.high < 0:
-        holds = "holds"
-    elif (up.high is not None and up.high < 0) or (down.low is not None and down.low > 0):
-        holds = "does not hold"
     low, high = min(finals), max(finals)
     return [
         Verdict(
             "A larger α trades accuracy for sparsity (table 2)",
-            holds,
-            f"ρ(α, sparsity) = {up.estimate:+.2f}, ρ(α, accuracy) = {down.estimate:+.2f}",
-            f"{format_interval(up, digits=2)} and {format_interval(down, digits=2)}",
+            _traded(up, down),
+            f"ρ(α, sparsity) = {_rho(up)}, ρ(α, accuracy) = {_rho(down)}",
+            " and ".join("–" if i is None else format_interval(i, digits=2) for i in (up, down)),
             f"{len(records)} searches. Accuracies run from {low:.3f} to {high:.3f}; the paper's "
             "from 0.25 to 0.90 (see table 2).",
         )
     ]
+
+
+def _traded(up: Interval | None, down: Interval | None) -> Holds:
+    if up is None or down is None:
+        return "inconclusive"
+    if _sign(up) == "holds" and _sign(down) == "does not hold":
+        return "holds"
+    if _sign(up) == "does not hold" or _sign(down) == "holds":
+        return "does not hold"
+    return "inconclusive"
+
+
+def _rho(interval: Interval | None) -> str:
+    return "undefined (all alike)" if interval is None else f"{interval.estimate:+.2f}"
 
 
 def correlations(run: Run, sparsity: float | None) -> np.ndarray[Any, Any]:

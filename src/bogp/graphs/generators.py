@@ -23,6 +23,7 @@ from scipy.special import gammaln
 from bogp.errors import GraphError, SettingError, UnknownNameError, check_sparsity
 from bogp.graphs.relational import BoolArray, RelationalGraph
 from bogp.graphs.rewiring import havel_hakimi, swap_ends
+from bogp.sparsity import kept_count
 
 Indices = npt.NDArray[np.intp]
 
@@ -78,7 +79,7 @@ def random_mask(out_features: int, in_features: int, sparsity: float, seed: int)
         )
     weights = out_features * in_features
     mask = np.zeros(weights, dtype=np.bool_)
-    kept = round((1.0 - float(sparsity)) * weights)
+    kept = kept_count(weights, sparsity)
     mask[np.random.default_rng(seed).choice(weights, kept, replace=False, shuffle=False)] = True
     return torch.from_numpy(mask.reshape(out_features, in_features))
 

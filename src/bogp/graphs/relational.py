@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from bogp.errors import GraphError, check_sparsity
+from bogp.sparsity import kept_count
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -266,11 +267,11 @@ def edges_for_sparsity(
     >>> edges_for_sparsity(128, 0.9)  # (1638 kept - 128 self-loops) / 2 weights an edge
     755
     """
-    wanted_share = 1.0 - check_sparsity(sparsity)
+    check_sparsity(sparsity)
     out_features = nodes if out_features is None else out_features
     in_features = nodes if in_features is None else in_features
     _check_fit(nodes, out_features, in_features)
-    wanted = round(wanted_share * out_features * in_features)
+    wanted = kept_count(out_features * in_features, sparsity)
     rows, columns = _group_sizes(out_features, nodes), _group_sizes(in_features, nodes)
     blocks = np.outer(rows, columns)
     weights = np.sort((blocks + blocks.T)[np.triu_indices(nodes, 1)])

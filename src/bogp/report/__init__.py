@@ -5,9 +5,10 @@ from bogp.report.figures import correlation_heatmap, graph_and_mask, property_sc
 from bogp.report.html import Section, render_report, write_report
 from bogp.report.style import Picture, figure_png, figure_svg, picture, save_figure
 from bogp.report.tables import Cell, Table, format_cell, format_interval
-from bogp.report.verdicts import Verdict, verdict_table
+from bogp.report.verdicts import SIGNS, Verdict, verdict_table
 
 __all__ = [
+    "SIGNS",
     "Cell",
     "Picture",
     "Section",

@@ -1,0 +1,121 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from bogp.analysis import Interval
+from bogp.cli import common, main
+from bogp.cli.names import KINDS
+from bogp.report import Table
+
+COMMANDS = (
+    *(["demo"], ["search"], ["baseline"], ["reproduce"], ["list"], ["data", "show"]),
+    *(["database", "build"], ["database", "show"], ["database", "nearest"]),
+)
+HEAVY = ("torch", "numpy", "scipy", "sklearn", "optuna", "bayes_opt", "matplotlib")
+
+# The package bogp itself imports its public names; this is about what the command line adds.
+LOADED = """
+import importlib.util, sys, types
+package = types.ModuleType("bogp")
+package.__path__ = importlib.util.find_spec("bogp").submodule_search_locations
+sys.modules["bogp"] = package
+from bogp.cli import main
+for words in {lines!r}:
+    try:
+        main(words)
+    except SystemExit as end:
+        print("status", end.code)
+print("loaded", [name for name in {heavy!r} if name in sys.modules])
+"""
+
+
+def run(capsys, *words):
+    """Run a command that must succeed; return its standard output."""
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_and_bad_usage_import_nothing_heavy():
+    lines = [["--help"], *([*words, "--help"] for words in COMMANDS)]
+    lines += [["serach"], ["search"], ["search", "g.db", "--trials", "many"]]
+    code = LOADED.format(lines=lines, heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("status 0") == len(COMMANDS) + 1
+    assert done.stdout.count("status 2") == 3
+    assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_the_first_help_names_every_command_and_the_exit_statuses(capsys):
+    text = " ".join(run(capsys, "--help").split())
+    for words in COMMANDS:
+        assert words[0] in text
+    for status in ("0 done", "2 bad input", "130 interrupted"):
+        assert status in text
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = run(capsys, *words, "--help")
+    assert f"Example: bogp {' '.join(words)}" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("engines", ["search"]),
+        ("metrics", ["search"]),
+        ("scales", ["search"]),
+        ("recipes", ["search"]),
+        ("protocols", ["search"]),
+        ("datasets", ["search"]),
+        ("methods", ["baseline"]),
+        ("parts", ["reproduce"]),
+    ],
+)
+def test_help_explains_every_name_that_the_library_knows(kind, words, capsys):
+    text = run(capsys, *words, "--help")
+    for name in KINDS[kind]():
+        assert name in text
+
+
+def test_list_prints_the_names_and_meanings(capsys):
+    listed = json.loads(run(capsys, "list", "--json"))
+    assert list(listed) == list(KINDS)
+    assert listed["properties"]["cycle_rank"].startswith("the circuit rank")
+    assert listed["recipes"]["calibrated"].endswith("3 epochs")
+    text = run(capsys, "list", "families")
+    assert "random_mask" in text
+    assert "cosine" not in text
+
+
+def test_version(capsys):
+    assert run(capsys, "--version").startswith("bogp ")
+
+
+def test_a_wide_table_is_printed_in_parts_and_no_cell_is_broken(capsys, monkeypatch):
+    cell = Interval(0.95, 0.94, 0.96, 5)
+    heads = [f"s = 0.{number}" for number in range(6)]
+    table = Table("Accuracy", ["method", *heads], [["Glob₅", *[cell] * 6]], ["A note."])
+    for width, parts in ((80, 2), (200, 1)):
+        monkeypatch.setattr(common, "console", Console(width=width))
+        common.print_table(table)
+        text = capsys.readouterr().out
+        assert text.count("Glob₅") == parts
+        assert text.count("0.950 [0.940, 0.960]") == 6
+        assert text.count("(n=5)") == 6
+        assert max(map(len, text.splitlines())) <= width
+        assert "A note." in text
+
+
+def test_plain_progress_says_nothing_twice(capsys):
+    with common.progress_bar("work") as progress:
+        for done in (0, 0, 1, 2, 2):
+            progress(done, 2)
+    assert capsys.readouterr().err == "work: 0 of 2\nwork: 2 of 2\n"
