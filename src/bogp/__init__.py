@@ -1,34 +1,83 @@
 """Bayes-optimal neural network pruning using relational graph properties.
 
-The names below are the library; everything else may change between versions.
+The names below are the library; everything else may change between versions. Each is imported
+when it is first asked for: torch takes seconds to import, and ``bogp --help`` needs none of it.
 """
 
-from bogp.data import Dataset as Dataset
-from bogp.data import load_dataset as load_dataset
-from bogp.data import split as split
-from bogp.database import GraphDatabase as GraphDatabase
-from bogp.errors import BogpError as BogpError
-from bogp.graphs import PAPER_FIVE as PAPER_FIVE
-from bogp.graphs import PROPERTIES as PROPERTIES
-from bogp.graphs import RelationalGraph as RelationalGraph
-from bogp.graphs import edges_for_sparsity as edges_for_sparsity
-from bogp.graphs import generate as generate
-from bogp.graphs import graph_to_mask as graph_to_mask
-from bogp.graphs import mask_to_graph as mask_to_graph
-from bogp.graphs import properties as properties
-from bogp.graphs import random_mask as random_mask
-from bogp.masks import Mask as Mask
-from bogp.masks import load_mask as load_mask
-from bogp.masks import save_mask as save_mask
-from bogp.masks import select as select
-from bogp.pipeline import Method as Method
-from bogp.pipeline import SearchResult as SearchResult
-from bogp.pipeline import SearchSettings as SearchSettings
-from bogp.pipeline import baseline as baseline
-from bogp.pipeline import prune_and_train as prune_and_train
-from bogp.pipeline import search as search
-from bogp.training import Recipe as Recipe
-from bogp.training import evaluate as evaluate
-from bogp.training import mlp as mlp
-from bogp.training import relational_network as relational_network
-from bogp.training import train as train
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bogp.data import Dataset as Dataset
+    from bogp.data import load_dataset as load_dataset
+    from bogp.data import split as split
+    from bogp.database import GraphDatabase as GraphDatabase
+    from bogp.errors import BogpError as BogpError
+    from bogp.graphs import PAPER_FIVE as PAPER_FIVE
+    from bogp.graphs import PROPERTIES as PROPERTIES
+    from bogp.graphs import RelationalGraph as RelationalGraph
+    from bogp.graphs import edges_for_sparsity as edges_for_sparsity
+    from bogp.graphs import generate as generate
+    from bogp.graphs import graph_to_mask as graph_to_mask
+    from bogp.graphs import mask_to_graph as mask_to_graph
+    from bogp.graphs import properties as properties
+    from bogp.graphs import random_mask as random_mask
+    from bogp.masks import Mask as Mask
+    from bogp.masks import load_mask as load_mask
+    from bogp.masks import save_mask as save_mask
+    from bogp.masks import select as select
+    from bogp.pipeline import Method as Method
+    from bogp.pipeline import SearchResult as SearchResult
+    from bogp.pipeline import SearchSettings as SearchSettings
+    from bogp.pipeline import baseline as baseline
+    from bogp.pipeline import prune_and_train as prune_and_train
+    from bogp.pipeline import search as search
+    from bogp.training import Recipe as Recipe
+    from bogp.training import evaluate as evaluate
+    from bogp.training import mlp as mlp
+    from bogp.training import relational_network as relational_network
+    from bogp.training import train as train
+
+# The same names for the interpreter as above for type checkers; a test compares the two.
+_HOMES = {
+    name: home
+    for home, names in {
+        "bogp.data": "Dataset load_dataset split",
+        "bogp.database": "GraphDatabase",
+        "bogp.errors": "BogpError",
+        "bogp.graphs": "PAPER_FIVE PROPERTIES RelationalGraph edges_for_sparsity generate "
+        "graph_to_mask mask_to_graph properties random_mask",
+        "bogp.masks": "Mask load_mask save_mask select",
+        "bogp.pipeline": "Method SearchResult SearchSettings baseline prune_and_train search",
+        "bogp.training": "Recipe evaluate mlp relational_network train",
+    }.items()
+    for name in names.split()
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bogp' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+class _Package(ModuleType):
+    """The package itself: its ``search`` is the function, also once ``bogp.search`` is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The import system binds a submodule here; a public name of the same spelling wins.
+        if not (isinstance(value, ModuleType) and name in _HOMES):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

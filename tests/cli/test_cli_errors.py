@@ -87,14 +87,16 @@ def test_sparsity_out_of_range(command, value, graphs, here, capsys):
 )
 def test_a_wrong_value_is_one_sentence_that_offers_the_right_one(words, said, graphs, here, capsys):
     words = [word.format(g=graphs) for word in words]
-    words[2:2] = TINY if words[0] == "search" and "--data" not in words else []
+    if words[0] == "search":
+        words[2:2] = [*TINY, "--study", "study.db"]
     assert said in fails(capsys, *words)
     made = [path.name for path in here.iterdir()]
     assert not made or words[0] == "reproduce"
 
 
 def test_graphs_with_more_nodes_than_the_layer_has_units(graphs, here, capsys):
-    sentence = fails(capsys, "search", graphs, "-s", 0.6, *TINY, "--model", "mlp:4")
+    words = ["search", graphs, "-s", 0.6, *TINY, "--model", "mlp:4", "--study", "study.db"]
+    sentence = fails(capsys, *words)
     assert "8 nodes" in sentence
     assert "4" in sentence
     assert not list(here.iterdir())

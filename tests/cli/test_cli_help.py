@@ -1,6 +1,9 @@
+import ast
+import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -16,12 +19,8 @@ COMMANDS = (
 )
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "optuna", "bayes_opt", "matplotlib")
 
-# The package bogp itself imports its public names; this is about what the command line adds.
 LOADED = """
-import importlib.util, sys, types
-package = types.ModuleType("bogp")
-package.__path__ = importlib.util.find_spec("bogp").submodule_search_locations
-sys.modules["bogp"] = package
+import sys
 from bogp.cli import main
 for words in {lines!r}:
     try:
@@ -119,3 +118,27 @@ def test_plain_progress_says_nothing_twice(capsys):
         for done in (0, 0, 1, 2, 2):
             progress(done, 2)
     assert capsys.readouterr().err == "work: 0 of 2\nwork: 2 of 2\n"
+
+
+def test_public_names_are_there_whatever_was_imported_first():
+    code = (
+        "import bogp.search.study, bogp\n"
+        "assert callable(bogp.search) and bogp.search.__module__ == 'bogp.pipeline.search'\n"
+        "from bogp import search, Mask, mlp\n"
+        "assert search is bogp.search and 'GraphDatabase' in dir(bogp)\n"
+        "assert all(hasattr(bogp, name) for name in dir(bogp))\n"
+        "assert not hasattr(bogp, 'nothing')\n"
+    )
+    subprocess.run([sys.executable, "-W", "error::ImportWarning", "-c", code], check=True)
+
+
+def test_type_checkers_and_the_interpreter_see_the_same_names():
+    tree = ast.parse(Path(importlib.util.find_spec("bogp").origin).read_text())
+    told = {
+        alias.asname: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is not None
+    }
+    assert told == vars(importlib.import_module("bogp"))["_HOMES"]

@@ -225,6 +225,10 @@ SHAPES = {
     "rising": (lambda x: x, "holds"),
     "falling": (lambda x: -x, "holds"),
     "hump": (lambda x: -((x - 0.45) ** 2), "does not hold"),
+    # Correlated (rho 0.7), but a monotonic curve explains 71 % only:
+    "wave": (lambda x: x + 0.5 * np.sin(20 * x), "does not hold"),
+    # One graph apart, the others alike: a monotonic curve explains all of it, rho is near 0:
+    "spike": (lambda x: x == 1, "inconclusive"),
 }
 
 

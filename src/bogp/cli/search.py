@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,10 +20,10 @@ from bogp.cli.common import (
     print_table,
     progress_bar,
 )
+from bogp.errors import ConstantPropertyWarning
 from bogp.files import output_folder
 
 if TYPE_CHECKING:
-    from bogp.database import GraphDatabase
     from bogp.pipeline import SearchResult
     from bogp.search import FinishedTrial
 
@@ -113,31 +115,32 @@ def search(
         from bogp.pipeline import search as run_search
 
         names = tuple(prop or PAPER_FIVE)
-        with GraphDatabase.open(database) as opened:
-            if not quiet:
-                _warn(opened, names, sparsity)
-            with progress_bar("trainings", quiet) as progress:
-                result = run_search(
-                    opened,
-                    data,
-                    trials=trials,
-                    final_seeds=final_seeds,
-                    study=study,
-                    progress=progress,
-                    on_trial=None if quiet or as_json else _print_trial,
-                    sparsity=sparsity,
-                    alpha=alpha,
-                    model=model,
-                    layers=layers,
-                    engine=engine,
-                    properties=names,
-                    metric=metric,
-                    scale=scale,
-                    kappa=kappa,
-                    recipe=recipe,
-                    protocol=protocol,
-                    seed=seed,
-                )
+        with (
+            GraphDatabase.open(database) as opened,
+            progress_bar("trainings", quiet) as progress,
+            _warnings_as_lines(quiet),
+        ):
+            result = run_search(
+                opened,
+                data,
+                trials=trials,
+                final_seeds=final_seeds,
+                study=study,
+                progress=progress,
+                on_trial=None if quiet or as_json else _print_trial,
+                sparsity=sparsity,
+                alpha=alpha,
+                model=model,
+                layers=layers,
+                engine=engine,
+                properties=names,
+                metric=metric,
+                scale=scale,
+                kappa=kappa,
+                recipe=recipe,
+                protocol=protocol,
+                seed=seed,
+            )
     if save is not None:
         graph = str(result.best.record["graph"])
         save_mask(result.mask, save, {"graph": graph, "key": result.key, "model": model})
@@ -154,16 +157,17 @@ def _kept(study: Path | None) -> str:
     return f"the finished trials are in {study}, and the same command goes on from there"
 
 
-def _warn(database: GraphDatabase, names: tuple[str, ...], sparsity: float | None) -> None:
-    """Name the constant properties, once, in one line."""
-    from bogp.database import warn_constant
-    from bogp.errors import ConstantPropertyWarning
+@contextlib.contextmanager
+def _warnings_as_lines(quiet: bool) -> Iterator[None]:
+    """Print the library's warnings as lines of the command's own, or not at all."""
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConstantPropertyWarning)
-        warn_constant(database, names, sparsity)
-    for warning in caught:
-        error_console.print(f"warning: {warning.message}", markup=False, soft_wrap=True)
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        error_console.print(f"warning: {message}", markup=False, soft_wrap=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if quiet else "always", ConstantPropertyWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _print_trial(trial: FinishedTrial) -> None:

@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from bogp.data import Dataset, Split, load_dataset, split
 from bogp.database import GraphDatabase
+from bogp.errors import ConstantPropertyWarning
 from bogp.graphs import RelationalGraph, generate, properties
 from bogp.keys import content_key, derive_seed
 from bogp.pipeline import (
@@ -118,15 +120,18 @@ def _run_search(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
         done = now
 
     assert place.database is not None
-    result = search(
-        place.database,
-        _dataset(place.data),
-        trials=trials,
-        final_seeds=finals,
-        study=place.studies / f"{job.key}.db",
-        progress=progress,
-        **(fields | {"recipe": Recipe(**fields["recipe"])}),
-    )
+    with warnings.catch_warnings():
+        # Hundreds of searches would each say what the report says once.
+        warnings.simplefilter("ignore", ConstantPropertyWarning)
+        result = search(
+            place.database,
+            _dataset(place.data),
+            trials=trials,
+            final_seeds=finals,
+            study=place.studies / f"{job.key}.db",
+            progress=progress,
+            **(fields | {"recipe": Recipe(**fields["recipe"])}),
+        )
     kept = ("accuracy", "loss", "sparsity", "graph", "score", "proposed", "fetched", "seconds")
     return {
         "trials": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -115,14 +116,16 @@ def _parallel(
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
     # The manager's process, too, must go when this one is killed and cannot tell it to.
-    manager.start(_start_manager)
+    with _interrupts_deferred():
+        manager.start(_start_manager)
     with manager:
         ticks = manager.Queue()
         pool = ProcessPoolExecutor(
             min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(ticks,)
         )
         try:
-            pending: set[Future[dict[str, Any]]] = {pool.submit(_work, j, place) for j in jobs}
+            with _interrupts_deferred():
+                pending: set[Future[dict[str, Any]]] = {pool.submit(_work, j, place) for j in jobs}
             while pending:
                 ended, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 done = _drain(ticks, done)
@@ -137,6 +140,19 @@ def _parallel(
                 if child.name.startswith("SpawnProcess"):
                     child.terminate()
             raise
+
+
+@contextlib.contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Hold a Ctrl-C back for the block: the processes it starts inherit that and never see one."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _drain(ticks: queue.Queue[int], done: int) -> int:

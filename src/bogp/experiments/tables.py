@@ -51,6 +51,7 @@ LABELS = {
 
 READINGS = {"hidden": "hidden layer only", "all": "all layers"}
 
+
 def protocol_note(run: Run) -> str:
     """Return the sentence that every table of protocol ``paper`` carries."""
     return (
@@ -111,7 +112,7 @@ def table1(run: Run, layers: str) -> Table:
         if any(cells):
             rows.append([label, *cells])
     notes = [
-        f"Paper → ours ± half-width of the 95 % t interval over {run.setup.seeds} seeds "
+        f"Paper → ours ± half-width of the 95 % t interval over {run.setup.seeds} seed(s) "
         f"(none shown for one seed); recipe {run.setup.recipe_name}; {run.setup.trials} trials a "
         "search. The dense row's figure is in the first column and belongs to no sparsity.",
         protocol_note(run),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bogp.data import Dataset, Split, load_dataset, split
-from bogp.database import GraphDatabase, GraphRecord
+from bogp.database import GraphDatabase, GraphRecord, warn_constant
 from bogp.errors import DatabaseError, SettingError
 from bogp.graphs import PAPER_FIVE
 from bogp.keys import content_key, derive_seed
@@ -125,6 +125,9 @@ def search(
     Returns:
         The trials, the winner by its single value, its mask, and its fresh-seed results.
 
+    Warns:
+        ConstantPropertyWarning: for each property that is constant over the graphs searched.
+
     Raises:
         SettingError, UnknownNameError: a setting out of range or unknown.
         DatabaseError: the database lacks that sparsity.
@@ -146,6 +149,7 @@ def search(
     dataset = load_dataset(data) if isinstance(data, str) else data
     run = _Run(chosen, dataset, database)
     run.rehearse()
+    warn_constant(database, chosen.properties, chosen.sparsity)
     with Study(study, chosen.fields(dataset, database)) as opened_study:
         done = run.trials(opened_study, trials, final_seeds, progress, on_trial)
         best = max(done, key=lambda trial: trial.value)
