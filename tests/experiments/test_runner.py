@@ -1,4 +1,5 @@
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_a_torn_line_is_run_again_and_leaves_no_trace(work, alone, tmp_path, kep
     stored = [json.dumps(alone[1][job.key]) + "\n" for job in jobs]
     path = tmp_path / "records.jsonl"
     path.write_text("".join(stored[:kept]) + stored[kept][:40])
-    records = run_jobs(jobs, place(work, tmp_path), path, workers=2)
+    records = run_jobs(jobs, place(work, tmp_path), path, workers=1)
     assert [timeless(r) for r in records.values()] == [timeless(alone[1][j.key]) for j in jobs]
     assert read_records(path) == records
 
@@ -184,8 +185,6 @@ if __name__ == "__main__":
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(work, alone, tmp_path):
-    import pickle
-
     path = tmp_path / "records.jsonl"
     given = (work[0], place(work, tmp_path), path)
     (tmp_path / "given").write_bytes(pickle.dumps(given))
