@@ -32,7 +32,11 @@ ROUNDS = 3
 
 
 def searches(setup: Setup, dataset: Dataset, database: GraphDatabase) -> list[Job]:
-    """Return the searches of table 1: both engines, every sparsity, reading and seed."""
+    """Return the searches of table 1: every sparsity, reading and seed.
+
+    Random search stands beside the paper's engine in the first reading: one is enough to tell
+    whether optimisation gains anything.
+    """
     return [
         search_job(
             database,
@@ -45,7 +49,7 @@ def searches(setup: Setup, dataset: Dataset, database: GraphDatabase) -> list[Jo
             **setup.shared(layers),
         )
         for layers in setup.readings
-        for engine in ("paper", "random")
+        for engine in (("paper", "random") if layers == setup.readings[0] else ("paper",))
         for sparsity in setup.sparsities
         for seed in range(setup.seeds)
     ]
