@@ -25,6 +25,7 @@ from bogp.graphs import CANDIDATES, PAPER_FIVE
 from bogp.report import (
     accuracy_by_sparsity,
     correlation_heatmap,
+    plural,
     property_scatter,
     search_trace,
     tradeoff,
@@ -63,8 +64,8 @@ def table1_figures(run: Run) -> list[Drawn]:
         }
         title = f"Table 1 as a figure: {READINGS[layers]}"
         caption = (
-            f"{title}. Filled: ours with 95 % intervals over {run.setup.seeds} seeds, recipe "
-            f"{run.setup.recipe_name}; hollow: the paper's. Protocol paper."
+            f"{title}. Filled: ours with 95 % intervals over {plural(run.setup.seeds, 'seed')}, "
+            f"recipe {run.setup.recipe_name}; hollow: the paper's. Protocol paper."
         )
         figure = accuracy_by_sparsity(series, paper, title=title)
         drawn.append((f"table1-{layers}", caption, figure))
@@ -130,8 +131,8 @@ def property_figures(run: Run, wanted: tuple[str, ...]) -> list[Drawn]:
             note=f"{len(means)} connected 5-node graphs, 3 hidden layers; {note}",
         )
         caption = (
-            f"{title}. Mean and 95 % interval over {accuracy.shape[1]} seeds of all connected "
-            f"5-node graphs, {run.setup.width} units in each of 3 hidden layers."
+            f"{title}. Mean and 95 % interval over {plural(accuracy.shape[1], 'seed')} of all "
+            f"connected 5-node graphs, {run.setup.width} units in each of 3 hidden layers."
         )
         drawn.append((name, caption, figure))
     return drawn

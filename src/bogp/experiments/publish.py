@@ -29,6 +29,7 @@ from bogp.report import (
     Table,
     Verdict,
     picture,
+    plural,
     save_figure,
     verdict_table,
     write_report,
@@ -113,15 +114,17 @@ def _section(run: Run, part: str, folder: Path, drawn: list[Drawn]) -> Section:
     for stem, _, figure in drawn:
         save_figure(figure, folder, stem)
     pictures = [picture(figure, caption) for _, caption, figure in drawn]
-    return Section(HEADINGS[part], _text(part), tables, pictures)
+    return Section(HEADINGS[part], _text(run, part), tables, pictures)
 
 
-def _text(part: str) -> str:
+def _text(run: Run, part: str) -> str:
     if part == "table1":
+        both = len(run.setup.readings) > 1
+        readings = "Both readings of which layers are pruned. " if both else ""
         return (
-            "Both readings of which layers are pruned. Each round of Glob₅ and Unif₅ prunes, then "
-            "trains for the whole recipe, so that they train five times as long as the others; "
-            "a search trains its masks once each."
+            f"{readings}Each round of Glob₅ and Unif₅ prunes, then trains for the whole recipe, "
+            "so that they train five times as long as the others; a search trains its masks once "
+            "each."
         )
     if part == "fig8":
         return (
@@ -211,8 +214,8 @@ def _verdict_section(run: Run, judged: list[Verdict]) -> Section:
     text = (
         "A claim holds where its 95 % interval lies wholly on the claim's side, does not hold "
         "where the data speak against it by the rule given, and is inconclusive otherwise. "
-        f"{run.setup.seeds} seeds, recipe {run.setup.recipe_name}. The intervals are not corrected "
-        f"for there being {len(judged)} of them."
+        f"{plural(run.setup.seeds, 'seed')}, recipe {run.setup.recipe_name}. The intervals are "
+        f"not corrected for there being {len(judged)} of them."
     )
     return Section("Verdicts on the paper's claims", text, verdicts=judged)
 
@@ -235,9 +238,9 @@ def _page(
     lines = [
         f"# Replication: {what}",
         "",
-        f"Made by `{command}`: {run.setup.seeds} seeds, recipe `{run.setup.recipe_name}`, dataset "
-        f"{run.dataset.name}. That command writes everything here from `records.jsonl` and trains "
-        "nothing that is recorded there. `report.html` holds all of it in one file.",
+        f"Made by `{command}`: {plural(run.setup.seeds, 'seed')}, recipe "
+        f"`{run.setup.recipe_name}`, dataset {run.dataset.name}. That command writes "
+        "everything here from `records.jsonl` and trains nothing that is recorded there. `report.html` holds all of it in one file.",
         "",
     ]
     if judged:

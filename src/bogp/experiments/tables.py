@@ -10,7 +10,7 @@ import numpy as np
 from bogp.analysis import Interval, mean_interval
 from bogp.experiments.plan import METHOD_NAMES
 from bogp.experiments.run import Run
-from bogp.report import Table, TradeoffPoint
+from bogp.report import Table, TradeoffPoint, plural
 
 PAPER_DENSE = 0.970
 """The paper's base model (table 1)."""
@@ -111,10 +111,11 @@ def table1(run: Run, layers: str) -> Table:
         ]
         if any(cells):
             rows.append([label, *cells])
+    half = " ± half-width of the 95 % t interval" if run.setup.seeds > 1 else ""
     notes = [
-        f"Paper → ours ± half-width of the 95 % t interval over {run.setup.seeds} seed(s) "
-        f"(none shown for one seed); recipe {run.setup.recipe_name}; {run.setup.trials} trials a "
-        "search. The dense row's figure is in the first column and belongs to no sparsity.",
+        f"Paper → ours{half} over {plural(run.setup.seeds, 'seed')}; recipe "
+        f"{run.setup.recipe_name}; {run.setup.trials} trials a search. The dense "
+        "row's figure is in the first column and belongs to no sparsity.",
         protocol_note(run),
     ]
     if layers == "hidden":
@@ -184,7 +185,7 @@ def table2(run: Run) -> Table:
     held = ", ".join(f"{s:g}" for s in run.database.sparsities)
     notes = [
         f"Engine paper maximises accuracy + α · sparsity over graphs of s = {held}; "
-        f"{run.setup.trials} trials a search, {run.setup.seeds} seeds, recipe "
+        f"{run.setup.trials} trials a search, {plural(run.setup.seeds, 'seed')}, recipe "
         f"{run.setup.recipe_name}, hidden layer only. Accuracy is the winner's on a fresh seed.",
         protocol_note(run),
     ]

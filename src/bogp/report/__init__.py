@@ -3,7 +3,7 @@
 from bogp.report.curves import TradeoffPoint, accuracy_by_sparsity, search_trace, tradeoff
 from bogp.report.figures import correlation_heatmap, graph_and_mask, property_scatter
 from bogp.report.html import Section, render_report, write_report
-from bogp.report.style import Picture, figure_png, figure_svg, picture, save_figure
+from bogp.report.style import Picture, figure_png, figure_svg, picture, plural, save_figure
 from bogp.report.tables import Cell, Table, format_cell, format_interval
 from bogp.report.verdicts import SIGNS, Verdict, verdict_table
 
@@ -23,6 +23,7 @@ __all__ = [
     "format_interval",
     "graph_and_mask",
     "picture",
+    "plural",
     "property_scatter",
     "render_report",
     "save_figure",
