@@ -240,7 +240,8 @@ def _page(
         "",
         f"Made by `{command}`: {plural(run.setup.seeds, 'seed')}, recipe "
         f"`{run.setup.recipe_name}`, dataset {run.dataset.name}. That command writes "
-        "everything here from `records.jsonl` and trains nothing that is recorded there. `report.html` holds all of it in one file.",
+        "everything here from `records.jsonl` and trains nothing that is recorded there. "
+        "`report.html` holds all of it in one file.",
         "",
     ]
     if judged:
