@@ -38,7 +38,7 @@ def test_every_file_is_there(replicated):
     files = {file.name for file in out.iterdir()}
     assert {f"{stem}.{kind}" for stem in TABLES for kind in ("csv", "json")} <= files
     assert {f"{stem}.{kind}" for stem in PICTURES for kind in ("png", "svg")} <= files
-    assert {"report.html", "README.md", "verdicts.csv", "verdicts.json", "records.jsonl"} <= files
+    assert {"report.html", "results.md", "verdicts.csv", "verdicts.json", "records.jsonl"} <= files
     for file in out.iterdir():
         if file.suffix == ".png":
             assert file.read_bytes().startswith(b"\x89PNG")
@@ -90,7 +90,7 @@ def test_the_report_opens_offline(replicated):
     assert "@import" not in page
     assert "<script src" not in page
     for stem in PICTURES:
-        assert f"]({stem}.svg)" in (out / "README.md").read_text()
+        assert f"]({stem}.svg)" in (out / "results.md").read_text()
 
 
 def test_searches_and_baselines_are_of_one_setup(replicated):

@@ -63,7 +63,7 @@ def publish(run: Run, what: str, command: str) -> list[Table]:
         write_atomic(folder / "verdicts.json", json.dumps([asdict(v) for v in judged], indent=1))
         shown.append(_screen(judged, table.title))
     page = _page(run, what, command, sections, drawn, judged)
-    write_atomic(folder / "README.md", page)
+    write_atomic(folder / "results.md", page)
     first = [_verdict_section(run, judged)] if judged else []
     write_report(
         folder / "report.html",
@@ -84,7 +84,7 @@ def provenance(run: Run, command: str) -> dict[str, Any]:
         "dataset": f"{run.dataset.name}, sha256 {run.dataset.fingerprint}",
         "database": dict(run.database.plan.rows()),
         "records": f"{len(run.records)} in records.jsonl",
-        "training": f"{epochs:,} epochs, {seconds / 3600:.2f} hours of one thread",
+        "training": f"{epochs:,} epochs; {seconds / 3600:.2f} hours of one thread, final seeds not timed",
         "versions": {
             "python": platform.python_version(),
             **{
@@ -234,7 +234,7 @@ def _page(
     drawn: dict[str, list[Drawn]],
     judged: list[Verdict],
 ) -> str:
-    """Return the folder's README.md: the same results for who reads them in a repository."""
+    """Return the folder's results.md: the same results for who reads them in a repository."""
     lines = [
         f"# Replication: {what}",
         "",

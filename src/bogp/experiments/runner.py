@@ -10,6 +10,7 @@ import queue
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
@@ -134,11 +135,16 @@ def _parallel(
                 for future in sorted(ended, key=lambda job: job.exception() is not None):
                     yield future.result()
             pool.shutdown()
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
                 if child.name.startswith("SpawnProcess"):
                     child.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise StudyError(
+                    "a worker process was killed, by lack of memory perhaps: what had ended is "
+                    "recorded; run again, with fewer --workers"
+                ) from error
             raise
 
 
