@@ -163,6 +163,16 @@ def test_a_job_that_fails_raises_its_own_error_and_keeps_the_others(work, alone,
     assert run_jobs([good], Place("nowhere", tmp_path / "s"), path, workers=1) == {good.key: kept}
 
 
+def test_a_worker_that_is_killed_is_one_sentence(work, tmp_path, monkeypatch):
+    """As the system does to a process for which there is no memory."""
+    source = "import os, signal\n\ndef data():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    (tmp_path / "deadly.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    there = Place("deadly:data", tmp_path / "studies", work[1])
+    with pytest.raises(StudyError, match="a worker process was killed"):
+        run_jobs(work[0][3:], there, tmp_path / "records.jsonl", workers=1)
+
+
 def test_a_folder_that_cannot_be_is_refused(work, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError):

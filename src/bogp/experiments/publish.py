@@ -84,7 +84,8 @@ def provenance(run: Run, command: str) -> dict[str, Any]:
         "dataset": f"{run.dataset.name}, sha256 {run.dataset.fingerprint}",
         "database": dict(run.database.plan.rows()),
         "records": f"{len(run.records)} in records.jsonl",
-        "training": f"{epochs:,} epochs; {seconds / 3600:.2f} hours of one thread, final seeds not timed",
+        "training": f"{epochs:,} epochs; {seconds / 3600:.2f} hours of one thread, the final "
+        "seeds of searches not timed",
         "versions": {
             "python": platform.python_version(),
             **{
