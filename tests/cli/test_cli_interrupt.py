@@ -8,7 +8,9 @@ import pytest
 from bogp.cli import main
 from bogp.database import GraphDatabase
 
-COMMAND = [sys.executable, "-c", "from bogp.cli import main; main()"]
+# A test run in the background of a script ignores Ctrl-C, and so would what it starts.
+HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{HEED}; from bogp.cli import main; main()"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # a busy machine makes threads wait on threads
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

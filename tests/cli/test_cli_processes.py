@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-c", "from bogp.cli import main; main()"]
+# A test run in the background of a script ignores Ctrl-C, and so would what it starts.
+HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{HEED}; from bogp.cli import main; main()"]
 WORDS = ["reproduce", "table1", "--quick", "--data", "digits", "--recipe", "written", "--out", "o"]
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
