@@ -61,8 +61,9 @@ def test_the_csv_has_the_numbers_of_the_records(replicated):
     run, _ = replicated
     with (run.setup.out / "table1.csv").open() as file:
         rows = list(csv.DictReader(file))
-    # Six methods on fresh and old seeds: 8 rows a sparsity and reading, and the dense one.
-    assert len(rows) == 1 + 8 * 2 * 2
+    # A sparsity has four searches' rows (two where random search does not stand beside), four
+    # baselines, and there is the dense network.
+    assert len(rows) == 1 + (4 + 4) * 2 + (2 + 4) * 2
     (row,) = [
         r
         for r in rows
