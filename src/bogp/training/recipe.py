@@ -43,7 +43,7 @@ class Recipe(pydantic.BaseModel):
 RECIPES: dict[str, Recipe] = {
     # §6.3 as printed: the whole training set at once, 50 epochs, Adam; "3*10^4" read as 3e-4.
     "written": Recipe(learning_rate=3e-4, batch_size=None, epochs=50),
-    # What reaches table 1's dense 0.970 at the least cost (docs/decisions/0004).
+    # About table 1's dense 0.970 at the least cost (docs/decisions/0004).
     "calibrated": Recipe(learning_rate=3e-3, batch_size=256, epochs=3),
 }
 
