@@ -19,13 +19,13 @@ def compiled(function: Function) -> Function:
     Kernels release the GIL, so threads run them side by side; none is parallel within, so a result
     does not depend on the number of threads. Division is NumPy's: by zero it gives inf or nan.
     """
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast("Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 def inlined(function: Function) -> Function:
     """Return ``function`` compiled into its callers, for the few lines inside a hot loop."""
     decorate = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-    return cast(Function, decorate(function))
+    return cast("Function", decorate(function))
 
 
 @intrinsic
