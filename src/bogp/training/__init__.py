@@ -1,4 +1,4 @@
-"""Training one masked network: recipe, models, loop, evaluation."""
+"""Training masked networks: recipe, models, the loop of one, populations, evaluation."""
 
 from bogp.training.evaluate import Metrics as Metrics
 from bogp.training.evaluate import evaluate as evaluate
@@ -10,6 +10,10 @@ from bogp.training.models import ModelFactory as ModelFactory
 from bogp.training.models import mlp as mlp
 from bogp.training.models import model_factory as model_factory
 from bogp.training.models import relational_network as relational_network
+from bogp.training.population import Candidate as Candidate
+from bogp.training.population import Halving as Halving
+from bogp.training.population import Population as Population
+from bogp.training.population import train_population as train_population
 from bogp.training.recipe import RECIPES as RECIPES
 from bogp.training.recipe import Recipe as Recipe
 from bogp.training.recipe import recipe as recipe

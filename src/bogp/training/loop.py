@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bogp.errors import RecipeError
 from bogp.masks import Mask, check_fits
+from bogp.training.evaluate import evaluate
 from bogp.training.recipe import Recipe
 
 
@@ -21,6 +25,7 @@ class Trained:
 
     model: nn.Module
     losses: tuple[float, ...]  # mean training loss of each epoch, (epochs,)
+    accuracies: tuple[float, ...] = ()  # on the data to validate on, if any, (epochs,)
 
     @property
     def diverged(self) -> bool:
@@ -54,25 +59,36 @@ def train(
     *,
     mask: Mask | None = None,
     seed: int,
+    validation: tuple[Tensor, Tensor] | None = None,
 ) -> Trained:
     """Return a copy of ``model`` trained on cross-entropy with the masked weights held at zero.
 
     The weights that ``mask`` prunes are set to zero and their gradients are masked, so that they
     are exactly zero after every step. Only the order of the mini-batches depends on ``seed``.
+    With ``validation`` (inputs, targets) the accuracy there is kept for each epoch, which is what
+    the recipe's ``patience`` goes by.
 
     Raises:
         MaskError: the mask does not fit the model.
+        RecipeError: the recipe has ``patience`` and there is nothing to validate on.
     """
+    check_patience(recipe, validation)
     model = copy.deepcopy(model).to(inputs.device).train()
     pruned = _apply(model, mask)
-    optimizer = _optimizer(model, recipe)
+    optimizer = make_optimizer(model.parameters(), recipe)
     generator = torch.Generator().manual_seed(seed)
-    losses = []
+    losses: list[float] = []
+    accuracies: list[float] = []
+    steps = recipe.steps(len(targets))
     with torch_threads(recipe.threads):
-        for _ in range(recipe.epochs):
-            total = torch.zeros((), device=inputs.device)
-            for batch_inputs, batch_targets in _batches(inputs, targets, recipe, generator):
-                loss = nn.functional.cross_entropy(model(batch_inputs), batch_targets)
+        for epoch in range(recipe.epochs):
+            total = torch.zeros((), dtype=torch.float64, device=inputs.device)
+            batches = epoch_batches(inputs, targets, recipe, generator)
+            for step, (batch_inputs, batch_targets) in enumerate(batches, epoch * steps):
+                set_rate(optimizer, recipe.rate_at(step, recipe.epochs * steps))
+                loss = nn.functional.cross_entropy(
+                    model(batch_inputs), batch_targets, label_smoothing=recipe.label_smoothing
+                )
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 for parameter, layer in pruned:
@@ -81,11 +97,35 @@ def train(
                 optimizer.step()
                 total += loss.detach() * len(batch_targets)
             losses.append(float(total) / len(targets))
+            if validation is not None:
+                accuracies.append(evaluate(model, *validation).accuracy)
+                if out_of_patience(accuracies, recipe.patience):
+                    break
     # A diverged gradient is NaN even where it is masked: NaN * 0.
     with torch.no_grad():
         for parameter, layer in pruned:
             parameter.masked_fill_(layer == 0, 0.0)
-    return Trained(model.eval(), tuple(losses))
+    return Trained(model.eval(), tuple(losses), tuple(accuracies))
+
+
+def check_patience(recipe: Recipe, validation: object) -> None:
+    """Raise RecipeError if the recipe stops early and there is nothing to go by."""
+    if recipe.patience is not None and validation is None:
+        raise RecipeError(
+            f"recipe: patience = {recipe.patience} needs data to validate on: "
+            "give validation=(inputs, targets), or leave patience out"
+        )
+
+
+def out_of_patience(accuracies: Sequence[float], patience: int | None) -> bool:
+    """Return whether the best of ``accuracies`` (epochs,) is ``patience`` epochs old.
+
+    >>> out_of_patience([0.5, 0.7, 0.7, 0.6], patience=2)
+    True
+    """
+    if patience is None:
+        return False
+    return len(accuracies) - 1 - int(np.argmax(accuracies)) >= patience
 
 
 def _apply(model: nn.Module, mask: Mask | None) -> list[tuple[nn.Parameter, Tensor]]:
@@ -100,15 +140,26 @@ def _apply(model: nn.Module, mask: Mask | None) -> list[tuple[nn.Parameter, Tens
     return pruned
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
+    """Return torch's optimiser for the recipe."""
+    shared: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=recipe.learning_rate, fused=True)
-    return torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
+        return torch.optim.SGD(parameters, momentum=recipe.momentum, fused=True, **shared)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, fused=True, **shared)
+    return torch.optim.Adam(parameters, fused=True, **shared)
 
 
-def _batches(
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def epoch_batches(
     inputs: Tensor, targets: Tensor, recipe: Recipe, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield one epoch's mini-batches, in the order that ``generator`` draws."""
     if recipe.batch_size is None or recipe.batch_size >= len(targets):
         yield inputs, targets
         return

@@ -1,0 +1,248 @@
+"""Many masked copies of one network, trained together on shared mini-batches by torch.
+
+Parameters are stacked along a first axis of K candidates. The layers of a multilayer perceptron
+are written out: the first one is a single product for all candidates, since they share its input,
+and the rest are batched ones. Any other module goes through ``torch.func.vmap``. Optimisers work
+entry by entry, so that torch's own step over a stack is its step over each candidate.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from bogp.masks import Mask, check_fits
+from bogp.training.evaluate import Metrics
+from bogp.training.loop import epoch_batches, make_optimizer, set_rate
+from bogp.training.recipe import Recipe
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all candidates of a population share.
+
+    ``inputs`` is (N, *shape), ``targets`` (N,); ``order_seed`` draws the order of the mini-batches.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    recipe: Recipe
+    order_seed: int
+
+
+@final
+class TorchStack:
+    """K candidates at work: their parameters (K, *shape), optimiser state and place in the run."""
+
+    def __init__(
+        self, models: Sequence[nn.Module], masks: Sequence[Mask | None], task: Task
+    ) -> None:
+        """Stack ``models`` (K,), masked by ``masks`` (K,); the models given are not changed."""
+        self.task = task
+        self.skeleton = copy.deepcopy(models[0]).to(task.inputs.device).train()
+        self.chain = linear_chain(self.skeleton)
+        parameters, buffers = stack_module_state([model.train() for model in models])
+        device = task.inputs.device
+        self.parameters: State = {n: p.detach().to(device) for n, p in parameters.items()}
+        self.buffers: State = {n: b.detach().to(device) for n, b in buffers.items()}
+        self.masks = _stack_masks(models, masks, self.parameters)
+        for name, mask in self.masks.items():
+            self.parameters[name].mul_(mask)
+        self.optimizer = self._fresh_optimizer()
+        self.generator = torch.Generator().manual_seed(task.order_seed)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Return K."""
+        return len(next(iter(self.parameters.values())))
+
+    def _fresh_optimizer(self) -> torch.optim.Optimizer:
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(True)
+        return make_optimizer(self.parameters.values(), self.task.recipe)
+
+    def advance(self) -> Tensor:
+        """Train one epoch and return the mean training loss of each candidate, float64 (K,)."""
+        task, recipe = self.task, self.task.recipe
+        steps = recipe.steps(len(task.targets))
+        total = torch.zeros(len(self), dtype=torch.float64, device=task.inputs.device)
+        batches = epoch_batches(task.inputs, task.targets, recipe, self.generator)
+        for step, (inputs, targets) in enumerate(batches, self.epoch * steps):
+            set_rate(self.optimizer, recipe.rate_at(step, recipe.epochs * steps))
+            losses = self._losses(inputs, targets, recipe.label_smoothing)
+            self.optimizer.zero_grad()
+            # Each loss depends on its own slice alone, so the sum's gradient is each one's own.
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+            for name, mask in self.masks.items():
+                gradient = self.parameters[name].grad
+                if gradient is not None:
+                    gradient.mul_(mask)
+            self.optimizer.step()
+            total += losses.detach() * len(targets)
+        self.epoch += 1
+        self._clear_pruned()
+        return total / len(task.targets)
+
+    def evaluate(self, inputs: Tensor, targets: Tensor, batch_size: int = 2048) -> list[Metrics]:
+        """Return the metrics of each candidate on ``inputs`` (N, *shape), ``targets`` (N,)."""
+        self.skeleton.eval()
+        hits = torch.zeros(len(self), dtype=torch.int64, device=inputs.device)
+        loss = torch.zeros(len(self), dtype=torch.float64, device=inputs.device)
+        with torch.no_grad():
+            for batch, labels in zip(
+                torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
+            ):
+                logits = self._logits(batch)
+                hits += (logits.argmax(2) == labels).sum(1)
+                loss += _cross_entropy(logits, labels, 0.0) * len(labels)
+        self.skeleton.train()
+        count = len(targets)
+        pairs = zip(hits.tolist(), loss.tolist(), strict=True)
+        return [Metrics(hit / count, value / count, count) for hit, value in pairs]
+
+    def select(self, rows: Sequence[int]) -> TorchStack:
+        """Return a stack that goes on with the candidates ``rows`` alone."""
+        chosen = torch.as_tensor(list(rows), device=self.task.inputs.device)
+        other = copy.copy(self)
+        other.parameters = {n: p.detach()[chosen].clone() for n, p in self.parameters.items()}
+        other.buffers = {n: b[chosen].clone() for n, b in self.buffers.items()}
+        other.masks = {n: m[chosen] for n, m in self.masks.items()}
+        other.optimizer = other._fresh_optimizer()
+        pairs = zip(self.parameters.values(), other.parameters.values(), strict=True)
+        for old, new in pairs:
+            kept = self.optimizer.state.get(old, {})
+            other.optimizer.state[new] = {
+                key: value[chosen].clone() if value.shape == old.shape else value.clone()
+                for key, value in kept.items()
+            }
+        other.generator = torch.Generator()
+        other.generator.set_state(self.generator.get_state())
+        return other
+
+    def joined(self, other: TorchStack) -> TorchStack:
+        """Return one stack of these candidates and then the other's, at the same epoch."""
+        whole = copy.copy(self)
+        whole.parameters = _concatenated(self.parameters, other.parameters)
+        whole.buffers = _concatenated(self.buffers, other.buffers)
+        names = dict.fromkeys([*self.masks, *other.masks])
+        first = {n: self.masks.get(n, torch.ones_like(self.parameters[n])) for n in names}
+        second = {n: other.masks.get(n, torch.ones_like(other.parameters[n])) for n in names}
+        whole.masks = _concatenated(first, second)
+        whole.optimizer = whole._fresh_optimizer()
+        for name, new in whole.parameters.items():
+            pair = (self.parameters[name], other.parameters[name])
+            one = self.optimizer.state.get(pair[0], {})
+            two = other.optimizer.state.get(pair[1], {})
+            whole.optimizer.state[new] = {
+                # Moments have a row a candidate; the number of steps is the same for all.
+                key: torch.cat([value, two[key]]) if value.shape == pair[0].shape else value.clone()
+                for key, value in one.items()
+            }
+        return whole
+
+    def states(self) -> list[State]:
+        """Return the state dict of each candidate, on the CPU, pruned weights exactly zero."""
+        whole = {**self.parameters, **self.buffers}
+        return [
+            {name: value[k].detach().cpu().clone() for name, value in whole.items()}
+            for k in range(len(self))
+        ]
+
+    def _losses(self, inputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        return _cross_entropy(self._logits(inputs), targets, smoothing)
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits, (K, B, classes)."""
+        if self.chain is not None:
+            return _chain_logits(self.chain, self.parameters, inputs)
+
+        def one(parameters: State, buffers: State) -> Tensor:
+            logits: Tensor = functional_call(self.skeleton, (parameters, buffers), (inputs,))
+            return logits
+
+        return vmap(one)(self.parameters, self.buffers)
+
+    def _clear_pruned(self) -> None:
+        """Set pruned weights to zero also where a gradient was not a number: NaN * 0 is NaN."""
+        with torch.no_grad():
+            for name, mask in self.masks.items():
+                self.parameters[name].masked_fill_(mask == 0, 0.0)
+
+
+def _concatenated(first: State, second: State) -> State:
+    return {name: torch.cat([first[name].detach(), second[name].detach()]) for name in first}
+
+
+def linear_chain(model: nn.Module) -> tuple[tuple[str, str], ...] | None:
+    """Return the layers of a multilayer perceptron, or None for any other module.
+
+    Each is ``("linear", name)``, ``("relu", "")`` or ``("flatten", "")``.
+    """
+    if not isinstance(model, nn.Sequential):
+        return None
+    layers = []
+    for name, layer in model.named_children():
+        if type(layer) is nn.Linear and layer.bias is not None:
+            layers.append(("linear", name))
+        elif type(layer) is nn.ReLU:
+            layers.append(("relu", ""))
+        elif type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1):
+            layers.append(("flatten", ""))
+        else:
+            return None
+    kinds = [kind for kind, _ in layers]
+    first = kinds.index("linear") if "linear" in kinds else -1
+    return tuple(layers) if first >= 0 and "flatten" not in kinds[first:] else None
+
+
+def _chain_logits(chain: Sequence[tuple[str, str]], parameters: State, inputs: Tensor) -> Tensor:
+    shared: Tensor | None = inputs
+    hidden = inputs  # (K, B, channels) from the first linear layer on
+    for kind, name in chain:
+        if kind == "flatten":
+            shared = hidden = hidden.flatten(1)
+        elif kind == "relu":
+            hidden = hidden.relu()
+            shared = None if shared is None else hidden
+        else:
+            weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+            if shared is not None:
+                together = nn.functional.linear(shared, weight.flatten(0, 1), bias.flatten())
+                hidden = together.view(len(together), *weight.shape[:2]).transpose(0, 1)
+                shared = None
+            else:
+                hidden = torch.baddbmm(bias[:, None], hidden, weight.transpose(1, 2))
+    return hidden
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Return the mean cross-entropy of each candidate, (K,), of logits (K, B, classes)."""
+    count, batch = logits.shape[:2]
+    each = nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.repeat(count), reduction="none", label_smoothing=smoothing
+    )
+    return each.view(count, batch).mean(1)
+
+
+def _stack_masks(
+    models: Sequence[nn.Module], masks: Sequence[Mask | None], parameters: Mapping[str, Tensor]
+) -> State:
+    """Return the masks as numbers (K, *shape), for each parameter that any candidate prunes."""
+    for model, mask in zip(models, masks, strict=True):
+        if mask is not None:
+            check_fits(model, mask)
+    names = dict.fromkeys(name for mask in masks if mask is not None for name in mask)
+    stacked = {}
+    for name in names:
+        whole = torch.ones(parameters[name].shape[1:], dtype=torch.bool)
+        layers = [whole if mask is None else mask.get(name, whole) for mask in masks]
+        stacked[name] = torch.stack(layers).to(parameters[name])
+    return stacked
