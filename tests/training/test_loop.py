@@ -1,4 +1,5 @@
 import copy
+import math
 
 import pytest
 import torch
@@ -118,3 +119,20 @@ def test_evaluate_counts_by_hand_and_in_any_batch_size():
     assert metrics.accuracy == pytest.approx(2 / 3)
     assert metrics.loss == pytest.approx(float(nn.functional.cross_entropy(logits, targets)))
     assert metrics.count == 3
+
+
+def test_classes_and_calibration_by_hand():
+    # Probabilities of 0.9 and 0.6 for the guess, right in one of two and in both.
+    strong, weak = float(torch.logit(torch.tensor(0.9))), float(torch.logit(torch.tensor(0.6)))
+    logits = torch.tensor([[strong, 0.0], [0.0, strong], [weak, 0.0], [weak, 0.0]])
+    metrics = evaluate(nn.Identity(), logits, torch.tensor([0, 0, 0, 0]), batch_size=3)
+    assert metrics.per_class[0] == 0.75
+    assert math.isnan(metrics.per_class[1])
+    assert metrics.calibration_error == pytest.approx(abs(1.8 - 1) / 4 + abs(1.2 - 2) / 4)
+
+
+def test_metrics_of_a_diverged_model_are_not_numbers_but_do_not_raise():
+    logits = torch.full((3, 2), float("nan"))
+    metrics = evaluate(nn.Identity(), logits, torch.tensor([0, 1, 1]))
+    assert math.isnan(metrics.loss)
+    assert 0.0 <= metrics.accuracy <= 1.0

@@ -43,7 +43,7 @@ class Attention(nn.Module):
 
 def convolutional():
     return nn.Sequential(
-        # No bias before the normalisation: its gradient is rounding alone, and Adam would follow it.
+        # A bias before the normalisation has a gradient of rounding alone, which Adam follows.
         nn.Conv2d(1, 4, 3, padding=1, bias=False),
         nn.BatchNorm2d(4),
         nn.ReLU(),

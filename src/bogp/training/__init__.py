@@ -17,3 +17,5 @@ from bogp.training.population import train_population as train_population
 from bogp.training.recipe import RECIPES as RECIPES
 from bogp.training.recipe import Recipe as Recipe
 from bogp.training.recipe import recipe as recipe
+from bogp.training.structure import Structure as Structure
+from bogp.training.structure import structure as structure

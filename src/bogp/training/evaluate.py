@@ -7,27 +7,82 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+_BINS = 15
+"""Bins of the calibration error, as Guo et al. (2017) have them."""
+
 
 @dataclass(frozen=True)
 class Metrics:
-    """Accuracy and mean cross-entropy (nats) over ``count`` examples."""
+    """How well a model does on ``count`` examples.
+
+    Attributes:
+        accuracy: share of the examples whose largest logit is the target's.
+        loss: mean cross-entropy, in nats.
+        count: number of examples.
+        per_class: accuracy over the examples of each class, (classes,); NaN without any.
+        calibration_error: expected calibration error (Guo et al. 2017, "On Calibration of Modern
+            Neural Networks", equation 3): the mean distance between confidence, the largest
+            probability, and accuracy, over 15 equal bins of confidence.
+    """
 
     accuracy: float
     loss: float
     count: int
+    per_class: tuple[float, ...] = ()
+    calibration_error: float = float("nan")
+
+
+class Tally:
+    """Counts over mini-batches of K models' logits, from which :class:`Metrics` are made."""
+
+    def __init__(self, models: int, classes: int, device: torch.device) -> None:
+        shape: dict[str, torch.dtype | torch.device] = {"dtype": torch.float64, "device": device}
+        self.loss = torch.zeros(models, **shape)  # type: ignore[call-overload]
+        self.hits = torch.zeros(models, classes, **shape)  # type: ignore[call-overload]
+        self.seen = torch.zeros(classes, **shape)  # type: ignore[call-overload]
+        self.bins = torch.zeros(models, _BINS, 3, **shape)  # type: ignore[call-overload]
+
+    def add(self, logits: Tensor, targets: Tensor) -> None:
+        """Count a mini-batch: ``logits`` (K, B, classes), ``targets`` (B,)."""
+        logs = logits.log_softmax(2)
+        wanted = targets.expand(len(logits), -1)
+        self.loss -= logs.gather(2, wanted[:, :, None]).sum((1, 2), dtype=torch.float64)
+        confidence, guess = logs.max(2)
+        right = (guess == wanted).to(torch.float64)
+        self.hits.scatter_add_(1, wanted, right)
+        self.seen += torch.bincount(targets, minlength=len(self.seen))
+        confidence = confidence.exp().to(torch.float64).nan_to_num(0.0)
+        place = (confidence * _BINS).long().clamp(max=_BINS - 1)
+        for column, values in enumerate((torch.ones_like(right), confidence, right)):
+            self.bins[:, :, column].scatter_add_(1, place, values)
+
+    def metrics(self) -> list[Metrics]:
+        """Return what was counted, one a model."""
+        count = int(self.seen.sum())
+        per_class = (self.hits / self.seen).tolist()
+        distance = (self.bins[:, :, 1] - self.bins[:, :, 2]).abs().sum(1) / count
+        columns = zip(
+            (self.hits.sum(1) / count).tolist(),
+            (self.loss / count).tolist(),
+            per_class,
+            distance.tolist(),
+            strict=True,
+        )
+        return [Metrics(hit, loss, count, tuple(each), error) for hit, loss, each, error in columns]
 
 
 def evaluate(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int = 4096) -> Metrics:
     """Return the metrics of ``model`` on ``inputs`` (N, *shape) and ``targets`` (N,)."""
     was_training = model.training
     model.eval()
-    hits, loss = 0, 0.0
+    tally = None
     with torch.inference_mode():
         for batch, labels in zip(
             torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
         ):
             logits = model(batch)
-            hits += int((logits.argmax(1) == labels).sum())
-            loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
+            tally = tally or Tally(1, logits.shape[1], logits.device)
+            tally.add(logits[None], labels)
     model.train(was_training)
-    return Metrics(hits / len(targets), loss / len(targets), len(targets))
+    assert tally is not None
+    return tally.metrics()[0]

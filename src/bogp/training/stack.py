@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from bogp.masks import Mask, check_fits
-from bogp.training.evaluate import Metrics
+from bogp.training.evaluate import Metrics, Tally
 from bogp.training.loop import epoch_batches, make_optimizer, set_rate
 from bogp.training.recipe import Recipe
 
@@ -94,19 +94,17 @@ class TorchStack:
     def evaluate(self, inputs: Tensor, targets: Tensor, batch_size: int = 2048) -> list[Metrics]:
         """Return the metrics of each candidate on ``inputs`` (N, *shape), ``targets`` (N,)."""
         self.skeleton.eval()
-        hits = torch.zeros(len(self), dtype=torch.int64, device=inputs.device)
-        loss = torch.zeros(len(self), dtype=torch.float64, device=inputs.device)
+        tally = None
         with torch.no_grad():
             for batch, labels in zip(
                 torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
             ):
                 logits = self._logits(batch)
-                hits += (logits.argmax(2) == labels).sum(1)
-                loss += _cross_entropy(logits, labels, 0.0) * len(labels)
+                tally = tally or Tally(len(self), logits.shape[2], logits.device)
+                tally.add(logits, labels)
         self.skeleton.train()
-        count = len(targets)
-        pairs = zip(hits.tolist(), loss.tolist(), strict=True)
-        return [Metrics(hit / count, value / count, count) for hit, value in pairs]
+        assert tally is not None
+        return tally.metrics()
 
     def select(self, rows: Sequence[int]) -> TorchStack:
         """Return a stack that goes on with the candidates ``rows`` alone."""
