@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +124,7 @@ def prune_and_train(
     support: Support = None,
     mask_seed: int = 0,
     seed: int = 0,
+    order_seed: int | None = None,
 ) -> Outcome:
     """Initialise a network, prune it in rounds, train after each, and evaluate it.
 
@@ -136,6 +138,7 @@ def prune_and_train(
         support: outside it no weight is kept (see :func:`support_mask`).
         mask_seed: what is random about the mask.
         seed: initial weights and order of the mini-batches.
+        order_seed: of the order of the mini-batches, if not ``seed``.
 
     Raises:
         SparsityError: out of range, or the support has too few weights.
@@ -143,21 +146,23 @@ def prune_and_train(
         RecipeError: training diverged between two pruning rounds.
     """
     started = time.perf_counter()
-    model = initialise(factory, derive_seed(seed, "initial weights"))
+    model = initialise(factory, initial_seed(seed))
+    order = seed if order_seed is None else order_seed
     if sparsity is None:
-        trained = _train(model, split, recipe, None, seed, 0)
-        return _outcome(trained, None, split, recipe.epochs, started)
+        trained = _train(model, split, recipe, None, order, 0)
+        return _outcome(trained, None, split, len(trained.losses), started)
     mask = support_mask(support, model, prunable(model, layers))
-    for number, kept in enumerate(_kept(method, mask, sparsity), 1):
-        mask = _next_mask(model, mask, method, kept, mask_seed, number)
-        trained = _train(model, split, recipe, mask, seed, number)
+    epochs = 0
+    for number, kept in enumerate(kept_counts(method, mask, sparsity), 1):
+        mask = next_mask(dict(model.named_parameters()), mask, method, kept, mask_seed, number)
+        trained = _train(model, split, recipe, mask, order, number)
         if trained.diverged and number < method.rounds:
             raise RecipeError(
                 f"training diverged in pruning round {number} of {method.rounds}: "
                 f"lower the learning rate from {recipe.learning_rate}"
             )
-        model = trained.model
-    return _outcome(trained, mask, split, number * recipe.epochs, started)
+        model, epochs = trained.model, epochs + len(trained.losses)
+    return _outcome(trained, mask, split, epochs, started)
 
 
 def draw_mask(
@@ -171,21 +176,31 @@ def draw_mask(
     """Return the mask that :func:`prune_and_train` gives the method ``GRAPH``, untrained."""
     model = initialise(factory, 0)
     mask = support_mask(support, model, prunable(model, layers))
-    (kept,) = _kept(GRAPH, mask, sparsity)
-    return _next_mask(model, mask, GRAPH, kept, mask_seed, 1)
+    (kept,) = kept_counts(GRAPH, mask, sparsity)
+    return next_mask(dict(model.named_parameters()), mask, GRAPH, kept, mask_seed, 1)
 
 
-def _next_mask(
-    model: nn.Module, mask: Mask, method: Method, kept: int, seed: int, number: int
+def initial_seed(seed: int) -> int:
+    """Return the seed of a run's initial weights."""
+    return derive_seed(seed, "initial weights")
+
+
+def batch_seed(seed: int, number: int) -> int:
+    """Return the seed of the order of the mini-batches in pruning round ``number``."""
+    return derive_seed(seed, "mini-batches", number)
+
+
+def next_mask(
+    parameters: Mapping[str, Tensor], mask: Mask, method: Method, kept: int, seed: int, number: int
 ) -> Mask:
-    parameters = dict(model.named_parameters())
+    """Return the mask of pruning round ``number``: ``kept`` weights inside ``mask``."""
     weights = {name: parameters[name].detach() for name in mask}
     scores = criterion(method.criterion)(weights, derive_seed(seed, "scores", number))
     ties = derive_seed(seed, "select", number)
     return select(scores, kept, scope=method.scope, support=mask, seed=ties)
 
 
-def _kept(method: Method, support: Mask, sparsity: float) -> list[int]:
+def kept_counts(method: Method, support: Mask, sparsity: float) -> list[int]:
     """Return the number of weights to keep in each pruning round."""
     last = kept_count(support.total, sparsity)
     if not 0 < last <= support.kept:
@@ -198,8 +213,10 @@ def _kept(method: Method, support: Mask, sparsity: float) -> list[int]:
 def _train(
     model: nn.Module, split: Split, recipe: Recipe, mask: Mask | None, seed: int, number: int
 ) -> Trained:
-    order = derive_seed(seed, "mini-batches", number)
-    return train(model, split.train_inputs, split.train_targets, recipe, mask=mask, seed=order)
+    data = split.train_inputs, split.train_targets
+    validation = None if recipe.patience is None else (split.select_inputs, split.select_targets)
+    order = batch_seed(seed, number)
+    return train(model, *data, recipe, mask=mask, seed=order, validation=validation)
 
 
 def _outcome(
