@@ -17,14 +17,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from bogp.errors import RecipeError, SettingError
+from bogp.errors import RecipeError, SettingError, UnknownNameError
 from bogp.masks import Mask
 from bogp.training.evaluate import Metrics
+from bogp.training.kernel_stack import KernelStack, takes
 from bogp.training.loop import check_patience, initialise, out_of_patience, torch_threads
 from bogp.training.recipe import Recipe
 from bogp.training.stack import State, Task, TorchStack
 
 Progress = Callable[[int, int], None]
+Stack = TorchStack | KernelStack
+ARITHMETICS = ("auto", "dense", "sparse")
 Pair = tuple[Tensor, Tensor]
 """Inputs (N, *shape) and targets (N,)."""
 
@@ -136,6 +139,8 @@ def train_population(
     halving: Halving | None = None,
     together: int | None = None,
     keep_weights: bool = False,
+    arithmetic: str = "auto",
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Population:
     """Train one candidate for each mask and seed, many at once, and measure each.
@@ -157,6 +162,11 @@ def train_population(
         together: candidates to train at once; by default as many as memory holds. Where memory
             runs out all the same it is halved.
         keep_weights: whether to return the weights.
+        arithmetic: ``"sparse"`` computes only what the masks keep, by compiled kernels, for
+            multilayer perceptrons on the CPU; ``"dense"`` is torch, for any module and device;
+            ``"auto"`` takes the kernels where they can be taken.
+        threads: CPU threads for the whole population, all cores by default; the recipe's number is
+            for one network alone.
         progress: called with (epochs done, epochs in all) of all candidates together.
 
     Raises:
@@ -168,11 +178,18 @@ def train_population(
     _check_counts(masks, seeds, initial, together)
     started = time.perf_counter()
     run = _Run(
-        factory, masks, seeds, initial, Task(*train, recipe, order_seed), validation, keep_weights
+        factory,
+        masks,
+        seeds,
+        initial,
+        Task(*train, recipe, order_seed, validation[0]),
+        validation,
+        keep_weights,
     )
     run.together = together or affordable(run.model(0), run.task, len(masks))
+    run.kind = _stack_kind(arithmetic, run.model(0), masks, run.task)
     run.progress = progress
-    with torch_threads(recipe.threads):
+    with torch_threads(threads or available_cores()):
         run.go(halving)
     candidates = tuple(run.candidate(course) for course in run.courses)
     return Population(candidates, run.together, time.perf_counter() - started)
@@ -202,7 +219,7 @@ class _Group:
     """Candidates that are trained together; the stack is made when their turn comes."""
 
     rows: list[int]
-    stack: TorchStack | None = None
+    stack: Stack | None = None
 
 
 class _Run:
@@ -222,6 +239,7 @@ class _Run:
         self.task, self.validation, self.keep_weights = task, validation, keep_weights
         self.courses = [_Course(row) for row in range(len(masks))]
         self.together = 1
+        self.kind: type[Stack] = TorchStack
         self.progress: Progress | None = None
 
     def model(self, row: int) -> nn.Module:
@@ -306,10 +324,10 @@ class _Run:
                 ]
             self._let_go(group, leaving)
 
-    def _stack(self, rows: Sequence[int], epochs: int) -> TorchStack:
+    def _stack(self, rows: Sequence[int], epochs: int) -> Stack:
         """Return the stack of candidates after ``epochs``."""
         masks = [self.masks[row] for row in rows]
-        stack = TorchStack([self.model(row) for row in rows], masks, self.task)
+        stack = self.kind([self.model(row) for row in rows], masks, self.task)
         for _ in range(epochs):
             stack.advance()
         return stack
@@ -345,7 +363,7 @@ class _Run:
             fits = last is not None and len(last.rows) + len(group.rows) <= self.together
             if last is not None and fits and last.stack is not None and group.stack is not None:
                 last.rows = last.rows + group.rows
-                last.stack = last.stack.joined(group.stack)
+                last.stack = _joined(last.stack, group.stack)
             else:
                 merged.append(group)
         return merged
@@ -354,6 +372,43 @@ class _Run:
         if self.progress is not None:
             done = sum(len(course.losses) for course in self.courses)
             self.progress(done, len(self.courses) * self.task.recipe.epochs)
+
+
+def _joined(first: Stack, second: Stack) -> Stack:
+    if isinstance(first, KernelStack) and isinstance(second, KernelStack):
+        return first.joined(second)
+    assert isinstance(first, TorchStack)
+    assert isinstance(second, TorchStack)
+    return first.joined(second)
+
+
+def _stack_kind(
+    arithmetic: str, model: nn.Module, masks: Sequence[Mask | None], task: Task
+) -> type[Stack]:
+    """Return what trains the population.
+
+    Raises:
+        UnknownNameError: no such arithmetic.
+        SettingError: sparse arithmetic is asked for and cannot be had.
+    """
+    if arithmetic not in ARITHMETICS:
+        raise UnknownNameError("arithmetic", arithmetic, ARITHMETICS)
+    able = takes(model, masks, task)
+    if arithmetic == "sparse" and not able:
+        raise SettingError(
+            f"sparse arithmetic is for multilayer perceptrons in float32 or float64 on the CPU, "
+            f"and this is {type(model).__name__} on {task.inputs.device} in {task.inputs.dtype}: "
+            "use 'auto' or 'dense'"
+        )
+    return KernelStack if able and arithmetic != "dense" else TorchStack
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -29,13 +29,15 @@ State = dict[str, Tensor]
 class Task:
     """What all candidates of a population share.
 
-    ``inputs`` is (N, *shape), ``targets`` (N,); ``order_seed`` draws the order of the mini-batches.
+    ``inputs`` is (N, *shape), ``targets`` (N,); ``order_seed`` draws the order of the mini-batches;
+    ``other`` are inputs (M, *shape) that the candidates will be measured on.
     """
 
     inputs: Tensor
     targets: Tensor
     recipe: Recipe
     order_seed: int
+    other: Tensor | None = None
 
 
 @final
