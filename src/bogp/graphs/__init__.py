@@ -6,6 +6,7 @@ from bogp.graphs.properties import (
     CANDIDATES,
     PAPER_FIVE,
     PROPERTIES,
+    describe,
     properties,
 )
 from bogp.graphs.relational import (
@@ -24,6 +25,7 @@ __all__ = [
     "PROPERTIES",
     "RelationalGraph",
     "channel_nodes",
+    "describe",
     "edges_for_sparsity",
     "generate",
     "graph_to_mask",

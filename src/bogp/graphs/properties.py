@@ -1,35 +1,51 @@
-"""Properties of graphs, one function each, over batches of adjacency matrices.
+"""Properties of many graphs at once: their names, and how they are computed chunk by chunk.
 
-Names and values are networkx's for simple undirected graphs; where networkx raises, each function
-says what it gives instead. A property of nodes is averaged over the nodes.
+Each property is one function of a :class:`Batch`, in ``measures.py`` or ``spectral.py``. A chunk of
+graphs is one batch, whose shared intermediates come from compiled kernels that release the GIL, so
+threads take a chunk each; no graph's numbers depend on its chunk or on the threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
-from bogp.errors import UnknownNameError
-from bogp.graphs.batch import Batch, FloatArray, check_stack, girth, node_mean, node_sum
-from bogp.graphs.connectivity import edge_connectivities
-from bogp.graphs.spectral import leading_eigenvectors
+from bogp.errors import GraphError, SettingError, UnknownNameError
+from bogp.graphs import measures, spectral
+from bogp.graphs.batch import Batch
+from bogp.graphs.engine.bits import Rows, Values, check_stack, words
+from bogp.graphs.relational import BoolArray, RelationalGraph
 
-_CHUNK = 1 << 18
-"""Matrix entries handled at once: a few float32 copies of them stay in the processor's cache."""
+Chunk = TypeVar("Chunk")
+
+_CHUNK = 1 << 14
+"""Nodes of a chunk: enough graphs to hide what a call costs, few enough to stay in the cache."""
 
 
-def properties(adjacency: Any, names: Iterable[str] | None = None) -> dict[str, FloatArray]:
+def properties(
+    adjacency: Any, names: Iterable[str] | None = None, threads: int | None = None
+) -> dict[str, Values]:
     """Return properties of many graphs: name → float64 array (graphs,), in the order of ``names``.
 
     Args:
-        adjacency: bool array or tensor (graphs, nodes, nodes), symmetric. Self-loops are ignored.
+        adjacency: bool array or tensor (graphs, nodes, nodes), symmetric; self-loops are ignored.
+            Or an iterable of such arrays, or of :class:`RelationalGraph`, all of one number of
+            nodes: it is taken piece by piece, so that it need not fit in memory.
         names: keys of :data:`PROPERTIES`, or one of them; :data:`PAPER_FIVE` by default.
+        threads: how many chunks of graphs to work on at once; all cores by default. The result is
+            the same for every number.
 
     Raises:
-        GraphError: ``adjacency`` is not three-dimensional, square and symmetric.
+        GraphError: ``adjacency`` is not three-dimensional, square and symmetric, or its pieces
+            differ in their number of nodes.
         UnknownNameError: no such property.
+        SettingError: ``threads`` is below 1.
 
     >>> triangle_and_path = np.array([[[0, 1, 1], [1, 0, 1], [1, 1, 0]],
     ...                               [[0, 1, 0], [1, 0, 1], [0, 1, 0]]], dtype=bool)
@@ -37,171 +53,174 @@ def properties(adjacency: Any, names: Iterable[str] | None = None) -> dict[str, 
     >>> {name: values.tolist() for name, values in found.items()}
     {'clustering': [1.0, 0.0], 'cycle_rank': [1.0, 0.0]}
     """
-    wanted = PAPER_FIVE if names is None else (names,) if isinstance(names, str) else tuple(names)
-    for name in wanted:
-        if name not in PROPERTIES:
-            raise UnknownNameError("property", name, PROPERTIES)
-    array = check_stack(adjacency)
-    graphs, nodes = array.shape[:2]
-    result = {name: np.empty(graphs) for name in wanted}
-    step = max(1, _CHUNK // max(nodes, 1) ** 2)
-    for start in range(0, graphs, step):
-        batch = Batch.of(array[start : start + step], first=start)
-        for name, values in result.items():
-            values[start : start + step] = PROPERTIES[name](batch)
+    wanted = _checked_names(PAPER_FIVE if names is None else names)
+    workers = _checked_threads(threads)
+
+    def vectors(chunk: tuple[int, BoolArray]) -> Values:
+        return _vectors(Batch.of(chunk[1], first=chunk[0]), wanted)
+
+    parts = list(_in_order(vectors, _chunks(_pieces(adjacency)), workers))
+    whole = np.concatenate([np.empty((0, len(wanted))), *parts])
+    return {name: whole[:, column].copy() for column, name in enumerate(wanted)}
+
+
+def describe(rows: Rows, names: Sequence[str], threads: int | None = 1) -> Values:
+    """Return the property vectors of bit-packed graphs, float64 (graphs, names).
+
+    Args:
+        rows: uint64 (graphs, nodes, words) as ``engine.bits.pack`` makes it: symmetric, without
+            self-loops.
+        names: keys of :data:`PROPERTIES`, one for each column.
+        threads: how many chunks of graphs to work on at once, None for all cores. The result is
+            the same for every number.
+
+    Raises:
+        GraphError: ``rows`` is no such array.
+        UnknownNameError: no such property.
+        SettingError: ``threads`` is below 1.
+
+    >>> from bogp.graphs.engine.bits import pack
+    >>> describe(pack(np.ones((1, 3, 3))), ["clustering", "cycle_rank"]).tolist()
+    [[1.0, 1.0]]
+    """
+    wanted = _checked_names(names)
+    workers = _checked_threads(threads)
+    if rows.dtype != np.uint64 or rows.ndim != 3 or rows.shape[2] != words(rows.shape[1]):
+        raise GraphError(
+            f"rows of shape {rows.shape} and type {rows.dtype} hold no graphs: "
+            "give what bogp.graphs.engine.bits.pack returns, uint64 (graphs, nodes, words)"
+        )
+    graphs, nodes = rows.shape[:2]
+    result = np.empty((graphs, len(wanted)))
+    step = _step(nodes)
+
+    def fill(start: int) -> None:
+        # A kernel is compiled for writable, contiguous arrays, once.
+        part = np.require(rows[start : start + step], requirements=["C", "W"])
+        result[start : start + step] = _vectors(Batch(part), wanted)
+
+    for _ in _in_order(fill, range(0, graphs, step), workers):
+        pass
     return result
 
 
-def degree_centrality(batch: Batch) -> FloatArray:
-    """Return the mean degree divided by n - 1, the density 2 m / (n (n - 1)) (Freeman 1978).
-
-    Edgeless: 0. One node: 1, as networkx has it.
-
-    >>> degree_centrality(Batch.of([[[0, 1, 0], [1, 0, 1], [0, 1, 0]]])).round(3).tolist()
-    [0.667]
-    """
-    if batch.nodes == 1:
-        return np.ones(batch.graphs)
-    return node_mean(batch.degree) / (batch.nodes - 1)
+def _vectors(batch: Batch, names: Sequence[str]) -> Values:
+    """Return the property vectors of one batch, float64 (graphs, names)."""
+    result = np.empty((batch.graphs, len(names)))
+    for column, name in enumerate(names):
+        result[:, column] = PROPERTIES[name](batch)
+    return result
 
 
-def clustering(batch: Batch) -> FloatArray:
-    """Return the mean over nodes of 2 T / (d (d - 1)), T triangles at a node of degree d.
-
-    The local clustering coefficient of Watts & Strogatz (1998). A node of degree below 2
-    counts as 0; so edgeless graphs and one node give 0.
-
-    >>> clustering(Batch.of(np.ones((1, 4, 4)))).tolist()
-    [1.0]
-    """
-    pairs = batch.degree * (batch.degree - 1.0) / 2.0
-    return node_mean(_ratio(batch.triangles, pairs))
+def _checked_names(names: Iterable[str]) -> tuple[str, ...]:
+    wanted = (names,) if isinstance(names, str) else tuple(names)
+    for name in wanted:
+        if name not in PROPERTIES:
+            raise UnknownNameError("property", name, PROPERTIES)
+    return wanted
 
 
-def edge_connectivity(batch: Batch) -> FloatArray:
-    """Return the least number of edges whose removal disconnects the graph (Menger 1927; exact).
-
-    Disconnected or edgeless: 0. One node: 0.
-
-    >>> edge_connectivity(Batch.of(np.ones((1, 4, 4)))).tolist()
-    [3.0]
-    """
-    return edge_connectivities(batch)
-
-
-def eigenvector_centrality(batch: Batch) -> FloatArray:
-    """Return the mean entry of the unit, non-negative leading eigenvector (Bonacich 1987).
-
-    It is largest, 1 / sqrt(n), on regular graphs, and falls as degrees spread. Disconnected: the
-    component of the largest eigenvalue carries the vector; components that tie share it as the
-    all-ones vector projected on their span does. Edgeless: 1 / sqrt(n). One node: 1.
-
-    >>> eigenvector_centrality(Batch.of(np.ones((1, 4, 4)))).tolist()
-    [0.5]
-    """
-    return node_mean(leading_eigenvectors(batch))
+def _checked_threads(threads: int | None) -> int:
+    if threads is None:
+        # Cores that this process may use, which can be fewer than the machine has.
+        usable = getattr(os, "sched_getaffinity", None)
+        return len(usable(0)) if usable else os.cpu_count() or 1
+    if threads < 1:
+        raise SettingError(f"threads {threads} is below 1: give 1 or more, or None for all cores")
+    return threads
 
 
-def cycle_rank(batch: Batch) -> FloatArray:
-    """Return the circuit rank m - n + c, c components: the number of independent cycles (Berge).
-
-    Edgeless or one node: 0. Disconnected: the sum over components.
-
-    >>> cycle_rank(Batch.of(np.ones((1, 4, 4)))).tolist()
-    [3.0]
-    """
-    return batch.edges - batch.nodes + batch.components
+def _step(nodes: int) -> int:
+    """Return the number of graphs of a chunk."""
+    return max(1, _CHUNK // max(nodes, 1))
 
 
-def average_shortest_path_length(batch: Batch) -> FloatArray:
-    """Return the mean distance over ordered pairs of nodes that reach each other.
-
-    Disconnected: pairs without a path are left out, as igraph does (networkx raises). Edgeless or
-    one node, where no pair is left: 0.
-
-    >>> path = np.array([[[0, 1, 0], [1, 0, 1], [0, 1, 0]]])
-    >>> average_shortest_path_length(Batch.of(path)).round(3).tolist()
-    [1.333]
-    """
-    pairs = node_sum(batch.distances.reached - 1.0)
-    return _ratio(node_sum(batch.distances.total), pairs)
-
-
-def transitivity(batch: Batch) -> FloatArray:
-    """Return the share of triads that are closed, 3 triangles / triads (Luce & Perry 1949).
-
-    Without triads (edgeless, one node): 0.
-
-    >>> transitivity(Batch.of(np.ones((1, 4, 4)))).tolist()
-    [1.0]
-    """
-    triads = node_sum(batch.degree * (batch.degree - 1.0)) / 2.0
-    return _ratio(node_sum(batch.triangles), triads)
+def _pieces(adjacency: Any) -> Iterator[BoolArray]:
+    """Yield stacks (graphs, nodes, nodes) of what :func:`properties` was given."""
+    if isinstance(adjacency, np.ndarray | torch.Tensor) or not isinstance(adjacency, Iterable):
+        yield check_stack(adjacency)
+        return
+    if isinstance(adjacency, Sequence) and adjacency:
+        first = adjacency[0]
+        several = isinstance(first, np.ndarray | torch.Tensor) and first.ndim == 3
+        if not several and not isinstance(first, RelationalGraph):
+            yield check_stack(adjacency)  # nested lists, or a list of matrices
+            return
+    for piece in adjacency:
+        if isinstance(piece, RelationalGraph):
+            yield piece.adjacency[None]
+        else:
+            yield check_stack(piece)
 
 
-def betweenness_centrality(batch: Batch) -> FloatArray:
-    """Return the mean share of shortest paths through a node (Freeman 1977).
-
-    A pair at distance d has d - 1 nodes between, however many shortest paths share them, so the
-    mean over nodes is exactly the sum over ordered reachable pairs of (d - 1), divided by
-    n (n - 1) (n - 2): no path needs counting. Disconnected: pairs without a path add nothing.
-    Edgeless, one or two nodes: 0.
-
-    >>> path = np.array([[[0, 1, 0], [1, 0, 1], [0, 1, 0]]])
-    >>> betweenness_centrality(Batch.of(path)).round(3).tolist()
-    [0.333]
-    """
-    n = batch.nodes
-    if n <= 2:
-        return np.zeros(batch.graphs)
-    between = node_sum(batch.distances.total - (batch.distances.reached - 1.0))
-    return between / (n * (n - 1.0) * (n - 2.0))
-
-
-def closeness_centrality(batch: Batch) -> FloatArray:
-    """Return the mean over nodes of (r / total distance) (r / (n - 1)), r other nodes reached.
-
-    The improved formula of Wasserman & Faust (1994, p. 201), networkx's default, which scales a
-    node's closeness by the share of nodes that it reaches. A node that reaches none counts as 0;
-    so edgeless graphs and one node give 0.
-
-    >>> path = np.array([[[0, 1, 0], [1, 0, 1], [0, 1, 0]]])
-    >>> closeness_centrality(Batch.of(path)).round(3).tolist()
-    [0.778]
-    """
-    others = batch.distances.reached - 1.0
-    closeness = _ratio(others * others, batch.distances.total)
-    return node_mean(closeness) / max(batch.nodes - 1, 1)
+def _chunks(pieces: Iterable[BoolArray]) -> Iterator[tuple[int, BoolArray]]:
+    """Yield the number of the first graph and the stack of each chunk, pieces cut and joined."""
+    waiting: list[BoolArray] = []
+    first, count, nodes = 0, 0, -1
+    for piece in pieces:
+        if nodes not in (-1, piece.shape[1]):
+            raise GraphError(
+                f"graph {first + count} has {piece.shape[1]} nodes where those before have "
+                f"{nodes}: describe graphs of one size at a time"
+            )
+        nodes = piece.shape[1]
+        step = _step(nodes)
+        for start in range(0, len(piece), step):
+            part = piece[start : start + step]
+            if count + len(part) > step:
+                yield first, _joined(waiting)
+                waiting, first, count = [], first + count, 0
+            waiting.append(part)
+            count += len(part)
+    if count:
+        yield first, _joined(waiting)
 
 
-def cycle_length(batch: Batch) -> FloatArray:
-    """Return the girth, the length of the shortest cycle, or 0 without one.
-
-    The paper's own sentence on its "number of cycles" reads so. Edgeless or one node: 0.
-    Disconnected: the shortest over components.
-
-    >>> cycle_length(Batch.of(np.ones((1, 4, 4)))).tolist()
-    [3.0]
-    """
-    return girth(batch)
+def _joined(pieces: list[BoolArray]) -> BoolArray:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    """Return ``above / below``, and 0 where ``below`` is 0."""
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+def _in_order(
+    function: Callable[[Chunk], Any], chunks: Iterable[Chunk], threads: int
+) -> Iterator[Any]:
+    """Yield ``function(chunk)`` in the order of the chunks, a few of them ahead on threads."""
+    if threads == 1:
+        yield from map(function, chunks)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        ahead: deque[Future[Any]] = deque()
+        for chunk in chunks:
+            ahead.append(pool.submit(function, chunk))
+            if len(ahead) > 2 * threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
-PROPERTIES: dict[str, Callable[[Batch], FloatArray]] = {
-    "degree_centrality": degree_centrality,
-    "clustering": clustering,
-    "edge_connectivity": edge_connectivity,
-    "eigenvector_centrality": eigenvector_centrality,
-    "cycle_rank": cycle_rank,
-    "average_shortest_path_length": average_shortest_path_length,
-    "transitivity": transitivity,
-    "betweenness_centrality": betweenness_centrality,
-    "closeness_centrality": closeness_centrality,
-    "cycle_length": cycle_length,
+PROPERTIES: dict[str, Callable[[Batch], Values]] = {
+    "degree_centrality": measures.degree_centrality,
+    "clustering": measures.clustering,
+    "edge_connectivity": measures.edge_connectivity,
+    "eigenvector_centrality": spectral.eigenvector_centrality,
+    "cycle_rank": measures.cycle_rank,
+    "average_shortest_path_length": measures.average_shortest_path_length,
+    "transitivity": measures.transitivity,
+    "betweenness_centrality": measures.betweenness_centrality,
+    "closeness_centrality": measures.closeness_centrality,
+    "cycle_length": measures.cycle_length,
+    "degree_deviation": measures.degree_deviation,
+    "minimum_degree": measures.minimum_degree,
+    "degree_assortativity": measures.degree_assortativity,
+    "triangles": measures.triangles,
+    "components": measures.components,
+    "girth": measures.girth,
+    "diameter": measures.diameter,
+    "global_efficiency": measures.global_efficiency,
+    "local_efficiency": measures.local_efficiency,
+    "algebraic_connectivity": spectral.algebraic_connectivity,
+    "spectral_gap": spectral.spectral_gap,
+    "spectral_radius": spectral.spectral_radius,
+    "ramanujan_gap": spectral.ramanujan_gap,
 }
 """Property name → function of a :class:`Batch`, giving float64 (graphs,)."""
 

@@ -1,79 +1,82 @@
-"""The leading eigenvector of many adjacency matrices."""
+"""Properties of graphs that come of the eigenvalues of their matrices."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from bogp.graphs.batch import Batch, FloatArray
-
-_STAGES, _ROUNDS, _STEPS = 4, 4, 8
-"""Power iteration: stages, each with the fourth power of the matrix of the one before; checks of
-convergence in a stage; products between two checks."""
-
-_CHANGE = 1e-13
-"""Largest change of a unit vector in one product that counts as converged.
-
-A mode whose eigenvalue is a share r of the leading one shrinks by r a product, so the part of it
-left is at most _CHANGE / (1 - r); a mode too slow to have shrunk by then must have been that small
-from the start, and enters the mean entry squared."""
-
-_TIE = 1e-9
-"""Eigenvalues within this share of the leading one are the same eigenvalue."""
+from bogp.graphs.batch import Batch
+from bogp.graphs.engine.bits import Values
 
 
-def leading_eigenvectors(batch: Batch) -> FloatArray:
-    """Return the unit, non-negative leading eigenvector of each graph, float64 (graphs, nodes).
+def eigenvector_centrality(batch: Batch) -> Values:
+    """Return the mean entry of the unit, non-negative leading eigenvector (Bonacich 1987).
 
-    Where the leading eigenvalue belongs to several vectors (components of equal eigenvalue, or no
-    edges at all) it is the all-ones vector projected on their span and normalised: the one choice
-    that treats all nodes alike, so that relabelling nodes relabels the vector. Power iteration
-    from the all-ones vector has this limit; it goes on with powers of the matrix where the leading
-    eigenvalues are close (ring-like graphs), and where that is not enough decomposes in full.
+    It is largest, 1 / sqrt(n), on regular graphs, and falls as degrees spread. Disconnected: the
+    component of the largest eigenvalue carries the vector; components that tie share it as the
+    all-ones vector projected on their span does. Edgeless: 1 / sqrt(n). One node: 1.
+
+    >>> eigenvector_centrality(Batch.of(np.ones((1, 4, 4)))).tolist()
+    [0.5]
     """
-    graphs, nodes = batch.graphs, batch.nodes
-    result = np.full((graphs, nodes), 1.0 / np.sqrt(max(nodes, 1)))
-    active = np.arange(graphs)
-    # The identity keeps the eigenvectors and makes -lambda of a bipartite graph the smaller one.
-    matrix = batch.joined.astype(np.float64) + np.eye(nodes)
-    for stage in range(_STAGES):
-        if stage:
-            matrix = _fourth_power(matrix)
-        for _ in range(_ROUNDS):
-            vector, change = _iterate(matrix, result[active])
-            result[active] = vector
-            going = change > _CHANGE
-            if not going.all():
-                active, matrix = active[going], matrix[going]
-            if not len(active):
-                return result
-    result[active] = _decomposed(batch.joined[active].astype(np.float64))
-    return result
+    return np.sqrt(batch.leading_share / batch.nodes)
 
 
-def _iterate(matrix: FloatArray, vector: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return unit vectors (graphs, nodes) after a round, and the change in its last product."""
-    column = vector[:, :, None]
-    for _ in range(_STEPS - 1):
-        column = matrix @ column
-    column = column / np.linalg.norm(column, axis=1, keepdims=True)
-    after: FloatArray = matrix @ column
-    after /= np.linalg.norm(after, axis=1, keepdims=True)
-    return after[:, :, 0], np.asarray(np.linalg.norm(after - column, axis=(1, 2)))
+def spectral_radius(batch: Batch) -> Values:
+    """Return the largest eigenvalue of the adjacency matrix (Collatz & Sinogowitz 1957).
+
+    It lies between the mean and the largest degree. Disconnected: the largest over components.
+    Edgeless or one node: 0.
+
+    >>> spectral_radius(Batch.of(np.ones((1, 4, 4)))).round(9).tolist()
+    [3.0]
+    """
+    return np.where(batch.edges > 0, batch.eigenvalues[:, -1], 0.0)
 
 
-def _fourth_power(matrix: FloatArray) -> FloatArray:
-    """Return the fourth power of each matrix, scaled so that its largest entry is 1."""
-    power = matrix
-    for _ in range(2):
-        power = power @ power
-        power = power / power.max(axis=(1, 2), keepdims=True)
-    return power
+def spectral_gap(batch: Batch) -> Values:
+    """Return the difference of the two largest eigenvalues of the adjacency matrix.
+
+    Of a regular graph it equals the algebraic connectivity (Hoory, Linial & Wigderson 2006).
+    Disconnected: 0 where two components tie for the largest eigenvalue, else above 0. Edgeless or
+    one node: 0.
+
+    >>> spectral_gap(Batch.of(np.ones((1, 4, 4)))).round(9).tolist()
+    [4.0]
+    """
+    if batch.nodes == 1:
+        return np.zeros(batch.graphs)
+    gap = batch.eigenvalues[:, -1] - batch.eigenvalues[:, -2]
+    return np.where(batch.edges > 0, gap, 0.0)
 
 
-def _decomposed(matrix: FloatArray) -> FloatArray:
-    """Return the same vectors by full decomposition of ``matrix`` (graphs, nodes, nodes)."""
-    values, vectors = np.linalg.eigh(matrix)
-    leading = values >= values[:, -1:] * (1.0 - _TIE)
-    weight = np.where(leading, vectors.sum(axis=1), 0.0)
-    vector = np.abs(np.einsum("gij,gj->gi", vectors, weight))
-    return np.asarray(vector / np.linalg.norm(vector, axis=1, keepdims=True), dtype=np.float64)
+def ramanujan_gap(batch: Batch) -> Values:
+    """Return 2 sqrt(d - 1) - mu, d the average degree, mu the second largest |eigenvalue|.
+
+    The gap of Hoang et al. (2023), sqrt(d_L - 1) + sqrt(d_R - 1) - mu, of the bipartite double
+    cover: node v on the left and w on the right are joined where v and w are, so both average
+    degrees are d, the biadjacency matrix is the adjacency matrix without self-loops, and mu its
+    second largest singular value. At 0 or above the cover is a Ramanujan graph. An average degree
+    below 1 counts as 1 under the root. Disconnected: two components that tie give mu the largest
+    eigenvalue. Edgeless or one node: 0.
+
+    >>> ramanujan_gap(Batch.of(np.ones((1, 5, 5)))).round(3).tolist()
+    [2.464]
+    """
+    if batch.nodes == 1:
+        return np.zeros(batch.graphs)
+    singular = np.sort(np.abs(batch.eigenvalues), axis=1)
+    average = np.maximum(2.0 * batch.edges / batch.nodes, 1.0)
+    return np.where(batch.edges > 0, 2.0 * np.sqrt(average - 1.0) - singular[:, -2], 0.0)
+
+
+def algebraic_connectivity(batch: Batch) -> Values:
+    """Return the second smallest eigenvalue of the Laplacian matrix, degrees - A (Fiedler 1973).
+
+    Disconnected or edgeless: 0. One node: 0.
+
+    >>> algebraic_connectivity(Batch.of(np.ones((1, 4, 4)))).round(9).tolist()
+    [4.0]
+    """
+    if batch.nodes == 1:
+        return np.zeros(batch.graphs)
+    return np.where(batch.components == 1, batch.laplacian_eigenvalues[:, 1], 0.0)

@@ -19,6 +19,7 @@ from bogp.graphs.relational import BoolArray, as_bool
 
 Rows = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
+Values = npt.NDArray[np.float64]
 
 
 def words(nodes: int) -> int:
