@@ -26,6 +26,7 @@ ODD_PARAMETERS = {
     "stochastic_block": {"blocks": 3, "contrast": 0.1},
     "core_periphery": {"core": 0.9},
     "random_geometric": {"dimensions": 1, "torus": True},
+    "mixed": {"kind": "geometric", "noise": 0.5},
 }
 
 
@@ -41,7 +42,8 @@ def bare(graph):
 def test_every_family_gives_every_edge_count(family, data, nodes, seed, odd):
     edges = data.draw(st.integers(0, nodes * (nodes - 1) // 2))
     parameters = ODD_PARAMETERS.get(family, {}) if odd else {}
-    adjacency = GENERATORS[family](nodes, edges, np.random.default_rng(seed), **parameters)
+    source = seed if family == "mixed" else np.random.default_rng(seed)
+    adjacency = GENERATORS[family](nodes, edges, source, **parameters)
     assert adjacency.dtype == bool
     assert adjacency.shape == (nodes, nodes)
     assert np.count_nonzero(adjacency) == 2 * edges

@@ -5,7 +5,8 @@ covers little. These families differ in clustering, path length and degree at th
 Every family gives exactly ``edges`` edges for every count from 0 to ``n (n - 1) / 2`` and is a
 function of its generator's state alone. Node order means something to a mask (neighbouring nodes
 own neighbouring channels): ``ws_flex``, ``ring_lattice`` and ``stochastic_block`` keep their ring
-or block order; the others place their nodes at random.
+or block order; the others place their nodes at random. ``mixed`` is many kinds in one, in compiled
+code: see :mod:`bogp.graphs.mixed`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from scipy.special import gammaln
 
 from bogp.errors import GraphError, SettingError, UnknownNameError, check_sparsity
+from bogp.graphs.mixed import mixed
 from bogp.graphs.relational import BoolArray, RelationalGraph
 from bogp.graphs.rewiring import havel_hakimi, swap_ends
 from bogp.sparsity import kept_count
@@ -41,6 +43,7 @@ def generate(family: str, nodes: int, edges: int, seed: int, **parameters: Any) 
     Raises:
         UnknownNameError: no such family, or no such parameter of it.
         GraphError: no graph of ``nodes`` nodes has ``edges`` edges, or a parameter is out of range.
+        SettingError: ``seed`` is negative, or for ``mixed`` not below 2^64.
 
     >>> generate("ws_flex", nodes=16, edges=30, seed=1, p=0.1)
     RelationalGraph(nodes=16, edges=30)
@@ -56,7 +59,9 @@ def generate(family: str, nodes: int, edges: int, seed: int, **parameters: Any) 
             raise UnknownNameError(f"{family} parameter", name, known)
     if seed < 0:
         raise SettingError(f"seed {seed} is negative: give 0 or more")
-    return RelationalGraph(generator(nodes, edges, np.random.default_rng(seed), **parameters))
+    # Compiled code makes its random numbers from the seed itself.
+    source = seed if generator is mixed else np.random.default_rng(seed)
+    return RelationalGraph(generator(nodes, edges, source, **parameters))
 
 
 def random_mask(out_features: int, in_features: int, sparsity: float, seed: int) -> torch.Tensor:
@@ -285,8 +290,12 @@ GENERATORS: dict[str, Callable[..., BoolArray]] = {
     "ring_lattice": ring_lattice,
     "core_periphery": core_periphery,
     "random_geometric": random_geometric,
+    "mixed": mixed,
 }
-"""Family name → ``(nodes, edges, rng, **parameters) -> bool (nodes, nodes)``, no self-loops."""
+"""Family name → ``(nodes, edges, rng, **parameters) -> bool (nodes, nodes)``, no self-loops.
+
+``mixed`` takes the seed itself in place of ``rng``.
+"""
 
 
 def _check(nodes: int, edges: int) -> int:
