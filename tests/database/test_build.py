@@ -1,73 +1,125 @@
 import contextlib
 import os
-import random
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
+from dataclasses import replace
 
 import filelock
 import numpy as np
 import pytest
 
-from bogp.database import GraphDatabase, connect
-from bogp.errors import BogpError, DatabaseError
+from bogp.database import FAMILIES, GraphDatabase, Plan, build
+from bogp.errors import BogpError, DatabaseError, GraphError, SettingError
+from bogp.graphs import generate
 
-SETTINGS = {"nodes": 12, "sparsities": (0.4, 0.8), "graphs": 150, "seed": 3}
+SETTINGS = {
+    "nodes": 12,
+    "sparsities": (0.4, 0.8),
+    "graphs": 2100,  # blocks of 1024, 1024 and 52
+    "seed": 3,
+    "names": ("clustering", "edge_connectivity", "eigenvector_centrality"),
+    "parameters": {"pilot": 256},
+}
+TABLES = ("plan", "block", "vector", "origin", "graph", "measured")
 SCRIPT = f"""
-import sys, time
-from bogp.database import GraphDatabase
+import os, random, signal, sys, time
+from bogp.database import GraphDatabase, build
+from bogp.database.plan import make_plan
 
-def progress(done, total):
+build.COMMIT_SECONDS = 0.0  # a transaction for each block, so that there are many moments to hit
+path = sys.argv[1]
+settings = {SETTINGS}
+plan = make_plan(shape=None, family="mixed", **settings)
+build.make_block(plan, plan.spans[2]), plan.mixture(1)  # loads what is compiled, before any child
+
+def told(done, total):
+    os.write(writing, b".")
+    time.sleep(0.02)
+
+done, kills = 0, 0
+while done < plan.expected:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        GraphDatabase.build(path, **settings, threads=2, progress=told)
+        os._exit(0)
+    os.close(writing)
+    for _ in range(random.randint(1, 3) if kills else 0):
+        os.read(reading, 1)  # a transaction, however slow this machine is; or the child has ended
+    time.sleep(random.uniform(0.0, 0.05))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reading)
+    kills += 1
+    if os.path.exists(path):
+        with GraphDatabase.open(path) as opened:
+            ids, vectors = opened.vectors(opened.names)
+            done = len(opened)
+            assert done == len(ids) == len(vectors)
+            if done:
+                last = opened.record(int(ids[-1]))
+                assert list(last.properties.values()) == vectors[-1].tolist()
     print(done, flush=True)
-    time.sleep(0.02)  # so that the build outlasts the wait before the kill
-
-GraphDatabase.build(sys.argv[1], **{SETTINGS}, progress=progress)
+assert "pyarrow" not in sys.modules  # which only a Parquet table needs
 """
 
 
 def content(path):
     """Return every row of every table."""
-    with sqlite3.connect(path) as connection:
-        tables = {
-            table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
-            for table in ("plan", "graph", "vector")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return {
+            table: connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+            for table in TABLES
         }
-    connection.close()
-    return tables
+
+
+@pytest.fixture
+def by_block(monkeypatch):
+    """Make every block a transaction."""
+    monkeypatch.setattr(build, "COMMIT_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("build") / "whole.db"
-    GraphDatabase.build(path, **SETTINGS).close()
+    GraphDatabase.build(path, **SETTINGS, threads=1).close()
     return path
 
 
 def test_a_finished_build_is_one_file(whole):
     assert [entry.name for entry in whole.parent.iterdir()] == ["whole.db"]
     rows = content(whole)
-    assert [row[0] for row in rows["graph"]] == list(range(300))
-    assert [row[0] for row in rows["vector"]] == list(range(300))
-    assert len({row[6] for row in rows["graph"]}) > 290  # the graphs differ
+    assert [row[2] for row in rows["block"]] == [1024, 1024, 52] * 2
+    assert [row[3] for row in rows["block"]] == [0, 1024, 2048, 2100, 3124, 4148]
+    for table in ("vector", "graph"):
+        assert [row[0] for row in rows[table]] == list(range(6))
+    with GraphDatabase.open(whole) as opened:
+        assert len({record.packed for record in opened.records()}) > 3000  # the graphs differ
 
 
-def test_the_same_settings_give_the_same_rows(whole, tmp_path):
-    GraphDatabase.build(tmp_path / "again.db", **SETTINGS).close()
+@pytest.mark.parametrize("threads", [2, 5])
+def test_the_same_settings_give_the_same_rows(whole, tmp_path, threads):
+    GraphDatabase.build(tmp_path / "again.db", **SETTINGS, threads=threads).close()
     assert content(tmp_path / "again.db") == content(whole)
+
+
+def test_the_seed_decides_the_graphs(whole, tmp_path):
     GraphDatabase.build(tmp_path / "other.db", **(SETTINGS | {"seed": 4})).close()
     other = content(tmp_path / "other.db")
-    assert other["graph"][0][6] != content(whole)["graph"][0][6]
+    assert other["graph"][0][5] != content(whole)["graph"][0][5]
 
 
-def test_a_graph_does_not_depend_on_what_else_is_built(whole, tmp_path):
-    GraphDatabase.build(
-        tmp_path / "part.db", **(SETTINGS | {"sparsities": (0.8,), "graphs": 20})
-    ).close()
-    part, rows = content(tmp_path / "part.db"), content(whole)
-    assert [row[1:] for row in part["graph"]] == [row[1:] for row in rows["graph"][150:170]]
-    assert [row[1:] for row in part["vector"]] == [row[1:] for row in rows["vector"][150:170]]
+def test_a_graph_does_not_depend_on_what_else_is_built(tmp_path):
+    settings = {"nodes": 12, "seed": 3, "family": "uniform", "names": ("clustering",)}
+    sizes = {"part": {"sparsities": (0.8,), "graphs": 20}}
+    sizes["more"] = {"sparsities": (0.4, 0.8), "graphs": 1030}
+    with (
+        GraphDatabase.build(tmp_path / "part.db", **settings, **sizes["part"]) as part,
+        GraphDatabase.build(tmp_path / "more.db", **settings, **sizes["more"]) as more,
+    ):
+        for k in range(20):
+            assert more.record(1030 + k) == replace(part.record(k), id=1030 + k)
 
 
 def test_repeating_a_finished_build_touches_nothing(whole):
@@ -76,88 +128,134 @@ def test_repeating_a_finished_build_touches_nothing(whole):
     GraphDatabase.build(whole, **SETTINGS, progress=lambda *step: seen.append(step)).close()
     assert whole.read_bytes() == before
     assert whole.stat().st_mtime_ns == stamp
-    assert seen == [(300, 300)]
+    assert seen == [(4200, 4200)]
 
 
-def test_progress_counts_every_graph(tmp_path):
+def test_progress_counts_what_is_stored(tmp_path, by_block):
+    seen = []
+    path = tmp_path / "g.db"
+
+    def progress(done, total):
+        with contextlib.closing(sqlite3.connect(path)) as reader:
+            assert reader.execute("SELECT total(graphs) FROM block").fetchone() == (done,)
+        seen.append((done, total))
+
+    GraphDatabase.build(path, **SETTINGS, progress=progress).close()
+    assert seen == [(done, 4200) for done in (0, 1024, 2048, 2100, 3124, 4148, 4200)]
+
+
+def test_progress_is_told_a_few_times_a_second(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "COMMIT_SECONDS", 60.0)
     seen = []
     GraphDatabase.build(
         tmp_path / "g.db", **SETTINGS, progress=lambda *step: seen.append(step)
     ).close()
-    assert seen == [(done, 300) for done in (0, 64, 128, 192, 256, 300)]
+    assert seen == [(0, 4200), (4200, 4200)]  # all of it took less than a minute
 
 
-def test_a_killed_build_opens_and_continues_to_the_same_rows(whole, tmp_path):
+def test_a_build_killed_at_random_and_continued_equals_an_unbroken_one(whole, tmp_path):
     path = tmp_path / "killed.db"
-    for _ in range(2):
-        with subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(path)], stdout=subprocess.PIPE, text=True
-        ) as build:
-            build.stdout.readline()  # the file is there and graphs are being made
-            time.sleep(random.uniform(0.0, 0.05))
-            build.send_signal(signal.SIGKILL)
-        assert build.returncode == -signal.SIGKILL
-        with GraphDatabase.open(path) as opened:
-            ids, vectors = opened.vectors(opened.names)
-            assert len(opened) == len(ids) < opened.expected
-            if len(ids):
-                np.testing.assert_allclose(
-                    vectors[-1], list(opened.record(int(ids[-1])).properties.values())
-                )
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    counts = [int(count) for count in run.stdout.split()]
+    assert counts == sorted(counts)
+    assert {*counts} <= {0, 1024, 2048, 2100, 3124, 4148, 4200}
+    assert any(0 < count < 4200 for count in counts)  # kills fell into the build
     with GraphDatabase.build(path, **SETTINGS) as built:
         assert built.complete
     assert content(path) == content(whole)
     assert [entry.name for entry in tmp_path.iterdir()] == ["killed.db"]
 
 
-def test_an_interrupt_keeps_what_is_built(whole, tmp_path):
+def test_an_interrupt_keeps_what_is_built(whole, tmp_path, by_block):
     path = tmp_path / "g.db"
 
     def interrupt(done, total):
-        if done == 128:
+        if done == 2048:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         GraphDatabase.build(path, **SETTINGS, progress=interrupt)
     assert [entry.name for entry in tmp_path.iterdir()] == ["g.db"]
     with GraphDatabase.open(path) as opened:
-        assert len(opened) == 128
+        assert len(opened) == 2048
         assert not opened.complete
-        with pytest.raises(DatabaseError, match=r"graph 200 is not in .* has 128 of its 300"):
-            opened.record(200)
+        with pytest.raises(DatabaseError, match=r"graph 3000 is not in .* has 2048 of its 4200"):
+            opened.record(3000)
+        assert len(opened.vectors()[0]) == 2048
         assert opened.coverage(0.8) == {}
         with pytest.raises(DatabaseError, match="no graph to choose from"):
             opened.nearest({"clustering": 0.2}, sparsity=0.8)
         GraphDatabase.build(path, **SETTINGS).close()  # beside an open reader
         assert opened.complete
-        assert len(opened.vectors()[0]) == 300  # the reader sees what came after
+        assert len(opened.vectors()[0]) == 4200  # the reader sees what came after
+    assert content(path) == content(whole)
+
+
+def test_a_failing_family_keeps_what_is_built(whole, tmp_path, by_block, monkeypatch):
+    path, draw = tmp_path / "g.db", Plan.draw
+
+    def failing(self, span):
+        if span.number == 3:
+            raise GraphError("no such graph")
+        return draw(self, span)
+
+    monkeypatch.setattr(Plan, "draw", failing)
+    with pytest.raises(GraphError, match="no such graph"):
+        GraphDatabase.build(path, **SETTINGS)
+    monkeypatch.undo()
+    with GraphDatabase.open(path) as opened:
+        assert len(opened) == 2100
+    GraphDatabase.build(path, **SETTINGS).close()
     assert content(path) == content(whole)
 
 
 def test_a_gap_is_filled_and_nothing_else_made(whole, tmp_path):
     path = tmp_path / "g.db"
     path.write_bytes(whole.read_bytes())
-    with sqlite3.connect(path) as connection:
-        connection.execute("DELETE FROM vector WHERE id IN (5, 170)")
-        connection.execute("DELETE FROM graph WHERE id IN (5, 170)")
-    connection.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        for table, key in (("vector", "block"), ("graph", "block"), ("block", "id")):
+            connection.execute(f"DELETE FROM {table} WHERE {key} IN (1, 5)")
     seen = []
     GraphDatabase.build(path, **SETTINGS, progress=lambda *step: seen.append(step)).close()
-    assert seen == [(298, 300), (300, 300)]
+    assert seen == [(4200 - 1024 - 52, 4200), (4200, 4200)]
     assert content(path) == content(whole)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_fills_its_blocks_in_order(tmp_path, family):
+    settings = {"nodes": 6, "shape": (9, 8), "sparsities": (0.3, 0.5), "graphs": 30}
+    path = tmp_path / "g.db"
+    with GraphDatabase.build(path, **settings, family=family, names=("cycle_rank",)) as built:
+        ids, vectors = built.vectors()
+        assert ids.tolist() == list(range(60))
+        records = list(built.records())
+    assert [record.id for record in records] == list(range(60))
+    assert [record.properties["cycle_rank"] for record in records] == vectors[:, 0].tolist()
+    assert [record.family for record in records] == [family] * 60
+    for record in records[::7]:
+        assert record.graph.edges == record.edges
+        if family != "random_mask":
+            again = generate(family, 6, record.edges, record.seed, **record.parameters)
+            assert again == record.graph
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ({"seed": 5}, "seed 3, not 5"),
-        ({"graphs": 20}, "graphs 150, not 20"),
+        ({"graphs": 20}, "graphs 2100, not 20"),
         ({"nodes": 11}, r"nodes 12, not 11; shape \[12,12\], not \[11,11\]"),
         ({"shape": (12, 15)}, r"shape \[12,12\], not \[12,15\]"),
         ({"sparsities": (0.4,)}, r"sparsities \[0.4,0.8\], not \[0.4\]"),
-        ({"family": "ws_flex"}, 'family "uniform", not "ws_flex"'),
+        ({"family": "ws_flex", "parameters": {}}, 'family "mixed", not "ws_flex"'),
         ({"names": ("clustering",)}, "names .* not .*clustering"),
-        ({"parameters": {"p": 0.5}}, 'parameters {}, not {"p":0.5}'),
+        ({"parameters": {"pilot": 99}}, 'parameters {"pilot":256}, not {"pilot":99}'),
     ],
 )
 def test_another_plan_is_refused_by_what_differs(whole, change, sentence):
@@ -207,29 +305,9 @@ def test_another_schema_version_is_a_sentence_of_its_own(whole, tmp_path):
     connection.close()
     before = path.read_bytes()
     for act in (GraphDatabase.open, lambda p: GraphDatabase.build(p, **SETTINGS)):
-        with pytest.raises(DatabaseError, match="schema version 7, and this bogp reads version 1"):
+        with pytest.raises(DatabaseError, match="schema version 7, and this bogp reads version 2"):
             act(path)
     assert path.read_bytes() == before
-
-
-def test_an_older_file_is_migrated_by_a_build(whole, tmp_path, monkeypatch):
-    path = tmp_path / "g.db"
-    path.write_bytes(whole.read_bytes())
-    monkeypatch.setattr(connect, "DATABASE_VERSION", 3)
-    steps = {1: "CREATE TABLE extra (id INTEGER)", 2: "INSERT INTO extra VALUES (42)"}
-    with pytest.raises(DatabaseError, match=r"version 1, .* version 3: use the bogp that made it"):
-        GraphDatabase.build(path, **SETTINGS)
-    monkeypatch.setattr(connect, "MIGRATIONS", steps | {2: "INSERT INTO nowhere VALUES (1)"})
-    with pytest.raises(DatabaseError, match="nowhere"):
-        GraphDatabase.build(path, **SETTINGS)
-    monkeypatch.setattr(connect, "MIGRATIONS", {2: steps[2]} | steps)
-    with pytest.raises(DatabaseError, match="repeat its `bogp database build`"):
-        GraphDatabase.open(path)
-    GraphDatabase.build(path, **SETTINGS).close()
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("SELECT id FROM extra").fetchall() == [(42,)]
-    connection.close()
-    assert content(path) == content(whole)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
@@ -253,18 +331,48 @@ def test_a_damaged_page_raises_nothing_but_bogp_errors(whole, tmp_path, seed):
     path.write_bytes(damaged)
     with contextlib.suppress(BogpError), GraphDatabase.open(path) as opened:
         opened.vectors()
-        for graph_id in range(0, 300, 10):
+        for graph_id in range(0, 4200, 100):
             opened.record(graph_id)
 
 
-def test_a_vector_of_the_wrong_length_is_corruption(whole, tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE vector SET properties = x'0011' WHERE block = 1",
+        "UPDATE vector SET properties = 'text' WHERE block = 1",
+        "UPDATE block SET graphs = 1 << 60 WHERE id = 1",
+        "UPDATE block SET graphs = 'many' WHERE id = 1",
+        "UPDATE block SET first = NULL WHERE id = 1",
+        "UPDATE block SET ids = x'00112233' WHERE id = 1",
+        "DELETE FROM graph WHERE block = 1",
+        "UPDATE graph SET adjacency = x'0011' WHERE block = 1",
+        "UPDATE graph SET seeds = x'0011' WHERE block = 1",
+        "UPDATE graph SET numbers = x'0011' WHERE block = 1",
+        "UPDATE origin SET own = '{'",
+        "DELETE FROM origin",
+    ],
+)
+def test_a_blob_that_does_not_fit_is_corruption(whole, tmp_path, damage):
     path = tmp_path / "g.db"
     path.write_bytes(whole.read_bytes())
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE vector SET properties = x'0011' WHERE id = 9")
-    connection.close()
-    with GraphDatabase.open(path) as opened, pytest.raises(DatabaseError, match="is corrupt"):
-        opened.vectors()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        with contextlib.suppress(sqlite3.IntegrityError):
+            connection.execute(damage)
+    with GraphDatabase.open(path) as opened:
+        acts = (opened.vectors, lambda: opened.record(1500), lambda: list(opened.records()))
+        outcomes = [_sentence(act) for act in acts]
+    if "first = NULL" not in damage:  # which SQLite itself refuses
+        assert any(outcomes)
+    assert all(sentence is None or "corrupt" in sentence for sentence in outcomes)
+
+
+def _sentence(act):
+    try:
+        act()
+    except DatabaseError as error:
+        return str(error)
+    return None
 
 
 @pytest.mark.parametrize("value", ["{", "null", "[]"])
@@ -278,7 +386,7 @@ def test_a_plan_that_cannot_be_read_is_corruption(whole, tmp_path, value):
         GraphDatabase.open(path)
 
 
-def test_a_second_builder_is_told_to_wait(whole, tmp_path):
+def test_a_second_builder_is_told_to_wait(whole, tmp_path, by_block):
     path = tmp_path / "g.db"
     with (
         filelock.FileLock(tmp_path / ".g.db.lock"),
@@ -290,7 +398,7 @@ def test_a_second_builder_is_told_to_wait(whole, tmp_path):
     refused = []
 
     def second(done, total):
-        if done == 64:
+        if done == 1024:
             with pytest.raises(DatabaseError, match="being built by another process") as caught:
                 GraphDatabase.build(path, **SETTINGS)
             refused.append(caught.value)
@@ -310,7 +418,7 @@ def test_a_finished_database_opens_where_nothing_can_be_written(whole, tmp_path)
     path.parent.chmod(0o555)
     try:
         with GraphDatabase.open(path) as opened:
-            assert len(opened) == 300
+            assert len(opened) == 4200
     finally:
         path.parent.chmod(0o755)
 
@@ -320,3 +428,19 @@ def test_a_path_may_hold_any_character(whole, tmp_path):
     path.write_bytes(whole.read_bytes())
     with GraphDatabase.open(path) as opened:
         assert opened.complete
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_a_build_needs_a_thread(tmp_path, threads):
+    with pytest.raises(SettingError, match=f"{threads} threads cannot build"):
+        GraphDatabase.build(tmp_path / "g.db", **SETTINGS, threads=threads)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3])
+def test_the_smallest_graphs_are_stored(tmp_path, nodes):
+    settings = {"nodes": nodes, "sparsities": (0.2,), "graphs": 5}
+    with GraphDatabase.build(tmp_path / "g.db", **settings) as built:
+        assert [record.graph.nodes for record in built.records()] == [nodes] * 5
+        assert [ids.tolist() for ids, _, _ in built.batches()] == [[0, 1, 2, 3, 4]]
+        assert built.record(4).graph.edges == built.record(4).edges

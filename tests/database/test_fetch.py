@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.spatial import distance
 
-from bogp.database import METRICS, SCALES, constant_columns, nearest
+from bogp.database import METRICS, SCALES, constant_columns, fetch, nearest
 from bogp.errors import DatabaseError, SettingError, UnknownNameError
 
 REFERENCE = {
@@ -59,6 +59,49 @@ def test_ties_go_to_the_lowest_index(metric, scale):
     indices, scores = nearest(vectors, [0.1, 0.7, 1 / 3], metric, scale, count=50)
     np.testing.assert_array_equal(indices, np.arange(0, 100, 2))
     assert len(set(scores.tolist())) == 1
+
+
+def large(seed, rows, properties, kind):
+    """Return vectors whose columns are contiguous, as a database has them, and a target."""
+    rng = np.random.default_rng(seed)
+    if kind == "whole":  # many rows are equal
+        vectors = rng.integers(-1, 3, size=(properties, rows)).astype(float).T
+    elif kind == "alike":  # cosines that differ in the last digits only
+        vectors = (1e3 + rng.normal(size=(properties, rows)) * 1e-4).T
+    else:
+        scale = 10.0 ** rng.integers(-2, 3, size=(properties, 1))
+        vectors = (rng.normal(size=(properties, rows)) * scale).T
+    target = vectors[rng.integers(rows)] + rng.normal(size=properties) * 1e-3
+    return vectors, np.round(target) if kind == "whole" else target
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", ["whole", "alike", "wide"])
+@pytest.mark.parametrize(("rows", "properties"), [(20_000, 5), (fetch.CHUNK * 40, 9), (9_001, 1)])
+def test_the_pass_over_chunks_changes_nothing(monkeypatch, metric, scale, kind, rows, properties):
+    vectors, target = large(rows + properties, rows, properties, kind)
+    candidates = []
+    narrow = fetch._candidates
+    monkeypatch.setattr(fetch, "_candidates", lambda *given: candidates.append(narrow(*given)))
+    plain = {count: nearest(vectors, target, metric, scale, count) for count in (1, 3, 40)}
+    monkeypatch.setattr(fetch, "_candidates", narrow)
+    for count, (indices, scores) in plain.items():
+        found, found_scores = nearest(vectors, target, metric, scale, count)
+        np.testing.assert_array_equal(found, indices)
+        np.testing.assert_array_equal(found_scores, scores)  # to the last bit
+    if kind == "wide" and properties > 1:
+        assert candidates[0] is not None
+        assert len(candidates[0]) < rows / 8  # and it does leave rows out
+
+
+def test_a_score_that_is_no_number_is_not_the_nearest():
+    vectors = np.asfortranarray(np.ones((5_000, 2)))
+    vectors[:2_500] = 1e300  # whose squares overflow
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert nearest(vectors, [2.0, 3.0], "cosine")[0] == [2_500]
+        assert nearest(vectors, [2.0, 3.0], "l2")[0] == [2_500]
 
 
 def test_scale_and_metric_change_the_answer():

@@ -25,7 +25,13 @@ from bogp.graphs.properties import PAPER_FIVE, PROPERTIES
 from bogp.graphs.relational import edges_for_sparsity, mask_to_graph
 from bogp.keys import derive_seed
 
-SMALL = {"nodes": 10, "sparsities": (0.6, 0.3), "graphs": 7, "shape": (16, 20)}
+SMALL = {
+    "nodes": 10,
+    "sparsities": (0.6, 0.3),
+    "graphs": 7,
+    "shape": (16, 20),
+    "family": "uniform",
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +51,15 @@ def test_the_plan_is_recorded(database):
         assert again.plan == database.plan
 
 
-def test_defaults_are_the_papers():
+def test_defaults(tmp_path):
     assert PAPER_SPARSITIES == (0.15, 0.30, 0.45, 0.60, 0.75, 0.90)
-    assert set(PAPER_FIVE) < set(ALL_PROPERTIES) <= set(PROPERTIES)
-    assert "random_mask" in FAMILIES
+    assert set(PAPER_FIVE) < set(ALL_PROPERTIES)
+    assert set(PROPERTIES) - set(ALL_PROPERTIES) == {"cycle_length"}  # girth's other name
+    assert {"mixed", "uniform", "random_mask"} < set(FAMILIES)
+    with GraphDatabase.build(tmp_path / "g.db", nodes=6, graphs=2) as built:
+        assert (built.family, built.names) == ("mixed", ALL_PROPERTIES)
+        assert built.sparsities == PAPER_SPARSITIES
+        assert (built.shape, built.seed) == ((6, 6), 0)
 
 
 def test_a_record_is_made_again_from_its_seed(database):
@@ -141,8 +152,8 @@ def test_each_constant_property_is_warned_of_by_name(database):
 
 
 def test_what_is_not_there_is_refused(database):
-    with pytest.raises(UnknownNameError, match="unknown property 'girth'"):
-        database.vectors(["girth"])
+    with pytest.raises(UnknownNameError, match="unknown property 'girt'"):
+        database.vectors(["girt"])
     with pytest.raises(DatabaseError, match=r"no graphs of sparsity 0.5: choose from 0.3, 0.6"):
         database.vectors(sparsity=0.5)
     with pytest.raises(SparsityError, match=r"sparsity 1\.5 is not in"):
@@ -158,14 +169,14 @@ def test_a_database_without_the_five_searches_what_it_has(tmp_path):
         assert built.select_names() == ("transitivity",)
         assert built.vectors()[1].shape == (14, 1)
     with GraphDatabase.build(
-        tmp_path / "h.db", **SMALL, names=("cycle_length", "clustering", "degree_centrality")
+        tmp_path / "h.db", **SMALL, names=("girth", "clustering", "degree_centrality")
     ) as built:
         assert built.select_names() == ("degree_centrality", "clustering")
 
 
 def test_random_masks_are_stored_and_made_again_from_their_seeds(tmp_path):
-    settings = SMALL | {"shape": (16, 30), "sparsities": (0.9, 0.98)}
-    with GraphDatabase.build(tmp_path / "m.db", **settings, family="random_mask") as built:
+    settings = SMALL | {"shape": (16, 30), "sparsities": (0.9, 0.98), "family": "random_mask"}
+    with GraphDatabase.build(tmp_path / "m.db", **settings) as built:
         kept = {0.9: 48, 0.98: 10}
         for graph_id in range(len(built)):
             record = built.record(graph_id)
@@ -195,6 +206,9 @@ def test_random_masks_are_stored_and_made_again_from_their_seeds(tmp_path):
         ({"parameters": {"p": float("nan")}}, SettingError, "cannot be recorded"),
         ({"parameters": {"p": object()}}, SettingError, "cannot be recorded"),
         ({"family": "random_mask", "shape": (9, 20)}, GraphError, "at most 9 nodes"),
+        ({"family": "mixed", "parameters": {"p": 0.5}}, UnknownNameError, "mixed .* 'p'"),
+        ({"family": "mixed", "parameters": {"pilot": 0}}, SettingError, "pilot of 0"),
+        ({"family": "mixed", "parameters": {"pilot": "many"}}, SettingError, "pilot of many"),
         ({"family": "ws_flex", "parameters": {"q": 1}}, UnknownNameError, "parameter 'q'"),
         ({"family": "ws_flex", "parameters": {"p": 7.0}}, GraphError, r"p 7.0 is not in"),
     ],
@@ -203,6 +217,24 @@ def test_a_bad_setting_leaves_no_file(tmp_path, setting, error, sentence):
     with pytest.raises(error, match=sentence):
         GraphDatabase.build(tmp_path / "g.db", **(SMALL | setting))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mixed_graph_is_made_again_from_its_record(tmp_path):
+    settings = SMALL | {"family": "mixed", "graphs": 60, "names": ("clustering", "triangles")}
+    with GraphDatabase.build(tmp_path / "g.db", **settings, parameters={"pilot": 512}) as built:
+        kinds = set()
+        for record in built.records():
+            assert record.family == "mixed"
+            assert record.edges == edges_for_sparsity(10, record.sparsity, 16, 20)
+            again = generate("mixed", 10, record.edges, record.seed, **record.parameters)
+            assert again == record.graph
+            assert built.record(record.id) == record
+            kinds.add(record.parameters["kind"])
+        assert len(kinds) > 5
+        reach = built.coverage(0.6, ["clustering"])["clustering"]
+    with GraphDatabase.build(tmp_path / "u.db", **(settings | {"family": "uniform"})) as uniform:
+        plain = uniform.coverage(0.6, ["clustering"])["clustering"]
+    assert reach.maximum - reach.minimum > 1.3 * (plain.maximum - plain.minimum)
 
 
 def test_parameters_are_recorded_with_their_defaults(tmp_path):
@@ -238,6 +270,14 @@ def test_a_closed_database_says_so(tmp_path):
     built = GraphDatabase.build(tmp_path / "g.db", **SMALL)
     built.close()
     built.close()
-    for act in (lambda: len(built), built.vectors, lambda: built.record(0)):
+    acts = (
+        lambda: len(built),
+        built.vectors,
+        lambda: built.record(0),
+        lambda: list(built.records()),
+        lambda: list(built.batches()),
+        lambda: built.measured_names,
+    )
+    for act in acts:
         with pytest.raises(DatabaseError, match="is closed: open it again"):
             act()

@@ -1,129 +1,196 @@
-"""Algorithm 1: filling a graph database, in batches, so that a kill at any moment loses one."""
+"""Algorithm 1: filling a graph database block by block, on all cores, so that a kill loses little.
+
+Threads draw and describe blocks, each a function of the plan alone; the caller's thread writes
+them in order, about two transactions a second. What is in the file therefore depends neither on
+the number of threads nor on how often the build was stopped.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
-import numpy as np
 
-from bogp.database.connect import connect, empty_database, one_sentence
-from bogp.database.plan import Drawn, Plan, differences, read_plan
-from bogp.errors import DatabaseError
+from bogp.database.blocks import Block, Origin, write_block, write_origins
+from bogp.database.connect import connect, empty_database, one_sentence, transaction
+from bogp.database.plan import Plan, Span, differences, read_plan
+from bogp.errors import DatabaseError, SettingError
 from bogp.files import output_folder, write_atomic
-from bogp.graphs.properties import properties
-from bogp.keys import canonical_json
+from bogp.graphs.engine.bits import pack_triangles
+from bogp.graphs.properties import describe
 
 Progress = Callable[[int, int], None]
 
-BATCH = 64
-"""Graphs a transaction: the most that a kill can lose."""
+COMMIT_SECONDS = 0.5
+"""How long blocks are gathered for one transaction: about what a kill can lose."""
+
+COMMIT_BYTES = 1 << 26
+"""How much is gathered at most."""
 
 
-def build_file(path: Path, plan: Plan, progress: Progress | None = None) -> None:
-    """Make the database of ``plan`` at ``path``, or whatever graphs of it are still missing.
+def build_file(
+    path: Path, plan: Plan, progress: Progress | None = None, threads: int | None = None
+) -> None:
+    """Make the database of ``plan`` at ``path``, or whatever blocks of it are still missing.
 
-    ``progress`` is told how many graphs there are at the start and after each batch.
+    ``progress`` is told how many graphs there are at the start and after each transaction.
 
     Raises:
         DatabaseError: ``path`` holds anything but a database of the same plan, or another process
             is building it.
         OutputError: the folder cannot be written to.
         GraphError: the family has no graph of the edge count that a sparsity needs.
+        SettingError: ``threads`` is below 1.
     """
+    workers = available_cores() if threads is None else threads
+    if workers < 1:
+        raise SettingError(
+            f"{threads} threads cannot build: give at least 1, or None for all cores"
+        )
     output_folder(path.parent)
-    with _only_builder(path):
+    with only_writer(path):
         if not path.exists():
             _create(path, plan)
-        with one_sentence(path), contextlib.closing(connect(path, write=True)) as connection:
+        with one_sentence(path), contextlib.closing(connect(path, older=True)) as connection:
             if different := differences(read_plan(connection, path), plan):
                 raise DatabaseError(
                     f"{str(path)!r} was built with {different}: "
                     "repeat its settings to continue it, or give another file"
                 )
-            _fill(connection, plan, progress)
+        with one_sentence(path), contextlib.closing(connect(path, write=True)) as connection:
+            _fill(connection, plan, progress, workers)
+
+
+def migrate_file(path: Path) -> None:
+    """Bring the database at ``path`` to the schema's version, whole or not at all.
+
+    Raises:
+        DatabaseError: there is no such file, it is no bogp database or of a version that cannot
+            be brought up to date, or another process is building it.
+        OutputError: the folder cannot be written to.
+    """
+    connect(path, older=True).close()  # what is not ours is refused without a lock file
+    output_folder(path.parent)
+    with (
+        only_writer(path),
+        one_sentence(path),
+        contextlib.closing(connect(path, write=True)) as connection,
+    ):
+        _one_file(connection)
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _create(path: Path, plan: Plan) -> None:
     """Write a file that has the plan and no graph, whole or not at all."""
     for index in range(len(plan.sparsities)):
-        plan.draw(index * plan.graphs)  # raises now, before there is a file, if it cannot be drawn
+        plan.draw(Span(0, index, 0, 1))  # raises now, before there is a file, if it cannot be drawn
+    write_atomic(path, planned_database(plan))
+
+
+def planned_database(plan: Plan, origins: tuple[Origin, ...] | None = None) -> bytes:
+    """Return the content of a database file without a graph, by default with the plan's origins."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.deserialize(empty_database())
         with connection:
             connection.executemany("INSERT INTO plan VALUES (?, ?)", plan.rows())
-        content = connection.serialize()
-    write_atomic(path, content)
+            write_origins(connection, plan.origins if origins is None else origins)
+        return connection.serialize()
 
 
-def _fill(connection: sqlite3.Connection, plan: Plan, progress: Progress | None) -> None:
-    """Add the missing graphs in the order of their ids and leave one file, without a ``-wal``."""
-    stored = {graph_id for (graph_id,) in connection.execute("SELECT id FROM graph")}
-    missing = [graph_id for graph_id in range(plan.expected) if graph_id not in stored]
+def _fill(
+    connection: sqlite3.Connection, plan: Plan, progress: Progress | None, threads: int
+) -> None:
+    """Add the missing blocks in order and leave one file, without a ``-wal``."""
+    stored = {number for (number,) in connection.execute("SELECT id FROM block")}
+    missing = [span for span in plan.spans if span.number not in stored]
+    done = plan.expected - sum(span.graphs for span in missing)
     try:
         if missing:
-            # Readers go on while this writes, and a kill leaves the batches that were committed.
+            # Readers go on while this writes, and a kill leaves what was committed.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
         if progress is not None:
-            progress(plan.expected - len(missing), plan.expected)
-        for start in range(0, len(missing), BATCH):
-            batch = missing[start : start + BATCH]
-            _insert(connection, plan, [plan.draw(graph_id) for graph_id in batch])
-            if progress is not None:
-                done = plan.expected - len(missing) + start + len(batch)
-                progress(done, plan.expected)
+            progress(done, plan.expected)
+        with contextlib.closing(_made(plan, missing, threads)) as blocks:
+            for group in _gathered(blocks):
+                with transaction(connection):
+                    for block in group:
+                        write_block(connection, block)
+                done += sum(block.graphs for block in group)
+                if progress is not None:
+                    progress(done, plan.expected)
     finally:
-        # Moves the -wal into the file and removes it; a reader in the middle of a query keeps it,
-        # which is as good, only not one file.
-        with contextlib.suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode = DELETE")
+        _one_file(connection)
 
 
-def _insert(connection: sqlite3.Connection, plan: Plan, drawn: list[Drawn]) -> None:
-    """Describe a batch of graphs and add it in one transaction."""
-    values = properties(np.stack([d.graph.adjacency for d in drawn]), plan.names)
-    vectors = np.column_stack([values[name] for name in plan.names]).astype("<f8")
-    parameters = canonical_json(plan.parameters)
-    rows = [
-        (
-            d.id,
-            d.sparsity,
-            plan.family,
-            parameters,
-            d.seed,
-            d.graph.edges,
-            d.graph.packed(),
-            None if d.mask is None else np.packbits(d.mask.numpy()).tobytes(),
-        )
-        for d in drawn
-    ]
-    with _transaction(connection):
-        connection.executemany("INSERT INTO graph VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        connection.executemany(
-            "INSERT INTO vector VALUES (?, ?)",
-            [(d.id, vector.tobytes()) for d, vector in zip(drawn, vectors, strict=True)],
-        )
+def _one_file(connection: sqlite3.Connection) -> None:
+    """Move the -wal into the file and remove it.
+
+    A reader in the middle of a query keeps it, which is as good, only not one file.
+    """
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def _made(plan: Plan, spans: list[Span], threads: int) -> Generator[Block]:
+    """Yield the blocks of ``spans`` in order, a few of them in the making at any moment."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="bogp-build") as pool:
+        waiting: deque[Future[Block]] = deque()
+        try:
+            for span in spans:
+                waiting.append(pool.submit(make_block, plan, span))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def make_block(plan: Plan, span: Span) -> Block:
+    """Draw and describe the graphs of one block."""
+    drawn = plan.draw(span)
+    return Block(
+        number=span.number,
+        sparsity=plan.sparsities[span.index],
+        ids=plan.ids(span),
+        vectors=describe(drawn.rows, plan.names, threads=1),
+        seeds=drawn.seeds,
+        edges=drawn.edges,
+        origins=drawn.origins,
+        numbers=drawn.numbers,
+        triangles=pack_triangles(drawn.rows),
+        masks=drawn.masks,
+    )
+
+
+def _gathered(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    """Yield blocks in groups that took about :data:`COMMIT_SECONDS` to make."""
+    group: list[Block] = []
+    size, since = 0, time.monotonic()
+    for block in blocks:
+        group.append(block)
+        size += sum(0 if part is None else part.nbytes for part in (block.triangles, block.masks))
+        if time.monotonic() - since >= COMMIT_SECONDS or size >= COMMIT_BYTES:
+            yield group
+            group, size, since = [], 0, time.monotonic()
+    if group:
+        yield group
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit the block, or leave nothing of it."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-@contextlib.contextmanager
-def _only_builder(path: Path) -> Iterator[None]:
+def only_writer(path: Path) -> Iterator[None]:
     """Hold the lock file beside ``path`` for the block, or raise at once if another has it."""
     beside = path.with_name(f".{path.name}.lock")
     try:

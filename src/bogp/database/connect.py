@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
+from bogp.database.migrate import to_version_2
 from bogp.errors import DatabaseError
 
 APPLICATION_ID = 0x626F6770
 """``bogp`` in ASCII: marks an SQLite file as a graph database of this library."""
 
-DATABASE_VERSION = 1
+DATABASE_VERSION = 2
 """The version of ``schema.sql``, kept in the file's ``user_version``."""
 
-MIGRATIONS: dict[int, str] = {}
-"""Version → SQL that brings a file of that version to the next; run when opened for writing."""
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: to_version_2}
+"""Version → what brings a file of that version to the next; run when opened for writing."""
 
 _MAGIC = b"SQLite format 3\0"
 
@@ -53,10 +54,11 @@ def one_sentence(path: Path) -> Iterator[None]:
         ) from error
 
 
-def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, write: bool = False, older: bool = False) -> sqlite3.Connection:
     """Return a connection to an existing graph database, read-only unless ``write``.
 
-    Opening for writing brings an older file to the schema's version.
+    Opening for writing brings an older file to the schema's version; ``older`` opens it for
+    reading as it is.
 
     Raises:
         DatabaseError: there is no such file, or it is not a graph database, is of another schema
@@ -76,7 +78,8 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
             _check_length(connection, path)
             if write:
                 _migrate(connection)
-            _check_version(connection, path)
+            if not (older and _pragma(connection, "user_version") in MIGRATIONS):
+                _check_version(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -126,7 +129,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     if version == DATABASE_VERSION:
         return
     fix = (
-        "repeat its `bogp database build`, which brings it up to date"
+        f"bring it up to date with `bogp database migrate {path}`"
         if version in MIGRATIONS
         else "use the bogp that made it, or build it again under another name"
     )
@@ -138,14 +141,33 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Bring the file up version by version, each step whole or not at all."""
+    migrated = False
     while (version := _pragma(connection, "user_version")) in MIGRATIONS:
-        step = f"{MIGRATIONS[version]};\nPRAGMA user_version = {version + 1};"
-        try:
-            connection.executescript(f"BEGIN IMMEDIATE;\n{step}\nCOMMIT;")
-        except BaseException:
-            if connection.in_transaction:
-                connection.rollback()
-            raise
+        with transaction(connection):
+            try:
+                MIGRATIONS[version](connection)
+            except (KeyError, ValueError, TypeError, IndexError) as error:
+                raise sqlite3.DatabaseError(
+                    f"version {version} cannot be read, {error!r}"
+                ) from error
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+        migrated = True
+    if migrated:
+        with contextlib.suppress(sqlite3.OperationalError):  # on a full disk it stays larger
+            connection.execute("VACUUM")
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the ``with`` block writes, or leave nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

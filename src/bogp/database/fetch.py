@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from bogp.database.scan import CHUNK, best_of_chunks
 from bogp.errors import DatabaseError, SettingError, UnknownNameError
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -16,6 +19,7 @@ SCALES = ("raw", "standardised")
 """How property values are put on one footing before they are compared."""
 
 _CONSTANT = 1e-9  # of a column's largest value: a spread below it is rounding
+_ROUNDING = 4.0 * 2.0**-53  # for each number: more than two ways of adding up differ by
 _NOTHING = 1e-150  # the square of a smaller spread is no number to divide by
 
 
@@ -77,19 +81,77 @@ def constant_columns(vectors: Floats) -> npt.NDArray[np.bool_]:
     return constant
 
 
-def standardise(vectors: Floats, target: Floats) -> tuple[Floats, Floats]:
-    """Return both in standard deviations from the mean of ``vectors``, column by column.
+@dataclass(frozen=True)
+class Standard:
+    """Columns in standard deviations (of the population) from their means.
 
-    The standard deviation is the population's. A constant column has none: it becomes 0 in the
-    rows and in the target, so that it contributes nothing to a distance or an angle.
+    A constant column has no deviation: it becomes 0 in the rows and in a target, so that it
+    contributes nothing to a distance or an angle.
 
-    >>> standardise(np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([4.0, 9.0]))
-    (array([[-1.,  0.],
-           [ 1.,  0.]]), array([2., 0.]))
+    >>> standard = Standard.of(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    >>> standard.apply(np.array([4.0, 9.0])).tolist()
+    [2.0, 0.0]
     """
-    varies = ~constant_columns(vectors)
-    mean, deviation = vectors.mean(axis=0), np.where(varies, vectors.std(axis=0), 1.0)
-    return (vectors - mean) / deviation * varies, (target - mean) / deviation * varies
+
+    mean: Floats
+    deviation: Floats
+    varies: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, vectors: Floats) -> Standard:
+        """Return the means and deviations of the columns of ``vectors``."""
+        varies = ~constant_columns(vectors)
+        return cls(vectors.mean(axis=0), np.where(varies, vectors.std(axis=0), 1.0), varies)
+
+    def apply(self, values: Floats) -> Floats:
+        """Return ``values`` (properties,) or (graphs, properties) on this scale."""
+        scaled: Floats = (values - self.mean) / self.deviation * self.varies
+        return scaled
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Property vectors (graphs, properties) that are searched again and again.
+
+    The search is quickest where each column is contiguous. The standardised vectors are kept once
+    they have been asked for.
+    """
+
+    raw: Floats
+
+    @cached_property
+    def standard(self) -> Standard:
+        """The scale of ``standardised``."""
+        return Standard.of(self.raw)
+
+    @cached_property
+    def standardised(self) -> Floats:
+        """The vectors on that scale."""
+        return self.standard.apply(self.raw)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held at most."""
+        return 2 * self.raw.nbytes
+
+    def nearest(
+        self, target: npt.ArrayLike, metric: str = "cosine", scale: str = "raw", count: int = 1
+    ) -> tuple[npt.NDArray[np.int64], Floats]:
+        """Return what :func:`nearest` does of these vectors."""
+        if metric not in METRICS:
+            raise UnknownNameError("metric", metric, METRICS)
+        if scale not in SCALES:
+            raise UnknownNameError("scale", scale, SCALES)
+        wanted = _checked(self.raw, target, count)
+        rows = self.raw
+        if scale == "standardised":
+            rows, wanted = self.standardised, self.standard.apply(wanted)
+        candidates = _candidates(rows, wanted, metric, count)
+        if candidates is not None:
+            rows = np.take(rows.T, candidates, axis=1).T
+        scores = METRICS[metric](rows, wanted)
+        order = _smallest(-scores if metric == "cosine" else scores, count)
+        return order if candidates is None else candidates[order], scores[order]
 
 
 def nearest(
@@ -125,21 +187,11 @@ def nearest(
     >>> nearest([[0.0, 1.0], [1.0, 1.0], [5.0, 4.0]], [4.0, 4.0], metric="l2")
     (array([2]), array([1.]))
     """
-    if metric not in METRICS:
-        raise UnknownNameError("metric", metric, METRICS)
-    if scale not in SCALES:
-        raise UnknownNameError("scale", scale, SCALES)
-    rows, wanted = _checked(vectors, target, count)
-    if scale == "standardised":
-        rows, wanted = standardise(rows, wanted)
-    scores = METRICS[metric](rows, wanted)
-    order = _smallest(-scores if metric == "cosine" else scores, count)
-    return order, scores[order]
+    return Vectors(np.asarray(vectors, dtype=np.float64)).nearest(target, metric, scale, count)
 
 
-def _checked(vectors: npt.ArrayLike, target: npt.ArrayLike, count: int) -> tuple[Floats, Floats]:
-    """Return both as float64 arrays that fit each other, or raise."""
-    rows = np.asarray(vectors, dtype=np.float64)
+def _checked(rows: Floats, target: npt.ArrayLike, count: int) -> Floats:
+    """Return ``target`` as a float64 array that fits ``rows``, or raise."""
     wanted = np.asarray(target, dtype=np.float64)
     if rows.ndim != 2 or wanted.shape != rows.shape[1:]:
         raise SettingError(
@@ -154,7 +206,33 @@ def _checked(vectors: npt.ArrayLike, target: npt.ArrayLike, count: int) -> tuple
         raise SettingError(f"target values {wanted.tolist()} are not all finite numbers")
     if count < 1:
         raise SettingError(f"count {count} is below 1: ask for at least one graph")
-    return rows, wanted
+    return wanted
+
+
+def _candidates(
+    rows: Floats, wanted: Floats, metric: str, count: int
+) -> npt.NDArray[np.int64] | None:
+    """Return the rows, ascending, among which the ``count`` nearest are; None for all of them.
+
+    The best scores of ``count`` chunks are scores of ``count`` rows, so no row beyond the worst of
+    them is wanted, nor any chunk whose best is beyond it. What is left is scored once more, by
+    METRICS, which alone decides.
+    """
+    chunks = -(-len(rows) // CHUNK)
+    if chunks < 4 * count or not rows.flags.f_contiguous:
+        return None
+    best = np.empty(chunks)
+    best_of_chunks(rows.T, wanted, list(METRICS).index(metric), best)
+    limit = np.partition(best, count - 1)[count - 1]
+    if not np.isfinite(limit):
+        return None
+    rounding = _ROUNDING * (len(wanted) + 4)
+    slack = rounding if metric == "cosine" else rounding * limit
+    kept = np.flatnonzero(best <= limit + slack)
+    if 4 * len(kept) > chunks:
+        return None
+    places = (kept[:, None] * CHUNK + np.arange(CHUNK)).ravel()
+    return places[places < len(rows)].astype(np.int64)
 
 
 def _smallest(values: Floats, count: int) -> npt.NDArray[np.int64]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
+from bogp.database.blocks import Bytes, Floats, Ids, Origin, block_size, triangle_bytes
 from bogp.errors import (
     DatabaseError,
     GraphError,
@@ -20,16 +23,22 @@ from bogp.errors import (
     UnknownNameError,
     check_sparsity,
 )
+from bogp.graphs.engine.bits import Rows, pack
 from bogp.graphs.generators import GENERATORS, generate, random_mask
-from bogp.graphs.properties import CANDIDATES, PROPERTIES
-from bogp.graphs.relational import RelationalGraph, edges_for_sparsity, mask_to_graph
+from bogp.graphs.mixed import KINDS, NUMBERS, draw_mixed
+from bogp.graphs.mixture import Mixture, mixture, pilot_size
+from bogp.graphs.properties import PROPERTIES
+from bogp.graphs.relational import edges_for_sparsity, mask_to_graph
 from bogp.keys import canonical_json, derive_seed
 
 PAPER_SPARSITIES = (0.15, 0.30, 0.45, 0.60, 0.75, 0.90)
 """The sparsities of the paper's table 1."""
 
-ALL_PROPERTIES: tuple[str, ...] = (*CANDIDATES, "cycle_length")
-"""What a database stores unless told otherwise: the paper's nine candidates and the girth."""
+ALL_PROPERTIES: tuple[str, ...] = tuple(name for name in PROPERTIES if name != "cycle_length")
+"""What a database stores unless told otherwise: all but ``cycle_length``, another name of girth."""
+
+MIXED = "mixed"
+"""The family that covers property space, each graph with a kind and parameters of its own."""
 
 RANDOM_MASK = "random_mask"
 """The family of the paper's algorithm 1: a plain random 0-1 mask, read as a graph."""
@@ -38,15 +47,33 @@ FAMILIES: tuple[str, ...] = (*GENERATORS, RANDOM_MASK)
 """The names that ``family`` takes."""
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """One graph before its properties are known."""
+IMPORTED = "imported"
+"""The family of a database that was made from a table."""
 
-    id: int
-    sparsity: float
-    seed: int
-    graph: RelationalGraph
-    mask: torch.Tensor | None  # bool (out, in), family random_mask only
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which graphs a block holds: ``graphs`` of one sparsity, from its graph ``start`` on."""
+
+    number: int
+    index: int  # of the sparsity
+    start: int
+    graphs: int
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The graphs of a block before their properties are known; each array has a row a graph."""
+
+    seeds: npt.NDArray[np.uint64]
+    edges: npt.NDArray[np.int32]
+    origins: npt.NDArray[np.int32]
+    numbers: Floats
+    rows: Rows
+    masks: Bytes | None  # packed bits, family random_mask only
 
 
 @dataclass(frozen=True)
@@ -65,27 +92,106 @@ class Plan:
     @property
     def expected(self) -> int:
         """The number of graphs once the database is complete."""
-        return len(self.sparsities) * self.graphs
+        return self.graphs * (1 if self.family == IMPORTED else len(self.sparsities))
 
     @cached_property
     def edges(self) -> tuple[int, ...]:
         """The edge count of each sparsity's graphs (for ``random_mask`` the mask decides)."""
         return tuple(edges_for_sparsity(self.nodes, s, *self.shape) for s in self.sparsities)
 
-    def draw(self, graph_id: int) -> Drawn:
-        """Return graph ``graph_id`` = index of the sparsity × graphs + k, from its seed alone."""
-        index, k = divmod(graph_id, self.graphs)
-        sparsity = self.sparsities[index]
-        seed = derive_seed(self.seed, self.family, self.nodes, sparsity, k)
+    @cached_property
+    def origins(self) -> tuple[Origin, ...]:
+        """How the graphs are made: one for the whole family, or one for each kind of ``mixed``."""
+        if self.family == MIXED:
+            return tuple(
+                Origin(
+                    MIXED,
+                    {"kind": kind},
+                    {p.name: (p.type.__name__, p.column) for p in KINDS[kind]},
+                )
+                for kind in sorted(NUMBERS, key=NUMBERS.__getitem__)
+            )
+        return (Origin(self.family, self.parameters),)
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """The blocks, which the other settings decide, whatever is there already."""
+        graph_bytes = triangle_bytes(self.nodes)
         if self.family == RANDOM_MASK:
-            mask = random_mask(*self.shape, sparsity, seed)
-            return Drawn(graph_id, sparsity, seed, mask_to_graph(mask, self.nodes), mask)
-        graph = generate(self.family, self.nodes, self.edges[index], seed, **self.parameters)
-        return Drawn(graph_id, sparsity, seed, graph, None)
+            graph_bytes += (self.shape[0] * self.shape[1] + 7) // 8
+        size = block_size(graph_bytes)
+        places = [
+            (index, start)
+            for index in range(len(self.sparsities))
+            for start in range(0, self.graphs, size)
+        ]
+        return tuple(
+            Span(number, index, start, min(size, self.graphs - start))
+            for number, (index, start) in enumerate(places)
+        )
+
+    def ids(self, span: Span) -> Ids:
+        """Return the ids of a block's graphs: index of the sparsity × graphs + k."""
+        first = span.index * self.graphs + span.start
+        return np.arange(first, first + span.graphs, dtype=np.int64)
+
+    def mixture(self, index: int) -> Mixture:
+        """Return what chooses the kinds and parameters of a sparsity's graphs, family mixed."""
+        seed = derive_seed(self.seed, MIXED, self.nodes, self.sparsities[index])
+        with _ONE_AT_A_TIME:  # or each thread that comes to need it would make its own
+            return _mixture(self.nodes, self.edges[index], seed, self.parameters["pilot"])
+
+    def draw(self, span: Span) -> Drawn:
+        """Return the graphs of a block, each from its own seed and parameters alone."""
+        return self._draw_mixed(span) if self.family == MIXED else self._draw(span)
+
+    def _draw_mixed(self, span: Span) -> Drawn:
+        settings = self.mixture(span.index).settings(span.start, span.graphs, self.graphs)
+        edges = self.edges[span.index]
+        return Drawn(
+            seeds=settings.seeds,
+            edges=np.full(span.graphs, edges, dtype=np.int32),
+            origins=settings.kinds.astype(np.int32),
+            numbers=settings.values,
+            rows=draw_mixed(self.nodes, edges, settings.seeds, settings.kinds, settings.values),
+            masks=None,
+        )
+
+    def _draw(self, span: Span) -> Drawn:
+        sparsity, edges = self.sparsities[span.index], self.edges[span.index]
+        seeds = [
+            derive_seed(self.seed, self.family, self.nodes, sparsity, k)
+            for k in range(span.start, span.start + span.graphs)
+        ]
+        masks = None
+        if self.family == RANDOM_MASK:
+            drawn = [random_mask(*self.shape, sparsity, seed) for seed in seeds]
+            graphs = [mask_to_graph(mask, self.nodes) for mask in drawn]
+            masks = np.packbits(
+                np.stack([m.numpy() for m in drawn]).reshape(len(drawn), -1), axis=1
+            )
+        else:
+            graphs = [
+                generate(self.family, self.nodes, edges, seed, **self.parameters) for seed in seeds
+            ]
+        return Drawn(
+            seeds=np.array(seeds, dtype=np.uint64),
+            edges=np.array([graph.edges for graph in graphs], dtype=np.int32),
+            origins=np.zeros(span.graphs, dtype=np.int32),
+            numbers=np.empty((span.graphs, 0)),
+            rows=pack(np.stack([graph.adjacency for graph in graphs])),
+            masks=masks,
+        )
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the rows of the table ``plan``."""
         return [(f.name, canonical_json(getattr(self, f.name))) for f in fields(self)]
+
+
+@lru_cache(maxsize=32)
+def _mixture(nodes: int, edges: int, seed: int, pilot: int) -> Mixture:
+    """Return the mixture of one sparsity, made once for all its blocks."""
+    return mixture(nodes, edges, seed, pilot)
 
 
 def make_plan(
@@ -136,8 +242,25 @@ def make_plan(
         family=family,
         seed=int(seed),
         names=tuple(dict.fromkeys(names)),
-        parameters=_with_defaults(family, parameters or {}),
+        parameters=(
+            _pilot(nodes, graphs, parameters or {})
+            if family == MIXED
+            else _with_defaults(family, parameters or {})
+        ),
     )
+
+
+def _pilot(nodes: int, graphs: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a database of mixed graphs: how many settings are tried for it."""
+    for name in parameters:
+        if name != "pilot":
+            raise UnknownNameError("parameter of a mixed database", name, ("pilot",))
+    pilot = parameters.get("pilot", pilot_size(graphs, nodes))
+    if not isinstance(pilot, (int, float)) or pilot != int(pilot) or pilot < 1:
+        raise SettingError(
+            f"a pilot of {pilot} graphs shows nothing: give a whole number, 1 or more"
+        )
+    return {"pilot": int(pilot)}
 
 
 def _with_defaults(family: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

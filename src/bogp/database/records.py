@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
+from bogp.errors import DatabaseError
 from bogp.graphs.relational import RelationalGraph
 
 
 @dataclass(frozen=True)
 class GraphRecord:
-    """One graph of a database: how it was made and what it is."""
+    """One graph of a database: how it was made and what it is.
+
+    ``seed`` and ``edges`` are None, and ``graph`` raises, where a table was imported without them.
+    """
 
     id: int
     sparsity: float
     family: str
     parameters: dict[str, Any]
-    seed: int
-    edges: int  # undirected, self-loops not counted
-    graph: RelationalGraph
+    seed: int | None
+    edges: int | None  # undirected, self-loops not counted
+    nodes: int
+    packed: bytes | None = field(repr=False)  # RelationalGraph.packed()
     properties: dict[str, float]
     mask: torch.Tensor | None  # bool (out_features, in_features), family random_mask only
+
+    @cached_property
+    def graph(self) -> RelationalGraph:
+        """The graph itself.
+
+        Raises:
+            DatabaseError: the database was imported from a table without graphs.
+        """
+        if self.packed is None:
+            raise no_graphs(f"graph {self.id}")
+        return RelationalGraph.from_packed(self.packed, self.nodes)
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,14 @@ class Range:
     maximum: float
     sd: float  # of the population
     constant: bool
+
+
+def no_graphs(what: str) -> DatabaseError:
+    """Return the error of asking for ``what`` where only property vectors are known."""
+    return DatabaseError(
+        f"{what} is known by its properties alone: import a table with the column adjacency to "
+        "have graphs"
+    )
 
 
 def unpack_mask(mask: bytes, shape: tuple[int, int]) -> torch.Tensor:

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
-import warnings
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 from bogp.database import fetch
-from bogp.database.build import Progress, build_file
+from bogp.database.build import Progress, build_file, migrate_file
 from bogp.database.connect import connect, one_sentence
 from bogp.database.plan import (
     ALL_PROPERTIES,
+    IMPORTED,
+    MIXED,
     PAPER_SPARSITIES,
     Plan,
     make_plan,
     read_plan,
 )
-from bogp.database.records import GraphRecord, Neighbour, Range, unpack_mask
+from bogp.database.ranges import ranges
+from bogp.database.read import Reader
+from bogp.database.records import GraphRecord, Neighbour, Range, no_graphs
 from bogp.errors import (
-    ConstantPropertyWarning,
     DatabaseError,
     UnknownNameError,
     check_sparsity,
 )
+from bogp.graphs.engine.bits import Rows, unpack_triangles, words
 from bogp.graphs.properties import PAPER_FIVE
-from bogp.graphs.relational import RelationalGraph
+
+CACHE_BYTES = 1 << 29
+"""Most bytes of property vectors that an open database keeps, but for what was asked for last."""
+
+
+class _Kept(NamedTuple):
+    """Vectors that were read, read-only."""
+
+    ids: npt.NDArray[np.int64]
+    vectors: fetch.Vectors
 
 
 @final
@@ -47,7 +59,9 @@ class GraphDatabase:
         self.path = path
         self.plan = plan
         self._connection = connection
-        self._cache: tuple[int, npt.NDArray[np.int64], fetch.Floats] | None = None
+        self.reader = Reader(path, connection, plan)
+        self._kept: OrderedDict[tuple[tuple[str, ...], float | None], _Kept] = OrderedDict()
+        self._version = -1
 
     @classmethod
     def build(
@@ -57,31 +71,37 @@ class GraphDatabase:
         nodes: int = 128,
         sparsities: Sequence[float] = PAPER_SPARSITIES,
         graphs: int = 1000,
-        family: str = "uniform",
+        family: str = MIXED,
         shape: tuple[int, int] | None = None,
         seed: int = 0,
         names: Sequence[str] = ALL_PROPERTIES,
         parameters: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
+        threads: int | None = None,
     ) -> GraphDatabase:
         """Build the database at ``path``, or continue it, and open it (the paper's algorithm 1).
 
-        Each graph depends on the settings and its own seed alone, so a build that was killed and
-        continued equals one that was not. A complete database is opened as it is.
+        Each graph depends on the settings alone, so a build that was killed and continued equals
+        one that was not, whatever its number of threads. A complete database is opened as it is,
+        one of an older schema is brought up to date.
 
         Args:
             path: the file; its folder is made if need be.
             nodes: nodes of each graph.
             sparsities: shares of the layer's weights to remove, each in [0, 1).
             graphs: graphs for each sparsity.
-            family: a generator of :mod:`bogp.graphs.generators`; its graphs have just so many
-                edges that their masks keep at least the wanted weights. ``random_mask`` draws
-                plain random 0-1 masks instead, reads each as a graph and stores the mask too.
+            family: ``mixed`` covers what graphs can be (:mod:`bogp.graphs.mixture`); the others
+                are generators of :mod:`bogp.graphs.generators`. All their graphs have just so
+                many edges that their masks keep at least the wanted weights. ``random_mask``
+                draws plain random 0-1 masks instead, the paper's way, reads each as a graph and
+                stores the mask too.
             shape: (out_features, in_features) of the layer to prune; (nodes, nodes) if not given.
             seed: of all draws.
             names: the properties to store.
-            parameters: of the generator.
-            progress: told (graphs there are, graphs planned) at the start and after each batch.
+            parameters: of the generator; of ``mixed``, the number of settings it tries, ``pilot``.
+            progress: told (graphs there are, graphs planned) at the start and then about twice a
+                second.
+            threads: how many draw and describe graphs; all cores by default.
 
         Raises:
             SparsityError: a sparsity is outside [0, 1).
@@ -102,7 +122,7 @@ class GraphDatabase:
             names=names,
             parameters=parameters,
         )
-        build_file(Path(path), plan, progress)
+        build_file(Path(path), plan, progress, threads)
         return cls.open(path)
 
     @classmethod
@@ -121,6 +141,22 @@ class GraphDatabase:
         except BaseException:
             connection.close()
             raise
+
+    @classmethod
+    def migrate(cls, path: str | os.PathLike[str]) -> GraphDatabase:
+        """Bring the database at ``path`` to this version of the schema, and open it.
+
+        The file changes as a whole or not at all, and not if it is up to date. Of a build of
+        version 1 that was stopped, graphs of blocks that are not whole are left out; repeating the
+        build makes them again.
+
+        Raises:
+            DatabaseError: there is no such file, it is no bogp database or of a version that
+                cannot be brought up to date, or another process is building it.
+            OutputError: the folder cannot be written to.
+        """
+        migrate_file(Path(path))
+        return cls.open(path)
 
     def close(self) -> None:
         """Close the file; doing so twice does no harm."""
@@ -182,8 +218,7 @@ class GraphDatabase:
 
     def __len__(self) -> int:
         """Return the number of graphs there are."""
-        with one_sentence(self.path):
-            return int(self._connection.execute("SELECT count(*) FROM vector").fetchone()[0])
+        return self.reader.count()
 
     def select_names(self, names: Sequence[str] | None = None) -> tuple[str, ...]:
         """Return ``names``, checked; by default the paper's five, or all where none is stored.
@@ -207,13 +242,8 @@ class GraphDatabase:
             UnknownNameError: a name is not stored here.
             SparsityError, DatabaseError: there are no graphs of that sparsity.
         """
-        columns = [self.names.index(name) for name in self.select_names(names)]
-        span = slice(None)
-        ids, vectors = self._all_vectors()
-        if sparsity is not None:
-            first = self._sparsity_index(sparsity) * self.plan.graphs
-            span = slice(*np.searchsorted(ids, [first, first + self.plan.graphs]))
-        return ids[span].copy(), vectors[span][:, columns]
+        kept = self._vectors(names, sparsity)
+        return kept.ids.copy(), kept.vectors.raw.copy(order="K")
 
     def record(self, graph_id: int) -> GraphRecord:
         """Return one graph with everything that is known of it.
@@ -221,31 +251,67 @@ class GraphDatabase:
         Raises:
             DatabaseError: there is no graph of that id.
         """
-        with one_sentence(self.path):
-            row = self._connection.execute(
-                "SELECT sparsity, family, parameters, seed, edges, adjacency, mask, properties "
-                "FROM graph JOIN vector USING (id) WHERE id = ?",
-                (int(graph_id),),
-            ).fetchone()
-        if row is None:
+        record = self.reader.record(int(graph_id))
+        if record is None:
+            there = f"graph {graph_id} is not in {str(self.path)!r}, which has "
+            if self.family == IMPORTED:
+                raise DatabaseError(f"{there}{len(self)} graphs: give the id of one of its rows")
             raise DatabaseError(
-                f"graph {graph_id} is not in {str(self.path)!r}, which has {len(self)} of its "
-                f"{self.expected} graphs: give an id from 0 to {self.expected - 1}, and continue "
-                "the build if it is not complete"
+                f"{there}{len(self)} of its {self.expected} graphs: give an id from 0 to "
+                f"{self.expected - 1}, and continue the build if it is not complete"
             )
-        sparsity, family, parameters, seed, edges, adjacency, mask, values = row
-        vector = self._decode([values])[0]
-        return GraphRecord(
-            id=int(graph_id),
-            sparsity=sparsity,
-            family=family,
-            parameters=json.loads(parameters),
-            seed=seed,
-            edges=edges,
-            graph=RelationalGraph.from_packed(adjacency, self.nodes),
-            properties=dict(zip(self.names, vector.tolist(), strict=True)),
-            mask=None if mask is None else unpack_mask(mask, self.shape),
-        )
+        return record
+
+    def records(self, sparsity: float | None = None) -> Iterator[GraphRecord]:
+        """Yield every graph (of ``sparsity``), a block of them in memory at a time.
+
+        Raises:
+            SparsityError, DatabaseError: there are no graphs of that sparsity.
+        """
+        for number in self.block_numbers(sparsity):
+            yield from self.reader.records(self.reader.block(number))
+
+    def batches(
+        self,
+        names: Sequence[str] | None = None,
+        sparsity: float | None = None,
+        *,
+        graphs: bool = True,
+    ) -> Iterator[tuple[npt.NDArray[np.int64], fetch.Floats, Rows]]:
+        """Yield (ids, property vectors, graphs as rows of bits) of up to 1,024 graphs at a time.
+
+        Ids are int64 (graphs,), vectors float64 (graphs, names) and rows uint64 (graphs, nodes,
+        words), as :func:`bogp.graphs.properties.describe` takes them. ``graphs=False`` leaves the
+        graphs unread and gives rows of none. Other arguments and errors are those of
+        :meth:`vectors`.
+
+        Raises:
+            DatabaseError: graphs are wanted, and the database was imported without them.
+        """
+        columns = [self.names.index(name) for name in self.select_names(names)]
+        for number in self.block_numbers(sparsity):
+            block = self.reader.block(number, graphs=graphs)
+            rows: Rows = np.empty((0, self.nodes, words(self.nodes)), dtype=np.uint64)
+            if graphs:
+                if block.triangles is None:
+                    raise no_graphs(f"each graph of {str(self.path)!r}")
+                rows = unpack_triangles(block.triangles, self.nodes)
+            yield block.ids, block.vectors[:, columns], rows
+
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        """The measured values that were imported with the graphs, sorted."""
+        return self.reader.measured_names()
+
+    def measured(self, name: str) -> tuple[npt.NDArray[np.int64], fetch.Floats]:
+        """Return the ids, int64 (graphs,) ascending, of graphs with a measured value, and it.
+
+        Raises:
+            UnknownNameError: nothing of that name was measured here.
+        """
+        if name not in (known := self.measured_names):
+            raise UnknownNameError("measured value", name, known)
+        return self.reader.measured(name)
 
     def constant(
         self, names: Sequence[str] | None = None, sparsity: float | None = None
@@ -264,20 +330,8 @@ class GraphDatabase:
 
         Empty while there are no such graphs yet. Arguments and errors are those of :meth:`vectors`.
         """
-        _, vectors = self.vectors(names, sparsity)
-        if len(vectors) == 0:
-            return {}
-        constant = fetch.constant_columns(vectors)
-        columns = zip(
-            self.select_names(names),
-            vectors.min(axis=0).tolist(),
-            np.median(vectors, axis=0).tolist(),
-            vectors.max(axis=0).tolist(),
-            np.where(constant, 0.0, vectors.std(axis=0)).tolist(),  # and not its rounding
-            constant.tolist(),
-            strict=True,
-        )
-        return {name: Range(*numbers) for name, *numbers in columns}
+        vectors = self._vectors(names, sparsity).vectors.raw
+        return ranges(self.select_names(names), vectors)
 
     def nearest(
         self,
@@ -303,69 +357,50 @@ class GraphDatabase:
             SparsityError, DatabaseError: there are no graphs of that sparsity.
         """
         names = self.select_names(tuple(target))
-        ids, vectors = self.vectors(names, sparsity)
+        ids, vectors = self._vectors(names, sparsity)
         wanted = np.array([float(target[name]) for name in names], dtype=np.float64)
-        rows, scores = fetch.nearest(vectors, wanted, metric, scale, count)
+        rows, scores = vectors.nearest(wanted, metric, scale, count)
         return [
             Neighbour(
                 id=int(ids[row]),
                 score=float(score),
-                vector=dict(zip(names, vectors[row].tolist(), strict=True)),
+                vector=dict(zip(names, vectors.raw[row].tolist(), strict=True)),
             )
             for row, score in zip(rows, scores, strict=True)
         ]
 
-    def _sparsity_index(self, sparsity: float) -> int:
-        """Return the place of ``sparsity`` in the plan, or raise."""
+    def _sparsity(self, sparsity: float | None) -> float | None:
+        """Return ``sparsity`` as the plan has it, None for all of them, or raise."""
+        if sparsity is None:
+            return None
         gaps = np.abs(np.array(self.sparsities) - check_sparsity(sparsity))
         if gaps.min() > 1e-9:
             raise DatabaseError(
                 f"{str(self.path)!r} has no graphs of sparsity {sparsity}: choose from "
                 f"{', '.join(map(str, self.sparsities))}, or build another database"
             )
-        return int(gaps.argmin())
+        return self.sparsities[int(gaps.argmin())]
 
-    def _all_vectors(self) -> tuple[npt.NDArray[np.int64], fetch.Floats]:
-        """Return all ids and vectors, read again only after another process has added some."""
-        with one_sentence(self.path):
-            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-            if self._cache is None or self._cache[0] != version:
-                rows = self._connection.execute(
-                    "SELECT id, properties FROM vector ORDER BY id"
-                ).fetchall()
-                ids = np.array([row[0] for row in rows], dtype=np.int64)
-                self._cache = (version, ids, self._decode([row[1] for row in rows]))
-        return self._cache[1], self._cache[2]
+    def block_numbers(self, sparsity: float | None = None) -> list[int]:
+        """Return the numbers of the blocks (of ``sparsity``) that ``reader`` can read."""
+        return self.reader.numbers(self._sparsity(sparsity))
 
-    def _decode(self, blobs: list[bytes]) -> fetch.Floats:
-        """Return property blobs as float64 (rows, stored names)."""
-        width = 8 * len(self.names)
-        if any(len(blob) != width for blob in blobs):
-            raise DatabaseError(
-                f"graph database {str(self.path)!r} is corrupt (a property vector is not "
-                f"{len(self.names)} numbers): restore a copy of it or build it again"
-            )
-        numbers = np.frombuffer(b"".join(blobs), dtype="<f8").astype(np.float64)
-        return numbers.reshape(len(blobs), len(self.names))
-
-
-def warn_constant(
-    database: GraphDatabase, names: Sequence[str] | None = None, sparsity: float | None = None
-) -> tuple[str, ...]:
-    """Warn of each property that is constant over the database, and return their names.
-
-    Each gets one :class:`~bogp.errors.ConstantPropertyWarning`. Arguments and errors are those of
-    :meth:`GraphDatabase.vectors`.
-    """
-    ranges = database.coverage(sparsity, names)
-    constant = tuple(name for name, reach in ranges.items() if reach.constant)
-    ids, _ = database.vectors(names, sparsity)
-    where = "" if sparsity is None else f" at sparsity {sparsity:g}"
-    for name in constant:
-        warnings.warn(
-            f"{name} is {ranges[name].median:.4g} in all {len(ids)} graphs{where}: "
-            "it tells the search nothing there",
-            ConstantPropertyWarning,
-            stacklevel=2,
-        )
-    return constant
+    def _vectors(self, names: Sequence[str] | None, sparsity: float | None) -> _Kept:
+        """Return ids and vectors, read again only after another process has added some."""
+        version = self.reader.version()
+        if version != self._version:
+            self._kept.clear()
+            self._version = version
+        key = self.select_names(names), self._sparsity(sparsity)
+        kept = self._kept.pop(key, None)
+        if kept is None:
+            ids, columns = self.reader.vectors([self.names.index(n) for n in key[0]], key[1])
+            ids.setflags(write=False)
+            columns.setflags(write=False)
+            kept = _Kept(ids, fetch.Vectors(columns.T))
+        self._kept[key] = kept
+        while (
+            len(self._kept) > 1 and sum(k.vectors.nbytes for k in self._kept.values()) > CACHE_BYTES
+        ):
+            self._kept.popitem(last=False)
+        return kept

@@ -11,9 +11,14 @@ from bogp.data import Dataset, load_dataset
 from bogp.database import PAPER_SPARSITIES, GraphDatabase
 from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.experiments.jobs import Place
+from bogp.graphs import CANDIDATES
 from bogp.training import Recipe, recipe
 
 Progress = Callable[[int, int], None]
+
+DATABASE_PROPERTIES = (*CANDIDATES, "cycle_length")
+"""What the replication's database stores. The keys of all its records hash the database's plan, so
+neither these names nor the family, ``uniform``, follow the defaults of a new database."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ class Setup:
             family="uniform",
             shape=(self.width, dataset.features),
             seed=0,
+            names=DATABASE_PROPERTIES,
             progress=progress,
         )
 

@@ -1,0 +1,143 @@
+"""Blocks: what one row of the file keeps of up to 1,024 graphs, as arrays."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bogp.keys import canonical_json
+
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.uint8]
+
+BLOCK_GRAPHS = 1024
+"""The most graphs of a block."""
+
+BLOCK_BYTES = 1 << 18
+"""About the most bytes of graphs in a block, so that reading one graph stays a small read."""
+
+UNKNOWN_SEED = (1 << 64) - 1
+"""Stands for the seed of a graph that was imported without one."""
+
+UNKNOWN_EDGES = -1
+"""Stands for the edge count of a graph that was imported without it."""
+
+
+def block_size(graph_bytes: int) -> int:
+    """Return the graphs of a block, a power of two, where each graph takes ``graph_bytes``.
+
+    >>> block_size(252), block_size(1016), block_size(1 << 20)
+    (1024, 256, 1)
+    """
+    fitting = max(1, min(BLOCK_GRAPHS, BLOCK_BYTES // max(1, graph_bytes)))
+    return 1 << (fitting.bit_length() - 1)
+
+
+def triangle_bytes(nodes: int) -> int:
+    """Return the bytes of one graph of ``nodes`` nodes, its upper triangle packed."""
+    return (nodes * (nodes - 1) // 2 + 7) // 8
+
+
+TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float}
+"""What a number stands for."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Graphs that one generator made.
+
+    ``parameters`` are those that all of them share. ``own`` names the others: each with its type
+    (``bool``, ``int`` or ``float``) and its column in :attr:`Block.numbers`.
+    """
+
+    family: str
+    parameters: Mapping[str, Any]
+    own: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+    def parameters_of(self, numbers: Floats) -> dict[str, Any]:
+        """Return all parameters of the graph that has ``numbers`` (columns,).
+
+        >>> origin = Origin("mixed", {"kind": "ring"}, {"p": ("float", 1), "blocks": ("int", 0)})
+        >>> origin.parameters_of(np.array([3.0, 0.5]))
+        {'kind': 'ring', 'p': 0.5, 'blocks': 3}
+        """
+        own = {name: TYPES[kind](numbers[column]) for name, (kind, column) in self.own.items()}
+        return dict(self.parameters) | own
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Graphs of one sparsity, ids ascending; every array has a row a graph."""
+
+    number: int
+    sparsity: float
+    ids: Ids
+    vectors: Floats  # (graphs, names)
+    seeds: npt.NDArray[np.uint64]
+    edges: npt.NDArray[np.int32]
+    origins: npt.NDArray[np.int32]
+    numbers: Floats  # (graphs, columns)
+    triangles: Bytes | None  # (graphs, bytes)
+    masks: Bytes | None  # (graphs, bytes)
+    measured: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def graphs(self) -> int:
+        """Number of graphs."""
+        return len(self.ids)
+
+
+def write_origins(connection: sqlite3.Connection, origins: tuple[Origin, ...]) -> None:
+    """Add ``origins``, numbered from 0."""
+    rows = [
+        # Own parameters keep their order, the one in which the generator names them.
+        (number, o.family, canonical_json(dict(o.parameters)), json.dumps(dict(o.own)))
+        for number, o in enumerate(origins)
+    ]
+    connection.executemany("INSERT INTO origin VALUES (?, ?, ?, ?)", rows)
+
+
+def read_origins(connection: sqlite3.Connection) -> dict[int, Origin]:
+    """Return the origins by their numbers."""
+    rows = connection.execute("SELECT id, family, parameters, own FROM origin")
+    return {row[0]: Origin(row[1], json.loads(row[2]), json.loads(row[3])) for row in rows}
+
+
+def write_block(connection: sqlite3.Connection, block: Block) -> None:
+    """Add ``block`` to the tables, inside the caller's transaction."""
+    first, last = int(block.ids[0]), int(block.ids[-1])
+    ids = None if last - first + 1 == block.graphs else _blob(block.ids, "<i8")
+    connection.execute(
+        "INSERT INTO block VALUES (?, ?, ?, ?, ?, ?)",
+        (block.number, block.sparsity, block.graphs, first, last, ids),
+    )
+    connection.execute(
+        "INSERT INTO vector VALUES (?, ?)", (block.number, _blob(block.vectors, "<f8"))
+    )
+    connection.execute(
+        "INSERT INTO graph VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            block.number,
+            _blob(block.seeds, "<u8"),
+            _blob(block.edges, "<i4"),
+            _blob(block.origins, "<i4") if block.origins.any() else None,
+            _blob(block.numbers, "<f8") if block.numbers.size else None,
+            None if block.triangles is None else _blob(block.triangles, "u1"),
+            None if block.masks is None else _blob(block.masks, "u1"),
+        ),
+    )
+    connection.executemany(
+        "INSERT INTO measured VALUES (?, ?, ?)",
+        [(name, block.number, _blob(values, "<f8")) for name, values in block.measured.items()],
+    )
+
+
+def _blob(array: npt.NDArray[Any], kind: str) -> bytes:
+    return np.ascontiguousarray(array, dtype=kind).tobytes()
