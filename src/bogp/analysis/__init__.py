@@ -1,4 +1,4 @@
-"""Statistics of records: intervals, variance components, correlation, monotonicity."""
+"""Statistics: intervals, variance components, correlation, monotonicity, coverage."""
 
 from bogp.analysis.correlation import (
     RankCorrelation,
@@ -7,6 +7,15 @@ from bogp.analysis.correlation import (
     matrix_from_json,
     partial_rank_correlation,
     rank_correlation,
+)
+from bogp.analysis.coverage import (
+    Collinear,
+    Comparison,
+    Coverage,
+    PropertyCoverage,
+    compare,
+    coverage,
+    distinct,
 )
 from bogp.analysis.intervals import (
     Interval,
@@ -26,15 +35,22 @@ from bogp.analysis.variance import (
 )
 
 __all__ = [
+    "Collinear",
+    "Comparison",
+    "Coverage",
     "Interval",
     "Monotonicity",
     "Pair",
     "PairedTest",
+    "PropertyCoverage",
     "RankCorrelation",
     "UncorrelatedSubset",
     "VarianceComponents",
     "bootstrap_interval",
+    "compare",
     "correlation_matrix",
+    "coverage",
+    "distinct",
     "json_matrix",
     "matrix_from_json",
     "mean_interval",

@@ -13,8 +13,10 @@ from bogp.cli.common import InterruptionError, console, error_console
 from bogp.cli.data import data
 from bogp.cli.database import database
 from bogp.cli.demo import demo
+from bogp.cli.graph import graph
 from bogp.cli.names import names
 from bogp.cli.reproduce import reproduce
+from bogp.cli.screen import screen
 from bogp.cli.search import search
 from bogp.errors import BogpError
 
@@ -36,8 +38,9 @@ sparsity, with fresh seeds and a test set that chose nothing.
 1. `bogp demo` does all of it on real MNIST in a few minutes and writes a report.
 2. `bogp database build graphs.db --shape 128x784 --sparsity 0.9` makes a database.
 3. `bogp search graphs.db --sparsity 0.9 --study study.db` searches it; run it again to resume.
-4. `bogp baseline glob5 --sparsity 0.9` is what to beat.
-5. `bogp reproduce all --out replication` puts every claim of the paper to the test.
+4. `bogp screen graphs.db --sparsity 0.9` trains many of its graphs at once and ranks them.
+5. `bogp baseline glob5 --sparsity 0.9` is what to beat.
+6. `bogp reproduce all --out replication` puts every claim of the paper to the test.
 
 `bogp list` names every engine, property, family and whatever else an option takes;
 `bogp COMMAND --help` explains a command and ends its text with an example.
@@ -73,7 +76,9 @@ def _root(
 
 app.command()(demo)
 app.add_typer(database, name="database")
+app.add_typer(graph, name="graph")
 app.command()(search)
+app.command()(screen)
 app.command()(baseline)
 app.command()(reproduce)
 app.add_typer(data, name="data")

@@ -189,6 +189,38 @@ def parse_pairs(texts: Iterable[str], option: str) -> dict[str, float]:
     return pairs
 
 
+def flush_right(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return rows whose cells, but for the first column, end at one place of their column.
+
+    >>> flush_right([["name", "value"], ["a", "10"]])
+    [['name', 'value'], ['a', '   10']]
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        [row[0], *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        for row in rows
+    ]
+
+
+def generator_parameters(texts: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters of a family, whole numbers as int; ``kind`` is a name, no number.
+
+    Raises:
+        SettingError: a text is not NAME=VALUE, or a name comes twice.
+
+    >>> generator_parameters(["kind=small_world", "p=0.1", "blocks=4"])
+    {'kind': 'small_world', 'p': 0.1, 'blocks': 4}
+    """
+    texts = list(texts)
+    kinds = [text for text in texts if text.partition("=")[0].strip() == "kind"]
+    if len(kinds) > 1:
+        raise SettingError("--parameter 'kind' is given twice: give one value for it")
+    named = {"kind": kinds[0].partition("=")[2].strip()} if kinds else {}
+    pairs = parse_pairs((text for text in texts if text not in kinds), "--parameter")
+    numbers = {name: int(v) if v.is_integer() else v for name, v in pairs.items()}
+    return {**named, **numbers}
+
+
 def _ignore(done: int, total: int) -> None:
     """Draw nothing."""
 

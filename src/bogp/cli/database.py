@@ -1,4 +1,4 @@
-"""``bogp database``: build a graph database, look at it, fetch from it."""
+"""``bogp database``: build a graph database, look at it, fetch from it, exchange it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ from rich.table import Table
 from bogp.cli import options
 from bogp.cli.common import (
     console,
+    generator_parameters,
     interruptible,
     parse_pairs,
     parse_shape,
     print_json,
     progress_bar,
 )
+from bogp.cli.coverage import as_json as coverage_json
+from bogp.cli.coverage import look_at, print_coverage, write_coverage_figure
+from bogp.cli.exchange import export, import_, migrate
+from bogp.errors import DatabaseError
+from bogp.files import output_folder
 
 if TYPE_CHECKING:
-    from bogp.database import GraphDatabase, Range
+    from bogp.database import GraphDatabase
 
 database = typer.Typer(
     no_args_is_help=True,
-    help="Build, inspect and query databases of relational graphs.\n\n"
+    help="Build, inspect, query and exchange databases of relational graphs.\n\n"
     "A database is one SQLite file. For each sparsity it holds graphs whose masks keep that share "
     "of a layer's weights, with the properties of each graph and the seed that makes it again. "
     "A search takes its candidates from it.",
@@ -63,10 +69,11 @@ def build(
     family: Annotated[
         str,
         typer.Option(
-            help="How graphs are drawn (`bogp list families` says how). random_mask is the paper's "
-            "own: a plain random 0-1 mask, read as a graph and stored with it."
+            help="How graphs are drawn (`bogp list families` says how). mixed covers what graphs "
+            "can be at that edge count; uniform graphs are nearly alike. random_mask is the "
+            "paper's own: a plain random 0-1 mask, read as a graph and stored with it."
         ),
-    ] = "uniform",
+    ] = "mixed",
     seed: Annotated[int, typer.Option(help="Seed of every draw.")] = 0,
     store: Annotated[
         list[str] | None,
@@ -82,6 +89,15 @@ def build(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A parameter of the family; repeat for several."),
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            "-t",
+            min=1,
+            help="Threads; results do not depend on it. Default: all cores.",
+        ),
+    ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -93,7 +109,7 @@ def build(
     Example: bogp database build graphs.db --shape 128x784 --sparsity 0.9 --graphs 1000
     """
     layer = None if shape is None else parse_shape(shape)
-    parameters = _numbers(parameter or [])
+    parameters = generator_parameters(parameter or [])
     kept = f"the graphs so far are in {path}, and the same command goes on from there"
     with interruptible(kept), progress_bar(f"building {path.name}", quiet) as progress:
         from bogp.database import ALL_PROPERTIES, PAPER_SPARSITIES, GraphDatabase
@@ -109,6 +125,7 @@ def build(
             names=tuple(store or ALL_PROPERTIES),
             parameters=parameters,
             progress=progress,
+            threads=threads,
         )
     with built:
         if as_json:
@@ -123,28 +140,72 @@ def show(
     path: PathArgument,
     sparsity: SparsityOption = None,
     rows: Annotated[int, typer.Option(min=0, help="Also print this many graphs.")] = 0,
+    uniform: Annotated[
+        bool,
+        typer.Option(
+            help="Set beside as many graphs of family uniform, of the same nodes and edges (no "
+            "more than 2,000 are drawn)."
+        ),
+    ] = True,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            "--figure",
+            "-f",
+            metavar="FILE",
+            help="Also draw it to this PNG or SVG file: a histogram of each property and a "
+            "scatter matrix.",
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Print what a database holds: its settings, the range of each property, what is constant.
+    """Print what a database holds and what it covers: settings, ranges, histograms, dimensions.
 
-    A property that is constant over the graphs of a search tells it nothing, so those are named.
+    The wider the graphs spread over their properties, the more a search has to choose from. A
+    property that is constant, or that follows from another, tells a search nothing: those are
+    named. Where a table with measured values was imported, their rank correlation with each
+    property is printed too. Different sparsities differ in all properties, so look at one.
 
-    Example: bogp database show graphs.db --sparsity 0.9
+    Example: bogp database show graphs.db --sparsity 0.9 --figure coverage.png
     """
     from bogp.database import GraphDatabase
 
-    with GraphDatabase.open(path) as opened:
-        ranges = opened.coverage(sparsity, opened.names)
+    if figure is not None:
+        from bogp.report import figure_format
+
+        figure_format(figure)
+        output_folder(figure.parent)
+    with (
+        GraphDatabase.open(path) as opened,
+        progress_bar("drawing uniform graphs", quiet) as progress,
+        interruptible("nothing was written, and the database is as it was"),
+    ):
+        if sparsity is None and len(opened.sparsities) == 1:
+            sparsity = opened.sparsities[0]
+        shown = look_at(opened, sparsity, uniform=uniform, progress=progress)
+        if figure is not None and shown is None:
+            raise DatabaseError(
+                f"{str(path)!r} has no graphs to draw yet: continue its `bogp database build`"
+            )
         first = _rows(opened, sparsity, rows)
+        if figure is not None and shown is not None:
+            where = "" if sparsity is None else f" at sparsity {sparsity:g}"
+            count = f"{len(shown.vectors)} graphs of family {opened.family}"
+            write_coverage_figure(shown, figure, f"What {path.name} covers{where}: {count}")
         if as_json:
-            coverage = {name: vars(reach) for name, reach in ranges.items()}
-            shown = {"sparsity": sparsity, "coverage": coverage, "rows": first}
-            print_json(_summary(opened) | shown)
+            found = {"coverage": {}} if shown is None else coverage_json(shown)
+            print_json(_summary(opened) | {"sparsity": sparsity, **found, "rows": first})
             return
         _print_plan(opened)
-        _print_ranges(ranges, sparsity)
+        if shown is not None:
+            print_coverage(
+                shown, "all sparsities" if sparsity is None else f"sparsity {sparsity:g}"
+            )
         _print_constants(opened, opened.sparsities if sparsity is None else (sparsity,))
         _print_vectors(first, "First graphs")
+        if figure is not None and shown is not None:
+            console.print(f"figure written to {figure}", markup=False, soft_wrap=True)
 
 
 @database.command()
@@ -199,10 +260,9 @@ def nearest(
         _print_vectors(entries, f"nearest by {metric}, {scale}; score is {score}")
 
 
-def _numbers(texts: list[str]) -> dict[str, int | float]:
-    """Return generator parameters, whole numbers as int."""
-    pairs = parse_pairs(texts, "--parameter")
-    return {name: int(value) if value.is_integer() else value for name, value in pairs.items()}
+database.command()(migrate)
+database.command()(export)
+database.command("import")(import_)
 
 
 def _summary(opened: GraphDatabase) -> dict[str, Any]:
@@ -235,12 +295,17 @@ def _rows(opened: GraphDatabase, sparsity: float | None, count: int) -> list[dic
 def _print_plan(opened: GraphDatabase) -> None:
     """Print the settings, and how to go on if the build is not complete."""
     out_features, in_features = opened.shape
+    imported = opened.family == "imported"
+    settings = {} if imported else opened.plan.parameters
+    each = "" if imported else f" of {opened.expected}, {opened.plan.graphs} for each sparsity"
     lines = {
         "database": str(opened.path),
-        "graphs": f"{len(opened)} of {opened.expected}, {opened.plan.graphs} for each sparsity",
-        "family": opened.family + "".join(f" {k}={v}" for k, v in opened.plan.parameters.items()),
-        "nodes": str(opened.nodes),
-        "layer": f"{out_features}x{in_features} (outputs x inputs)",
+        "graphs": f"{len(opened)}{each}",
+        "family": opened.family + "".join(f" {k}={v}" for k, v in settings.items()),
+        "nodes": str(opened.nodes or "not known"),
+        "layer": f"{out_features}x{in_features} (outputs x inputs)"
+        if opened.nodes
+        else "not known",
         "sparsities": ", ".join(map(str, opened.sparsities)),
         "seed": str(opened.seed),
     }
@@ -248,19 +313,6 @@ def _print_plan(opened: GraphDatabase) -> None:
         console.print(f"{name:<11}{value}", markup=False, soft_wrap=True)
     if not opened.complete:
         console.print("Not complete: repeat its `bogp database build` to continue.", markup=False)
-
-
-def _print_ranges(ranges: dict[str, Range], sparsity: float | None) -> None:
-    """Print how far each property reaches."""
-    where = "all sparsities" if sparsity is None else f"sparsity {sparsity:g}"
-    table = Table(title=f"Properties, {where}", title_justify="left")
-    table.add_column("property", no_wrap=True)
-    for heading in ("min", "median", "max", "sd"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, reach in ranges.items():
-        numbers = (reach.minimum, reach.median, reach.maximum, reach.sd)
-        table.add_row(name, *(f"{number:.4g}" for number in numbers))
-    console.print(table)
 
 
 def _print_constants(opened: GraphDatabase, sparsities: tuple[float, ...]) -> None:
@@ -273,6 +325,7 @@ def _print_constants(opened: GraphDatabase, sparsities: tuple[float, ...]) -> No
                 f"Constant at sparsity {sparsity:g}, so no use to a search there: "
                 f"{', '.join(constant)}",
                 markup=False,
+                soft_wrap=True,
             )
 
 

@@ -67,6 +67,17 @@ def _families() -> dict[str, str]:
     return _meanings({name: GENERATORS.get(name, random_mask) for name in FAMILIES})
 
 
+def _kinds() -> dict[str, str]:
+    from bogp.graphs.mixed import KINDS
+
+    return {
+        name: "parameters " + ", ".join(p.name for p in parameters)
+        if parameters
+        else "no parameters"
+        for name, parameters in KINDS.items()
+    }
+
+
 def _methods() -> dict[str, str]:
     from bogp.pipeline import METHODS
 
@@ -123,6 +134,7 @@ KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "datasets": _datasets,
     "engines": _engines,
     "families": _families,
+    "kinds": _kinds,
     "methods": _methods,
     "metrics": _metrics,
     "parts": _parts,

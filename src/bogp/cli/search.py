@@ -86,6 +86,13 @@ def search(
     scale: Annotated[
         str, typer.Option(help="Compare raw or standardised property vectors.")
     ] = "raw",
+    fetch: Annotated[
+        str,
+        typer.Option(
+            help="nearest trains the nearest graph of the database; synthesize first changes it by "
+            "edge swaps towards the proposed properties."
+        ),
+    ] = "nearest",
     kappa: Annotated[
         float, typer.Option(help="Weight of the uncertainty in the upper confidence bound.")
     ] = 5.0,
@@ -136,6 +143,7 @@ def search(
                 properties=names,
                 metric=metric,
                 scale=scale,
+                fetch=fetch,
                 kappa=kappa,
                 recipe=recipe,
                 protocol=protocol,
@@ -175,14 +183,16 @@ def _print_trial(trial: FinishedTrial) -> None:
     record = trial.record
     error_console.print(
         f"trial {trial.number + 1}: value {trial.value:.4f}, accuracy {record['accuracy']:.4f}, "
-        f"graph {record['graph']} (sparsity {record['database_sparsity']:g})",
+        f"{'made from ' if 'made' in record else ''}graph {record['graph']} "
+        f"(sparsity {record['database_sparsity']:g})",
         markup=False,
         soft_wrap=True,
     )
     pairs = {name: (record["proposed"].get(name), got) for name, got in record["fetched"].items()}
+    how = "made" if "made" in record else "fetched"
     for name, (wanted, got) in pairs.items():
         if wanted is not None and wanted != got:
-            line = f"  {name} proposed {wanted:.5g}, fetched {got:.5g}"
+            line = f"  {name} proposed {wanted:.5g}, {how} {got:.5g}"
             error_console.print(line, markup=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""Figures of graphs and their properties, drawn from plain data."""
+"""Figures of properties against a metric and against each other, drawn from plain data."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from bogp.errors import SettingError
-from bogp.report.style import GREY, look, new_axes, plural, styled, titled
+from bogp.report.style import GREY, look, new_axes, styled, titled
 
 
 @styled
@@ -161,66 +160,3 @@ def correlation_heatmap(
         figure.legend([patch], [label], loc="outside lower right", fontsize=9)
     titled(figure, axes, title)
     return figure
-
-
-@styled
-def graph_and_mask(adjacency: npt.ArrayLike, mask: npt.ArrayLike, title: str) -> Figure:
-    """Return a relational graph in a circle beside the mask that it expands to.
-
-    Args:
-        adjacency: bool (nodes, nodes); self-loops are not drawn.
-        mask: bool (out, in) or (out, in, ...): a kernel is dark where any of it is kept.
-        title: one line.
-
-    Raises:
-        SettingError: an adjacency that is not square, or a mask of fewer than two dimensions.
-    """
-    links, kept = np.asarray(adjacency, dtype=bool), np.asarray(mask, dtype=bool)
-    if links.ndim != 2 or links.shape[0] != links.shape[1] or kept.ndim < 2:
-        raise SettingError(
-            f"adjacency {links.shape} and mask {kept.shape} are no graph and mask: "
-            "give (nodes, nodes) and (out, in)"
-        )
-    image = kept.reshape(*kept.shape[:2], -1).any(axis=2)
-    figure, (left, right) = new_axes(9.0, 4.4, columns=2)
-    edges = _draw_circle(left, links)
-    left.set_title(f"{plural(len(links), 'node')}, {plural(edges, 'edge')}", fontweight="normal")
-    right.grid(visible=False)
-    right.imshow(image, cmap="Greys", vmin=0, vmax=1.15, aspect="auto", interpolation="nearest")
-    right.spines[:].set_visible(True)
-    right.set(xlabel="input channel", ylabel="output channel")
-    for axis in (right.xaxis, right.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
-    share = 1 - kept.mean()
-    right.set_title(
-        f"mask {kept.shape[0]} × {kept.shape[1]}, sparsity {share:.3f}", fontweight="normal"
-    )
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    return figure
-
-
-def _draw_circle(axes: Axes, links: npt.NDArray[np.bool_]) -> int:
-    """Draw the graph with node 0 at the top, clockwise; return its edge count."""
-    nodes = len(links)
-    angle = np.pi / 2 - 2 * np.pi * np.arange(nodes) / max(1, nodes)
-    place = np.column_stack([np.cos(angle), np.sin(angle)])
-    first, second = np.nonzero(np.triu(links | links.T, 1))
-    ends = np.stack([place[first], place[second]], axis=1)
-    lines = LineCollection(
-        list(ends), colors=look(0)["color"], linewidths=1.2 if len(ends) < 100 else 0.5,
-        alpha=float(np.clip(250 / max(1, len(ends)), 0.06, 0.8)), zorder=1,
-    )  # fmt: skip
-    # Thousands of paths would make the SVG slow to open: a dense graph's lines are one image.
-    lines.set_rasterized(len(ends) > 2000)
-    axes.add_collection(lines)
-    named = nodes <= 24
-    across, up = place.T
-    size, colour = 260 if named else 16, look(1)["color"]
-    axes.scatter(across, up, s=size, color=colour, edgecolor="white", zorder=2)
-    if named:
-        for node in range(nodes):
-            spot = (across[node], up[node])
-            axes.text(*spot, str(node), ha="center", va="center", color="white", fontsize=9)
-    axes.set(xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), aspect="equal")
-    axes.set_axis_off()
-    return len(ends)

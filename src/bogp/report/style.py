@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from bogp.analysis import Interval
 from bogp.errors import OutputError
@@ -125,6 +126,10 @@ def figure_png(figure: Figure) -> bytes:
     return _render(figure, "png", {"Software": None})
 
 
+FORMATS: dict[str, Callable[[Figure], str | bytes]] = {"png": figure_png, "svg": figure_svg}
+"""Suffix of a file → function that gives its content."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure as it stands in a report.
@@ -188,6 +193,48 @@ def titled(figure: Figure, axes: Axes, title: str, note: str = "") -> None:
             "\n".join(lines), (0, 1), (0, 6), xycoords="axes fraction",
             textcoords="offset points", color=GREY, fontsize=9, va="bottom", in_layout=False,
         )  # fmt: skip
+
+
+def headed(figure: Figure, title: str, note: str = "") -> None:
+    """Set the title of a figure of several axes, and below it a quieter note; both wrap."""
+    points = 72 * 0.95 * figure.get_figwidth()
+    heading, lines = textwrap.wrap(title, int(points / 6.6)), textwrap.wrap(note, int(points / 5.0))
+    # The layout makes room for the heading, so it has an empty line for each line of the note.
+    text = "\n".join([*heading, *([" "] * len(lines))])
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    down = ScaledTranslation(0, -(5 + 13.2 * len(heading)) / 72, figure.dpi_scale_trans)
+    figure.text(
+        0.01, 1.0, "\n".join(lines), transform=figure.transFigure + down,
+        va="top", color=GREY, fontsize=9, in_layout=False,
+    )  # fmt: skip
+
+
+def write_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write the figure to ``path``, a PNG or an SVG by its suffix, whole or not at all.
+
+    Raises:
+        OutputError: another suffix, or a file that cannot be written.
+    """
+    draw = FORMATS[figure_format(path)]
+    return write_atomic(path, draw(figure))
+
+
+def figure_format(path: str | os.PathLike[str]) -> str:
+    """Return ``png`` or ``svg``, the format that the suffix of ``path`` asks for.
+
+    Raises:
+        OutputError: another suffix.
+
+    >>> figure_format("graph.PNG")
+    'png'
+    """
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in FORMATS:
+        raise OutputError(
+            f"figure {os.fspath(path)!r} is neither a PNG nor an SVG: let its name end in .png or "
+            ".svg"
+        )
+    return suffix
 
 
 def plural(count: int, noun: str) -> str:

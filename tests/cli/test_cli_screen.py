@@ -1,0 +1,61 @@
+"""``bogp screen`` as a user runs it."""
+
+import json
+
+import pytest
+
+from bogp.cli import main
+from bogp.database import GraphDatabase
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    path = tmp_path_factory.mktemp("screen") / "graphs.db"
+    GraphDatabase.build(
+        path, nodes=12, shape=(16, 64), sparsities=(0.8,), graphs=12, names=("clustering",)
+    ).close()
+    return path
+
+
+def run(capsys, *words, status=0):
+    with pytest.raises(SystemExit) as end:
+        main(["screen", *map(str, words)])
+    assert end.value.code == status
+    return capsys.readouterr()
+
+
+COMMON = ("-s", 0.8, "--data", "digits", "--model", "mlp:16", "--graphs", 6, "--population", 6)
+
+
+def test_ranking_cost_and_correlation_are_printed(database, tmp_path, capsys):
+    study = tmp_path / "screen.db"
+    shown = run(capsys, database, *COMMON, "--study", study)
+    assert "Best graphs at sparsity 0.8" in shown.out
+    assert "6 graphs, 18 of 18 epochs trained" in " ".join(shown.out.split())
+    assert "Rank correlation of the accuracy after epoch 2" in " ".join(shown.out.split())
+    again = run(capsys, database, *COMMON, "--study", study, "--json", "--quiet")
+    found = json.loads(again.out)
+    accuracies = [graph["accuracy"] for graph in found["graphs"]]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert again.err == ""
+
+
+def test_rungs_stop_the_poorer_half(database, capsys):
+    shown = run(capsys, database, *COMMON, "--rung", 1, "--json", "--quiet")
+    found = json.loads(shown.out)
+    assert (found["epochs"], found["full_epochs"]) == (12, 18)
+    assert [graph["stopped"] for graph in found["graphs"]] == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--graphs", 13), "13 graphs are more than the 12"),
+        (("--rung", 1, "--keep", 1.5), "keep 1.5"),
+        (("--recipe", "mine.toml"), "cannot read recipe 'mine.toml'"),
+    ],
+)
+def test_bad_input_is_one_sentence(database, capsys, words, said):
+    shown = run(capsys, database, *COMMON, *words, status=2)
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
