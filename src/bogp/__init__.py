@@ -35,12 +35,18 @@ if TYPE_CHECKING:
     from bogp.pipeline import SearchSettings as SearchSettings
     from bogp.pipeline import baseline as baseline
     from bogp.pipeline import prune_and_train as prune_and_train
+    from bogp.pipeline import prune_and_train_population as prune_and_train_population
+    from bogp.pipeline import screen as screen
     from bogp.pipeline import search as search
+    from bogp.pipeline import synthesize as synthesize
+    from bogp.training import Halving as Halving
     from bogp.training import Recipe as Recipe
     from bogp.training import evaluate as evaluate
     from bogp.training import mlp as mlp
     from bogp.training import relational_network as relational_network
+    from bogp.training import structure as structure
     from bogp.training import train as train
+    from bogp.training import train_population as train_population
 
 # The same names for the interpreter as above for type checkers; a test compares the two.
 _HOMES = {
@@ -52,8 +58,10 @@ _HOMES = {
         "bogp.graphs": "PAPER_FIVE PROPERTIES RelationalGraph edges_for_sparsity generate "
         "graph_to_mask mask_to_graph properties random_mask",
         "bogp.masks": "Mask load_mask save_mask select",
-        "bogp.pipeline": "Method SearchResult SearchSettings baseline prune_and_train search",
-        "bogp.training": "Recipe evaluate mlp relational_network train",
+        "bogp.pipeline": "Method SearchResult SearchSettings baseline prune_and_train "
+        "prune_and_train_population screen search synthesize",
+        "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
+        "train_population",
     }.items()
     for name in names.split()
 }

@@ -18,7 +18,7 @@ from bogp.errors import (
     StudyError,
     UnknownNameError,
 )
-from bogp.graphs import graph_to_mask
+from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.pipeline import pruning
 from bogp.search import Study
 
@@ -241,15 +241,17 @@ def test_a_wrong_setting_is_refused_before_there_is_a_study(graphs, toy, tiny, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_incomplete_database_is_refused(toy, tiny, tmp_path):
+def test_an_incomplete_database_is_refused(toy, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("bogp.database.build.COMMIT_SECONDS", 0.0)
+
     def stop(done, total):
         if done:
             raise KeyboardInterrupt
 
-    shape = {"nodes": 12, "shape": (16, 20), "sparsities": (0.5, 0.8), "graphs": 300}
+    shape = {"nodes": 12, "shape": (16, 20), "sparsities": (0.5, 0.8), "graphs": 3000}
     with pytest.raises(KeyboardInterrupt):
         bogp.GraphDatabase.build(tmp_path / "graphs.db", **shape, progress=stop)
-    with pytest.raises(DatabaseError, match=r"holds \d+ of 600 graphs: run its build again"):
+    with pytest.raises(DatabaseError, match=r"holds \d+ of 6000 graphs: run its build again"):
         run(tmp_path / "graphs.db", toy, tiny, sparsity=0.5)
 
 
@@ -287,3 +289,63 @@ def test_a_trial_that_fails_is_tried_again(graphs, toy, tiny, unbroken, tmp_path
     with pytest.raises(KeyboardInterrupt):
         run(graphs, toy, tiny, study=study)
     assert plain(run(graphs, toy, tiny, study=study)) == plain(unbroken)
+
+
+def test_synthesis_brings_masks_nearer_to_what_was_proposed(graphs, toy, tiny, unbroken):
+    found = run(graphs, toy, tiny, fetch="synthesize")
+    assert found.key != unbroken.key
+    ranges = graphs.coverage(0.8, PAIR)
+    for trial in found.trials:
+        record = trial.record
+        start = graphs.record(record["graph"])
+        made = RelationalGraph.from_packed(bytes.fromhex(record["made"]), graphs.nodes)
+        assert made.edges == start.edges
+        described = bogp.properties(made.adjacency[None], PAIR)
+        assert record["fetched"] == pytest.approx({n: described[n][0] for n in PAIR})
+
+        def distance(values, proposed=trial.proposal.vector):
+            gaps = [
+                (values[n] - proposed[n]) / (ranges[n].maximum - ranges[n].minimum) for n in PAIR
+            ]
+            return sum(gap**2 for gap in gaps)
+
+        assert distance(record["fetched"]) <= distance(start.properties) + 1e-12
+    best = found.best.record
+    made = RelationalGraph.from_packed(bytes.fromhex(best["made"]), graphs.nodes)
+    assert not (found.mask["1.weight"] & ~graph_to_mask(made, 16, 20)).any()
+    assert found.mask.fingerprint == best["mask"]
+    assert any(
+        t.record["made"] != graphs.record(t.record["graph"]).graph.packed().hex()
+        for t in found.trials
+    )
+
+
+def test_a_synthesising_study_resumes_to_the_same_end(graphs, toy, tiny, tmp_path):
+    whole = run(graphs, toy, tiny, fetch="synthesize")
+    study = tmp_path / "study.db"
+    run(graphs, toy, tiny, fetch="synthesize", study=study, trials=1)
+    assert plain(run(graphs, toy, tiny, fetch="synthesize", study=study)) == plain(whole)
+
+
+def test_random_masks_cannot_be_synthesised_from(toy, tiny, tmp_path):
+    path = tmp_path / "masks.db"
+    bogp.GraphDatabase.build(
+        path, nodes=8, shape=(16, 20), sparsities=(0.8,), graphs=6, family="random_mask"
+    ).close()
+    with pytest.raises(SettingError, match="holds masks"):
+        run(path, toy, tiny, fetch="synthesize")
+    with pytest.raises(UnknownNameError, match="did you mean synthesize"):
+        run(path, toy, tiny, fetch="synthesise")
+
+
+def test_synthesis_starts_from_a_database(graphs):
+    target = {"clustering": 0.4, "eigenvector_centrality": 0.27}
+    found = bogp.synthesize(target, start=graphs, sparsity=0.8, seed=1)
+    (nearest,) = graphs.nearest(target, metric="l2", scale="standardised", sparsity=0.8)
+    assert found.start == graphs.record(nearest.id).graph
+    assert found.graph.edges == found.start.edges
+    again = bogp.synthesize(target, start=graphs.path, sparsity=0.8, seed=1)
+    assert again.graph == found.graph
+    assert abs(found.achieved["clustering"] - 0.4) <= abs(nearest.vector["clustering"] - 0.4)
+    with pytest.raises(SettingError, match="edges 30 is given beside a graph database"):
+        bogp.synthesize(target, start=graphs, edges=30)

@@ -18,3 +18,4 @@ from bogp.pipeline.search import FinalRun as FinalRun
 from bogp.pipeline.search import SearchResult as SearchResult
 from bogp.pipeline.search import SearchSettings as SearchSettings
 from bogp.pipeline.search import search as search
+from bogp.pipeline.synthesis import synthesize as synthesize

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bogp.data import Dataset, Split, load_dataset, split
-from bogp.database import GraphDatabase, GraphRecord, warn_constant
+from bogp.database import GraphDatabase, warn_constant
 from bogp.errors import DatabaseError, SettingError
 from bogp.graphs import PAPER_FIVE
 from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask
-from bogp.pipeline.pruning import GRAPH, Outcome, Support, draw_mask, prune_and_train
+from bogp.pipeline.fetch import Fetched, fetch, fetched_again
+from bogp.pipeline.pruning import GRAPH, Outcome, draw_mask, prune_and_train
 from bogp.search import FinishedTrial, Observation, Proposal, Space, Study, engine
 from bogp.training import ModelFactory, Recipe, evaluate, model_factory, recipe
 
@@ -35,6 +36,8 @@ class SearchSettings:
         properties: names of the properties that the engine sees.
         metric: ``"cosine"``, ``"l1"`` or ``"l2"``: what "nearest graph" means (algorithm 2).
         scale: ``"raw"`` (the paper) or ``"standardised"`` property vectors for the fetch.
+        fetch: ``"nearest"``: train the nearest graph (the paper); ``"synthesize"``: change it by
+            edge swaps towards the proposed vector first.
         kappa: weight of the uncertainty in the upper confidence bound.
         recipe: training recipe, by name or given.
         protocol: ``"holdout"`` selects on a part of the training set and opens the test set
@@ -50,6 +53,7 @@ class SearchSettings:
     properties: tuple[str, ...] = PAPER_FIVE
     metric: str = "cosine"
     scale: str = "raw"
+    fetch: str = "nearest"
     kappa: float = 5.0
     recipe: Recipe | str = "calibrated"
     protocol: str = "holdout"
@@ -179,6 +183,7 @@ def _settings(
     if not (math.isfinite(settings.kappa) and settings.kappa >= 0):
         raise SettingError(f"kappa {settings.kappa} is out of range: give a number >= 0, 5 say")
     engine(settings.engine)
+    fetch(settings.fetch)
     return settings
 
 
@@ -216,7 +221,7 @@ class _Run:
         proposal = engine(settings.engine)(self.space, [], settings.seed, settings.kappa)
         target = dict.fromkeys(settings.properties, 1.0)
         self.database.nearest(target, metric=settings.metric, scale=settings.scale)
-        self._mask(self._fetch(proposal)[0])
+        self._mask(self._fetch(proposal))
 
     def trials(
         self,
@@ -243,32 +248,17 @@ class _Run:
         return done[:count]
 
     def _evaluate(self, proposal: Proposal, number: int) -> tuple[float, dict[str, Any]]:
-        fetched, score = self._fetch(proposal)
+        fetched = self._fetch(proposal)
         outcome = self._train(fetched, derive_seed(self.settings.seed, "trial", number))
         value = outcome.selected.accuracy
         if self.settings.alpha is not None:
             value += self.settings.alpha * fetched.sparsity
-        record = outcome.record() | {
-            "graph": fetched.id,
-            "database_sparsity": fetched.sparsity,
-            "score": score,
-            "proposed": dict(proposal.vector),
-            "fetched": {name: fetched.properties[name] for name in self.settings.properties},
-        }
-        return value, record
+        return value, outcome.record() | fetched.record() | {"proposed": dict(proposal.vector)}
 
-    def _fetch(self, proposal: Proposal) -> tuple[GraphRecord, float | None]:
-        if proposal.graph_id is not None:
-            return self.database.record(proposal.graph_id), None
-        nearest = self.database.nearest(
-            proposal.vector,
-            metric=self.settings.metric,
-            scale=self.settings.scale,
-            sparsity=self.settings.sparsity,
-        )[0]
-        return self.database.record(nearest.id), nearest.score
+    def _fetch(self, proposal: Proposal) -> Fetched:
+        return fetch(self.settings.fetch)(self.database, self.settings, proposal)
 
-    def _train(self, fetched: GraphRecord, seed: int) -> Outcome:
+    def _train(self, fetched: Fetched, seed: int) -> Outcome:
         return prune_and_train(
             self.factory,
             self.split,
@@ -276,8 +266,8 @@ class _Run:
             layers=self.settings.layers,
             sparsity=fetched.sparsity,
             method=GRAPH,
-            support=_support(fetched),
-            mask_seed=derive_seed(self.settings.seed, "mask", fetched.id),
+            support=fetched.support,
+            mask_seed=fetched.mask_seed,
             seed=seed,
         )
 
@@ -290,8 +280,9 @@ class _Run:
         progress: Progress | None,
     ) -> tuple[Mask, tuple[FinalRun, ...]]:
         """Train the winner on fresh seeds; the report set is opened here and nowhere else."""
-        fetched = self.database.record(best.record["graph"])
-        name = f"finals of graph {fetched.id}"
+        fetched = fetched_again(self.database, self.settings, best.record)
+        made = "" if fetched.made is None else f", trial {best.number}"
+        name = f"finals of graph {fetched.graph_id}{made}"
         runs = [FinalRun(**stored) for stored in study.noted(name, [])][:count]
         if progress:
             progress(trials + len(runs), trials + count)
@@ -307,15 +298,11 @@ class _Run:
                 progress(trials + number + 1, trials + count)
         return self._mask(fetched), tuple(runs)
 
-    def _mask(self, fetched: GraphRecord) -> Mask:
+    def _mask(self, fetched: Fetched) -> Mask:
         return draw_mask(
             self.factory,
             layers=self.settings.layers,
             sparsity=fetched.sparsity,
-            support=_support(fetched),
-            mask_seed=derive_seed(self.settings.seed, "mask", fetched.id),
+            support=fetched.support,
+            mask_seed=fetched.mask_seed,
         )
-
-
-def _support(fetched: GraphRecord) -> Support:
-    return fetched.graph if fetched.mask is None else fetched.mask
