@@ -338,8 +338,9 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(data, monkeypatch):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr(population.TorchStack, "advance", broken)
+    factory = MODELS["convolutional"]
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        train_population(MODELS["convolutional"], [None], data[0], recipe(), [0], validation=data[1])
+        train_population(factory, [None], data[0], recipe(), [0], validation=data[1])
 
 
 def test_as_many_at_once_as_memory_holds(data, monkeypatch):
