@@ -208,7 +208,7 @@ def test_progress_goes_to_standard_error_unless_quiet():
         ([], SettingError, "--database or needs --nodes"),
         (["--nodes", "12"], SettingError, "either --edges or --sparsity"),
         (["--nodes", "12", "-s", "1.5"], BogpError, "1.5"),
-        (["-d", "{g}"], SettingError, "choose one with --sparsity, of 0.5, 0.7"),
+        (["-d", "{g}"], SettingError, "choose one with sparsity, of 0.5, 0.7"),
         (["-d", "{g}", "-s", "0.6"], DatabaseError, "0.5, 0.7"),
         (["-d", "{g}", "--nodes", "4"], SettingError, "--nodes is what the database says"),
         (["-d", "{g}", "-s", "0.5", "-p", "clustering=2"], SettingError, "given twice"),

@@ -108,7 +108,7 @@ def test_a_closed_pipe_is_no_error(tmp_path):
             "import sys, time",
             "from bogp.cli import main",
             "time.sleep(0.5)",
-            "main(['database', 'show', 'g.db', '--rows', '300', '--json'])",
+            "main(['database', 'show', 'g.db', '--rows', '300', '--json', '--quiet'])",
         ]
     )
     with subprocess.Popen(

@@ -44,7 +44,7 @@ def test_rungs_stop_the_poorer_half(database, capsys):
     shown = run(capsys, database, *COMMON, "--rung", 1, "--json", "--quiet")
     found = json.loads(shown.out)
     assert (found["epochs"], found["full_epochs"]) == (12, 18)
-    assert [graph["stopped"] for graph in found["graphs"]] == [False] * 3 + [True] * 3
+    assert [graph["ended"] for graph in found["graphs"]] == ["whole"] * 3 + ["rung"] * 3
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,7 @@ def test_rungs_stop_the_poorer_half(database, capsys):
     [
         (("--graphs", 13), "13 graphs are more than the 12"),
         (("--rung", 1, "--keep", 1.5), "keep 1.5"),
+        (("--device", "abacus"), "device 'abacus' cannot be used"),
         (("--recipe", "mine.toml"), "cannot read recipe 'mine.toml'"),
     ],
 )

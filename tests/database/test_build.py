@@ -3,7 +3,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import filelock
 import numpy as np
@@ -255,7 +258,10 @@ def test_every_family_fills_its_blocks_in_order(tmp_path, family):
         ({"sparsities": (0.4,)}, r"sparsities \[0.4,0.8\], not \[0.4\]"),
         ({"family": "ws_flex", "parameters": {}}, 'family "mixed", not "ws_flex"'),
         ({"names": ("clustering",)}, "names .* not .*clustering"),
-        ({"parameters": {"pilot": 99}}, 'parameters {"pilot":256}, not {"pilot":99}'),
+        (
+            {"parameters": {"pilot": 99}},
+            'parameters {"pilot":256,"version":1}, not {"pilot":99,"version":1}',
+        ),
     ],
 )
 def test_another_plan_is_refused_by_what_differs(whole, change, sentence):
@@ -359,17 +365,21 @@ def test_a_blob_that_does_not_fit_is_corruption(whole, tmp_path, damage):
         connection.execute("PRAGMA ignore_check_constraints = ON")
         with contextlib.suppress(sqlite3.IntegrityError):
             connection.execute(damage)
-    with GraphDatabase.open(path) as opened:
-        acts = (opened.vectors, lambda: opened.record(1500), lambda: list(opened.records()))
-        outcomes = [_sentence(act) for act in acts]
+    acts = (
+        GraphDatabase.vectors,
+        lambda opened: opened.record(1500),
+        lambda opened: list(opened.records()),
+    )
+    outcomes = [_sentence(path, act) for act in acts]
     if "first = NULL" not in damage:  # which SQLite itself refuses
         assert any(outcomes)
     assert all(sentence is None or "corrupt" in sentence for sentence in outcomes)
 
 
-def _sentence(act):
+def _sentence(path, act):
     try:
-        act()
+        with GraphDatabase.open(path) as opened:
+            act(opened)
     except DatabaseError as error:
         return str(error)
     return None
@@ -406,6 +416,80 @@ def test_a_second_builder_is_told_to_wait(whole, tmp_path, by_block):
     GraphDatabase.build(path, **SETTINGS, progress=second).close()
     assert len(refused) == 1
     assert content(path) == content(whole)
+
+
+def test_what_a_killed_build_left_does_not_get_into_the_next_one(tmp_path, by_block):
+    path, left = tmp_path / "g.db", {}
+
+    def keep(done, total):  # what a kill leaves at that moment
+        if done == 2048:
+            for ending in ("-wal", "-shm"):
+                left[ending] = (tmp_path / f"g.db{ending}").read_bytes()
+
+    GraphDatabase.build(path, **SETTINGS, progress=keep).close()
+    path.unlink()
+    other = SETTINGS | {"sparsities": (0.5,), "graphs": 3, "seed": 9}
+    GraphDatabase.build(tmp_path / "clean.db", **other).close()
+    for ending, found in left.items():
+        (tmp_path / f"g.db{ending}").write_bytes(found)
+    (tmp_path / "g.db-journal").write_bytes(b"old")
+    with GraphDatabase.build(path, **other) as built:
+        assert (len(built), built.sparsities) == (3, (0.5,))
+    assert content(path) == content(tmp_path / "clean.db")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["clean.db", "g.db"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE block SET sparsity = 0.5 WHERE id = 4",
+        "UPDATE block SET graphs = 51 WHERE id = 5",
+        "UPDATE block SET first = 1025 WHERE id = 1",
+        "INSERT INTO block VALUES (6, 0.8, 1, 4200, 4200, NULL)",
+    ],
+)
+def test_a_block_of_another_plan_is_corruption(whole, tmp_path, change):
+    path = tmp_path / "g.db"
+    path.write_bytes(whole.read_bytes())
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(change)
+    for act in (GraphDatabase.open, lambda p: GraphDatabase.build(p, **SETTINGS)):
+        with pytest.raises(
+            DatabaseError, match=r"is corrupt \(block [1456] is not one of its plan"
+        ):
+            act(path)
+
+
+def test_one_builder_at_a_time_holds_the_lock(tmp_path):
+    held, most, path = [], [], tmp_path / "g.db"
+
+    def hold(number):
+        taken = 0
+        while taken < 40:
+            with contextlib.suppress(DatabaseError), build.only_writer(path):
+                held.append(number)
+                time.sleep(0)  # lets the others try
+                most.append(len(held))
+                held.remove(number)
+                taken += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(hold, range(4)))
+    assert max(most) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_file_that_cannot_be_removed_does_no_harm(tmp_path, monkeypatch):
+    unlink = Path.unlink
+
+    def refused(self, missing_ok=False):
+        if self.name.endswith(".lock"):
+            raise PermissionError(13, "in use")  # as Windows says of an open file
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    GraphDatabase.build(tmp_path / "g.db", nodes=5, graphs=2, names="clustering").close()
+    GraphDatabase.build(tmp_path / "g.db", nodes=5, graphs=2, names="clustering").close()
 
 
 def test_a_finished_database_opens_where_nothing_can_be_written(whole, tmp_path):

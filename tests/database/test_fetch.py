@@ -100,8 +100,42 @@ def test_a_score_that_is_no_number_is_not_the_nearest():
     vectors[:2_500] = 1e300  # whose squares overflow
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert nearest(vectors, [2.0, 3.0], "cosine")[0] == [2_500]
         assert nearest(vectors, [2.0, 3.0], "l2")[0] == [2_500]
+        vectors[:2_500] = np.nan
+        assert nearest(vectors, [2.0, 3.0], "cosine")[0] == [2_500]
+        everything, scores = nearest(vectors, [2.0, 3.0], "cosine", count=5_000)
+        np.testing.assert_array_equal(everything, [*range(2_500, 5_000), *range(2_500)])
+        assert np.isnan(scores[2_500:]).all()
+        assert nearest(vectors, [-2.0, -3.0], "cosine")[0] == [2_500]  # whose score is negative
+
+
+@pytest.mark.parametrize(
+    ("scale", "size"),
+    [  # columns of so little spread as 1e-200 are constant and cannot be standardised
+        *(("raw", size) for size in (1e-300, 1e-200, 1e150, 1e200, 1e300)),
+        *(("standardised", size) for size in (1e150, 1e200, 1e300)),
+    ],
+)
+@pytest.mark.parametrize("rows", [12, 20_000])
+def test_the_cosine_does_not_depend_on_the_size_of_numbers(scale, size, rows):
+    rng = np.random.default_rng(rows)
+    vectors = np.asfortranarray(rng.normal(size=(rows, 3)))
+    vectors[:2] = 0.0
+    target = [0.3, -0.2, 0.9]
+    plain, plain_scores = nearest(vectors, target, "cosine", scale, 9)
+    factor = 2.0 ** np.rint(np.log2(size))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wanted = np.array(target) * (factor if scale == "standardised" else 1.0)
+        found, scores = nearest(vectors * factor, wanted, "cosine", scale, 9)
+        np.testing.assert_array_equal(found, plain)
+        np.testing.assert_array_equal(scores, plain_scores)
+        if scale == "raw":  # one of them is so, and the scan must not pass it by
+            best = vectors.copy(order="F")
+            best[rows // 2] = np.array(target) * size
+            found, scores = nearest(best, np.array(target) / size, "cosine")
+            assert found.tolist() == [rows // 2]
+            assert scores[0] == pytest.approx(1.0, abs=1e-15)
 
 
 def test_scale_and_metric_change_the_answer():

@@ -1,5 +1,9 @@
 import contextlib
+import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,8 @@ from bogp.database import GraphDatabase, connect
 from bogp.errors import DatabaseError
 from bogp.graphs import RelationalGraph, generate, properties, random_mask
 from bogp.keys import canonical_json
+
+real = connect._connection
 
 FIXTURE = Path(__file__).with_name("version1.sql")
 
@@ -198,6 +204,94 @@ def test_migrations_follow_each_other_each_as_a_whole(built, tmp_path, monkeypat
     GraphDatabase.migrate(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT id FROM extra").fetchall() == [(42,)]
+
+
+KILLED = """
+import os, resource, signal, sqlite3, sys
+from pathlib import Path
+from bogp.database import connect, migrate
+
+path, moment = Path(sys.argv[1]), sys.argv[2]
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+def killed(connection):
+    connection.execute("PRAGMA cache_size = 1")  # so that pages are written before the end
+    migrate.to_version_2(connection)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def slowly(connection):
+    migrate.to_version_2(connection)
+    connection.execute("PRAGMA cache_size = 1")
+
+if moment == "transaction":
+    connect.MIGRATIONS[1] = killed
+else:  # VACUUM, whose copy of the file is kept in memory; what it writes is more than is allowed
+    connect.MIGRATIONS[1] = slowly
+    roll = connect.transaction
+
+    class Connection(sqlite3.Connection):
+        def execute(self, statement, *given):
+            if statement == "VACUUM":
+                super().execute("PRAGMA temp_store = MEMORY")
+                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+                part = os.stat(path).st_size // 8
+                resource.setrlimit(resource.RLIMIT_FSIZE, (part, part))
+            return super().execute(statement, *given)
+
+    ordinary = sqlite3.connect
+    sqlite3.connect = lambda *a, **k: ordinary(*a, factory=Connection, **k)
+connect.connect(path, write=True)
+"""
+
+
+@pytest.fixture(scope="module", params=["transaction", "vacuum"])
+def killed(request, built, tmp_path_factory):
+    """Return the folder of a database whose migration was killed, when, and what was there."""
+    folder = tmp_path_factory.mktemp("killed")
+    path = version_1(folder / "g.db", built)
+    before = path.read_bytes()
+    run = subprocess.run([sys.executable, "-c", KILLED, str(path), request.param], timeout=60)
+    assert run.returncode in (-signal.SIGKILL, -signal.SIGXFSZ)
+    assert (folder / "g.db-journal").stat().st_size > 0
+    assert path.read_bytes() != before  # the kill fell among the writing
+    return folder, request.param, before
+
+
+@pytest.mark.parametrize("act", ["open", "migrate", "build"])
+def test_a_migration_that_is_killed_can_be_taken_up(built, killed, tmp_path, act, monkeypatch):
+    folder, moment, before = killed
+    for name in ("g.db", "g.db-journal"):
+        shutil.copy(folder / name, tmp_path / name)
+    path = tmp_path / "g.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(connect, "_connection", lambda path, mode: real(path, "ro"))
+        with pytest.raises(DatabaseError, match=r"was interrupted while being written .*: open it"):
+            GraphDatabase.open(path)  # where nothing can be written
+    if act == "open" and moment == "transaction":
+        with pytest.raises(DatabaseError, match="bogp database migrate"):
+            GraphDatabase.open(path)
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+    elif act == "open":
+        GraphDatabase.open(path).close()
+    elif act == "migrate":
+        GraphDatabase.migrate(path).close()
+    else:
+        GraphDatabase.build(path, **SETTINGS).close()
+    if not (act == "open" and moment == "transaction"):
+        assert content(path) == content(built.path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_journal_of_somebody_else_is_left_alone(tmp_path):
+    path, journal = tmp_path / "g.db", tmp_path / "g.db-journal"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE plan (name, value)")
+    journal.write_bytes(b"x" * 512)  # which SQLite takes for one to roll back
+    before = path.read_bytes()
+    with pytest.raises(DatabaseError, match="cannot use graph database"):
+        GraphDatabase.open(path)
+    assert (path.read_bytes(), journal.read_bytes()) == (before, b"x" * 512)
 
 
 @pytest.mark.parametrize("kind", ["none", "text", "newer"])

@@ -1,3 +1,5 @@
+import math
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -208,7 +210,17 @@ def test_random_masks_are_stored_and_made_again_from_their_seeds(tmp_path):
         ({"family": "random_mask", "shape": (9, 20)}, GraphError, "at most 9 nodes"),
         ({"family": "mixed", "parameters": {"p": 0.5}}, UnknownNameError, "mixed .* 'p'"),
         ({"family": "mixed", "parameters": {"pilot": 0}}, SettingError, "pilot of 0"),
-        ({"family": "mixed", "parameters": {"pilot": "many"}}, SettingError, "pilot of many"),
+        ({"family": "mixed", "parameters": {"pilot": "many"}}, SettingError, "pilot 'many' is not"),
+        ({"family": "mixed", "parameters": {"pilot": math.nan}}, SettingError, "pilot nan is not"),
+        ({"family": "mixed", "parameters": {"pilot": math.inf}}, SettingError, "pilot inf is not"),
+        ({"nodes": 8.7}, SettingError, r"nodes 8\.7 is not a whole number"),
+        ({"nodes": math.nan}, SettingError, "nodes nan is not a whole number"),
+        ({"graphs": 3.9}, SettingError, r"graphs 3\.9 is not a whole number"),
+        ({"graphs": "3"}, SettingError, "graphs '3' is not a whole number"),
+        ({"seed": 0.5}, SettingError, r"seed 0\.5 is not a whole number"),
+        ({"shape": (16.5, 20)}, SettingError, r"shape 16\.5 is not a whole number"),
+        ({"names": "clusterin"}, UnknownNameError, "property 'clusterin': did you mean clust"),
+        ({"family": "mixed", "parameters": {"version": 99}}, SettingError, "version 99"),
         ({"family": "ws_flex", "parameters": {"q": 1}}, UnknownNameError, "parameter 'q'"),
         ({"family": "ws_flex", "parameters": {"p": 7.0}}, GraphError, r"p 7.0 is not in"),
     ],
@@ -249,6 +261,17 @@ def test_parameters_are_recorded_with_their_defaults(tmp_path):
     GraphDatabase.build(tmp_path / "g.db", **settings, parameters=same).close()
     with pytest.raises(DatabaseError, match=r'"contrast":8\.0}, not .*"contrast":3.0'):
         GraphDatabase.build(tmp_path / "g.db", **settings, parameters=same | {"contrast": 3})
+
+
+def test_one_name_or_sparsity_may_stand_alone(tmp_path):
+    one = SMALL | {"names": "clustering", "sparsities": 0.5, "nodes": 10.0}
+    with GraphDatabase.build(tmp_path / "g.db", **one) as built:
+        assert (built.names, built.sparsities, built.nodes) == (("clustering",), (0.5,), 10)
+        assert built.vectors("clustering")[1].shape == (7, 1)
+        with pytest.raises(UnknownNameError, match="'girth'"):
+            built.vectors("girth")
+    many = SMALL | {"names": ["clustering"], "sparsities": [0.5]}
+    GraphDatabase.build(tmp_path / "g.db", **many).close()  # the same plan
 
 
 def test_sparsities_are_sorted_and_each_once(tmp_path):

@@ -1,12 +1,14 @@
+import contextlib
 import csv
 import importlib
 import math
+import sqlite3
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
-from bogp.database import GraphDatabase, export_table, import_table, nearest
+from bogp.database import GraphDatabase, export_table, import_table, nearest, table_files
 from bogp.errors import (
     BogpError,
     DatabaseError,
@@ -173,7 +175,8 @@ def test_somebody_elses_results_can_be_searched(outside, tmp_path):
 
 def test_names_of_ones_own_and_a_sparsity_for_all(tmp_path):
     table = write(tmp_path / "t.csv", "modularity,clustering,top5\n0.5,0.1,9\n0.25,0.2,8\n")
-    given = {"sparsity": 0.5, "names": ("modularity",), "measured": ("top5",)}
+    given = {"sparsity": 0.5, "names": "modularity", "measured": "top5"}
+    given["columns"] = {"clustering": None}
     with import_table(tmp_path / "g.db", table, **given) as imported:
         assert imported.names == imported.select_names() == ("modularity",)
         assert imported.measured("top5")[1].tolist() == [9.0, 8.0]
@@ -199,6 +202,117 @@ def test_what_the_graphs_tell_is_computed(database, tmp_path):
     text = "sparsity,adjacency\n" + "".join(f"0.4,{row[place]}\n" for row in rows)
     with import_table(tmp_path / "h.db", write(tmp_path / "u.csv", text)) as imported:
         assert "local_efficiency" in imported.names  # all of them
+
+
+@pytest.mark.parametrize(
+    ("header", "given", "lost"),
+    [
+        ("clustering,transitivity,accuracy,top 1", {"measured": ["top 1"]}, "accuracy"),
+        ("clustering,transitivity", {"names": ["clustering"]}, "transitivity"),
+        ("clustering,t", {"names": ["clustering"], "columns": {"t": "transitivity"}}, "t"),
+        ("clustering,top 1", {}, "top 1"),
+    ],
+)
+def test_no_column_is_lost_unseen(tmp_path, header, given, lost):
+    table = write(tmp_path / "t.csv", f"sparsity,{header}\n0.5{',1' * len(header.split(','))}\n")
+    with pytest.raises(DatabaseError, match=f"column '{lost}' of .* would be lost") as caught:
+        import_table(tmp_path / "g.db", table, **given)
+    shown = "'top 1'" if lost == "top 1" else lost
+    assert f"--leave-out {shown}`, in Python columns={{'{lost}': None}}" in str(caught.value)
+    given = given | {"columns": {lost: None}}
+    import_table(tmp_path / "g.db", table, **given).close()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_large_graph_is_a_long_cell(tmp_path, suffix):
+    limit = csv.field_size_limit()
+    settings = {"nodes": 2048, "sparsities": 0.9, "graphs": 1, "family": "uniform"}
+    with GraphDatabase.build(tmp_path / "g.db", **settings, names="cycle_rank") as built:
+        table = export_table(built, tmp_path / f"t.{suffix}")
+        with import_table(tmp_path / "i.db", table) as imported:
+            assert imported.nodes == 2048
+            assert list(imported.records()) == list(built.records())
+    assert csv.field_size_limit() == limit
+
+
+def test_whole_numbers_may_be_written_as_floats(tmp_path):
+    table = write(
+        tmp_path / "t.csv",
+        "id,sparsity,clustering,edges,seed,accuracy\n4.0,0.5,0.1,12.0,7.0,NaN\n5.0,0.5,0.2,,,0.9\n",
+    )
+    with import_table(tmp_path / "g.db", table, nodes=8) as imported:
+        records = list(imported.records())
+        assert [(r.id, r.edges, r.seed) for r in records] == [(4, 12, 7), (5, None, None)]
+        assert [part.tolist() for part in imported.measured("accuracy")] == [[5], [0.9]]
+    table = tmp_path / "t.parquet"
+    nan = float("nan")
+    columns = {"id": [4.0, 5.0], "sparsity": [0.5, 0.5], "clustering": [0.1, 0.2]}
+    columns |= {"edges": [12.0, nan], "accuracy": [nan, 0.9]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), table)
+    with import_table(tmp_path / "p.db", table, nodes=8) as imported:
+        assert [(r.id, r.edges) for r in imported.records()] == [(4, 12), (5, None)]
+        assert [part.tolist() for part in imported.measured("accuracy")] == [[5], [0.9]]
+
+
+def table_of_sparsities(path, count):
+    rows = "".join(f"{k / (2 * count)!r},0.5\n" for k in range(count))
+    return write(path, f"sparsity,clustering\n{rows}")
+
+
+def test_a_sparsity_for_each_row_is_refused(tmp_path):
+    table = table_of_sparsities(tmp_path / "t.csv", 1001)
+    with pytest.raises(DatabaseError, match=r"has 1001 different sparsities.*: round them"):
+        import_table(tmp_path / "g.db", table)
+    assert list(tmp_path.iterdir()) == [table]
+    with import_table(tmp_path / "g.db", table_of_sparsities(table, 1000)) as imported:
+        assert len(imported.sparsities) == 1000
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_progress_of_tables_is_told(database, tmp_path, suffix, monkeypatch):
+    seen = []
+
+    def progress(done, total):
+        seen.append((done, total))
+
+    table = database.export(tmp_path / f"t.{suffix}", progress=progress)
+    assert seen == [(0, 80), (40, 80), (80, 80)]
+    assert table.read_bytes() == export_table(database, tmp_path / f"u.{suffix}").read_bytes()
+    seen.clear()
+    database.export(tmp_path / f"t.{suffix}", sparsity=0.8, progress=progress)
+    assert seen == [(0, 40), (40, 40)]
+    seen.clear()
+    monkeypatch.setattr(table_files, "ROWS", 30)
+    with GraphDatabase.from_table(tmp_path / "g.db", table, progress=progress) as imported:
+        assert len(imported) == 40
+    assert seen == [(0, 0), (30, 0), (40, 0), (40, 40)]
+
+
+def test_the_methods_are_the_functions(database, tmp_path):
+    given = {"names": "clustering", "sparsity": 0.4, "graphs": False, "measured": False}
+    table = database.export(tmp_path / "a.csv", **given)
+    assert table == tmp_path / "a.csv"
+    assert table.read_bytes() == export_table(database, tmp_path / "b.csv", **given).read_bytes()
+    options = {"nodes": 11, "shape": (11, 20)}
+    with (
+        GraphDatabase.from_table(tmp_path / "a.db", table, **options) as one,
+        import_table(tmp_path / "b.db", table, **options) as other,
+    ):
+        assert one.plan == other.plan
+        assert (one.shape, one.names, len(one)) == ((11, 20), ("clustering",), 40)
+
+
+def test_what_sqlite_left_does_not_get_into_an_imported_database(outside, tmp_path):
+    path = tmp_path / "g.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE other (id)")
+        left = (tmp_path / "g.db-wal").read_bytes()
+    path.unlink()
+    (tmp_path / "g.db-wal").write_bytes(left)
+    with import_table(path, outside, columns=RENAMED) as imported:
+        assert len(imported) == 3
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["g.db", "outside.csv"]
 
 
 GOOD = "id,sparsity,clustering,edges,seed,parameters,adjacency,accuracy\n"
@@ -227,6 +341,11 @@ GOOD = "id,sparsity,clustering,edges,seed,parameters,adjacency,accuracy\n"
         ("id,sparsity,clustering\n-4,0.5,0\n", "id '-4' is out of range"),
         ("id,sparsity,clustering\n,0.5,0\n", "id '' is no id"),
         ("id,sparsity,clustering\n1.5,0.5,0\n", r"id '1\.5' is not a whole number"),
+        ("sparsity,clustering,edges\n0.5,0,inf\n", "edges 'inf' is not a whole number"),
+        (
+            "sparsity,clustering,seed\n0.5,0,1.8e19\n",
+            r"seed '1\.8e19' is a .* too large to be exact",
+        ),
         ("sparsity,clustering,seed\n0.5,0,-3\n", "seed '-3' is out of range"),
         ("sparsity,clustering,seed\n0.5,0,18446744073709551615\n", "seed .* is out of range"),
         ("sparsity,clustering,parameters\n0.5,0,p=3\n", "parameters 'p=3' is not JSON"),

@@ -245,10 +245,11 @@ def _drawer(bar: Progress, description: str) -> Callable[[int, int], None]:
 
     def progress(done: int, total: int) -> None:
         nonlocal started
+        every = total or None  # 0 where nobody knows yet
         if started:
-            bar.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=every)
         else:  # what an earlier run did is not speed: the ETA counts from here
-            bar.reset(task, completed=done, total=total, visible=True)
+            bar.reset(task, completed=done, total=every, visible=True)
             started = True
 
     return progress
@@ -261,9 +262,10 @@ def _line_printer(description: str) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
         nonlocal last, printed
         now = time.monotonic()
-        due = done >= total or now - last >= _SECONDS_BETWEEN_LINES
+        due = done >= total > 0 or now - last >= _SECONDS_BETWEEN_LINES
         if due and (done, total) != printed:
             last, printed = now, (done, total)
-            error_console.print(f"{description}: {done} of {total}", markup=False)
+            every = f" of {total}" if total else ""  # 0 where nobody knows yet
+            error_console.print(f"{description}: {done}{every}", markup=False)
 
     return progress

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bogp.cli import options
-from bogp.cli.common import console, interruptible, parse_shape, print_json
+from bogp.cli.common import console, interruptible, parse_shape, print_json, progress_bar
 from bogp.errors import SettingError
 
 PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="The database file.")]
@@ -64,6 +64,7 @@ def export(
         bool, typer.Option(help="Write the graphs too, each as hexadecimal bits.")
     ] = True,
     measured: Annotated[bool, typer.Option(help="Write measured values too.")] = True,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
     """Write a database as a table, a row a graph: how it was made, its properties, its edges.
@@ -73,18 +74,20 @@ def export(
 
     Example: bogp database export graphs.db graphs.csv --sparsity 0.9 --no-graphs
     """
-    with interruptible("no table was written"):
+    with (
+        interruptible("no table was written"),
+        progress_bar(f"writing {table.name}", quiet) as progress,
+    ):
         from bogp.database import GraphDatabase
-        from bogp.database.table import export_table
 
         with GraphDatabase.open(path) as opened:
-            export_table(
-                opened,
+            opened.export(
                 table,
                 names=prop or None,
                 sparsity=sparsity,
                 graphs=graphs,
                 measured=measured,
+                progress=progress,
             )
             rows = len(opened.vectors(opened.names[:1], sparsity)[0])
     if as_json:
@@ -140,6 +143,7 @@ def import_(
         list[str] | None,
         typer.Option(metavar="NAME", help="A column to leave out; repeat for several."),
     ] = None,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
     """Make a database of somebody's table: a row a graph, its properties and what was measured.
@@ -152,10 +156,13 @@ def import_(
     """
     columns = _columns(rename or [], leave_out or [])
     layer = None if shape is None else parse_shape(shape)
-    with interruptible("no database was made"):
-        from bogp.database.table import import_table
+    with (
+        interruptible("no database was made"),
+        progress_bar(f"reading {table.name}", quiet) as progress,
+    ):
+        from bogp.database import GraphDatabase
 
-        with import_table(
+        with GraphDatabase.from_table(
             path,
             table,
             nodes=nodes,
@@ -164,6 +171,7 @@ def import_(
             names=prop or None,
             measured=measured or None,
             columns=columns,
+            progress=progress,
         ) as made:
             said = {
                 "path": str(path),

@@ -42,6 +42,9 @@ Protocol = Annotated[
         "selects and reports on the test set, as the paper did."
     ),
 ]
+Device = Annotated[
+    str, typer.Option(help="Where to train: cpu, cuda, mps; it changes results by rounding alone.")
+]
 Seed = Annotated[int, typer.Option(help="Master seed: the same seed gives the same result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.")]
 Json = Annotated[

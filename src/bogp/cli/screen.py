@@ -46,6 +46,7 @@ def screen(
     layers: options.Layers = "hidden",
     recipe: options.RecipeName = "calibrated",
     protocol: options.Protocol = "holdout",
+    device: options.Device = "cpu",
     seed: options.Seed = 0,
     best: Annotated[int, typer.Option(min=0, help="Print this many of the best graphs.")] = 10,
     quiet: options.Quiet = False,
@@ -74,6 +75,7 @@ def screen(
                 database,
                 data,
                 study=study,
+                device=device,
                 progress=progress,
                 sparsity=sparsity,
                 graphs=graphs,
@@ -120,8 +122,8 @@ def _print(result: Screening, best: int) -> None:
     for epoch, found in enumerate(result.correlations(), 1):
         value = "undefined" if found.interval is None else format_interval(found.interval, digits=2)
         notes.append(
-            f"Rank correlation of the accuracy after epoch {epoch} with the final one: {value} "
-            f"({found.count} graphs that ran to the end)."
+            f"Rank correlation of the accuracy after epoch {epoch} with the final one: {value}, "
+            "over the graphs that no rung stopped."
         )
     title = f"Best graphs at sparsity {result.settings['sparsity']:g}"
     print_table(Table(title, ["graph", "accuracy", "epochs", ""], rows, notes))
@@ -130,4 +132,4 @@ def _print(result: Screening, best: int) -> None:
 def _end(graph: Any) -> str:
     if graph.diverged:
         return "diverged"
-    return "stopped at a rung" if graph.stopped else ""
+    return {"rung": "stopped at a rung", "patience": "out of patience"}.get(graph.ended, "")

@@ -19,16 +19,11 @@ from bogp.cli.common import (
     progress_bar,
 )
 from bogp.cli.sight import ShapeOption, Sight, check_picture, described, draw, facts, wanted_edges
-from bogp.errors import SettingError, UnknownNameError
+from bogp.errors import SettingError
 from bogp.files import output_folder
 
 if TYPE_CHECKING:
-    from bogp.database import GraphDatabase
-    from bogp.graphs import RelationalGraph
     from bogp.graphs.synthesis import Synthesis
-
-STARTS = 8
-"""Graphs of the database, nearest first, from which a synthesis may start."""
 
 
 def synthesize(
@@ -103,8 +98,9 @@ def synthesize(
         interruptible("nothing was written; a smaller --budget ends sooner"),
         progress_bar("proposals", quiet) as progress,
     ):
+        from bogp.database import GraphDatabase
         from bogp.graphs.synthesis import BUDGET
-        from bogp.graphs.synthesis import synthesize as run_synthesis
+        from bogp.pipeline import synthesize as run_synthesis
 
         settings: dict[str, Any] = {
             "budget": BUDGET if budget is None else budget,
@@ -119,12 +115,14 @@ def synthesize(
             count = wanted_edges(size, edges, sparsity, layer_shape)
             found = run_synthesis(wanted, nodes=size, edges=count, **settings)
         else:
-            layer_shape, starts, ranges = _starts(database, wanted, sparsity)
-            found = run_synthesis(wanted, start=starts, scale=ranges, **settings)
+            with GraphDatabase.open(database) as opened:
+                layer_shape = opened.shape
+                found = run_synthesis(wanted, start=opened, sparsity=sparsity, **settings)
+                sparsity = sparsity or opened.sparsities[0]
         sight = _sight(found, layer_shape, database, seed)
     for path in outs:
         if path.suffix.lower() == ".safetensors":
-            _save(sight, layer, path)
+            _save(sight, layer, sparsity, seed, path)
         else:
             draw(sight, path)
     if as_json:
@@ -161,42 +159,6 @@ def _check_settings(
             raise SettingError(f"{name} is what the database says: leave it out")
 
 
-def _starts(
-    path: Path, wanted: dict[str, float], sparsity: float | None
-) -> tuple[tuple[int, int], list[RelationalGraph], dict[str, float]]:
-    """Return the layer of a database, its graphs nearest to the target, and what an error of 1 is.
-
-    Only graphs of one number of edges can be starts, so the sparsity must be known.
-    """
-    from bogp.database import GraphDatabase
-
-    with GraphDatabase.open(path) as opened:
-        chosen = _sparsity(opened, sparsity)
-        stored = {name: value for name, value in wanted.items() if name in opened.names}
-        if not stored:
-            raise UnknownNameError("property", next(iter(wanted)), opened.names)
-        near = opened.nearest(
-            stored, metric="l2", scale="standardised", count=STARTS, sparsity=chosen
-        )
-        graphs = [opened.record(neighbour.id).graph for neighbour in near]
-        reach = opened.coverage(chosen, tuple(stored))
-        ranges = {n: r.maximum - r.minimum for n, r in reach.items() if not r.constant}
-        # Graphs of random masks differ in their edges, and swaps keep the number.
-        return opened.shape, [g for g in graphs if g.edges == graphs[0].edges], ranges
-
-
-def _sparsity(opened: GraphDatabase, sparsity: float | None) -> float:
-    """Return the sparsity asked for, or the only one there is."""
-    if sparsity is not None:
-        return sparsity
-    if len(opened.sparsities) > 1:
-        raise SettingError(
-            f"{str(opened.path)!r} has graphs of several sparsities: choose one with --sparsity, "
-            f"of {', '.join(map(str, opened.sparsities))}"
-        )
-    return opened.sparsities[0]
-
-
 def _sight(found: Synthesis, shape: tuple[int, int], database: Path | None, seed: int) -> Sight:
     """Return the synthesised graph as it is shown."""
     from bogp.graphs import graph_to_mask
@@ -211,11 +173,20 @@ def _sight(found: Synthesis, shape: tuple[int, int], database: Path | None, seed
     )
 
 
-def _save(sight: Sight, layer: str, path: Path) -> None:
-    """Write the mask as one layer of a safetensors file."""
-    from bogp.masks import Mask, save_mask
+def _save(sight: Sight, layer: str, sparsity: float | None, seed: int, path: Path) -> None:
+    """Write the mask as one layer of a safetensors file, at the exact sparsity if that is known.
 
-    save_mask(Mask({layer: sight.mask}), path, {"nodes": str(sight.graph.nodes)})
+    The graph keeps at least as many weights as the sparsity asks; a seeded draw drops the rest.
+    """
+    from bogp.criteria import criterion
+    from bogp.masks import Mask, save_mask, select
+    from bogp.sparsity import kept_count
+
+    mask = Mask({layer: sight.mask})
+    if sparsity is not None:
+        scores = criterion("random")({layer: sight.mask.float()}, seed)
+        mask = select(scores, kept_count(mask.total, sparsity), support=mask, seed=seed)
+    save_mask(mask, path, {"nodes": str(sight.graph.nodes)})
 
 
 def _result(found: Synthesis) -> dict[str, Any]:

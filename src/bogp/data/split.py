@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,32 @@ class Split:
     report_inputs: torch.Tensor
     report_targets: torch.Tensor
     protocol: str
+
+    def to(self, device: str | torch.device) -> Split:
+        """Return the same parts on a device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or another.
+
+        Training and measuring follow the device of their inputs.
+
+        Raises:
+            SettingError: there is no such device here.
+
+        >>> from bogp.data import load_dataset
+        >>> split(load_dataset("digits"), "holdout", seed=0).to("cpu").train_inputs.device.type
+        'cpu'
+        """
+        try:
+            parts: dict[str, Any] = {
+                name: value.to(device)
+                for name, value in vars(self).items()
+                if isinstance(value, torch.Tensor)
+            }
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise SettingError(
+                f"device {str(device)!r} cannot be used ({reason}): give cpu, or one that torch "
+                "finds here"
+            ) from error
+        return replace(self, **parts)
 
 
 def split(dataset: Dataset, protocol: str, seed: int, fraction: float = 1 / 6) -> Split:

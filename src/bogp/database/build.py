@@ -19,8 +19,14 @@ from pathlib import Path
 import filelock
 
 from bogp.database.blocks import Block, Origin, write_block, write_origins
-from bogp.database.connect import connect, empty_database, one_sentence, transaction
-from bogp.database.plan import Plan, Span, differences, read_plan
+from bogp.database.connect import (
+    connect,
+    empty_database,
+    one_sentence,
+    remove_leftovers,
+    transaction,
+)
+from bogp.database.plan import Plan, Span, check_blocks, differences, read_plan
 from bogp.errors import DatabaseError, SettingError
 from bogp.files import output_folder, write_atomic
 from bogp.graphs.engine.bits import pack_triangles
@@ -57,6 +63,7 @@ def build_file(
     output_folder(path.parent)
     with only_writer(path):
         if not path.exists():
+            remove_leftovers(path)
             _create(path, plan)
         with one_sentence(path), contextlib.closing(connect(path, older=True)) as connection:
             if different := differences(read_plan(connection, path), plan):
@@ -65,6 +72,7 @@ def build_file(
                     "repeat its settings to continue it, or give another file"
                 )
         with one_sentence(path), contextlib.closing(connect(path, write=True)) as connection:
+            check_blocks(connection, path, plan)
             _fill(connection, plan, progress, workers)
 
 
@@ -198,7 +206,11 @@ def only_writer(path: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                beside.unlink(missing_ok=True)
+                # While it is held, so that the file is surely ours; whoever waits at it then finds
+                # that it has no name and is refused, as FileLock looks for that. Windows lets go of
+                # an open file only when it is released, and there FileLock removes it.
+                with contextlib.suppress(OSError):
+                    beside.unlink()
     except filelock.Timeout as error:
         raise DatabaseError(
             f"{str(path)!r} is being built by another process: wait until that has ended"

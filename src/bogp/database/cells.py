@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,13 @@ class Cells:
         )
 
     def floats(self, *, missing: bool = False) -> Floats:
-        """Return finite numbers, float64; with ``missing``, NaN for an empty cell."""
+        """Return finite numbers, float64; with ``missing``, NaN for an empty cell or NaN."""
         try:
             numbers = np.array(self.values, dtype=np.float64)
         except (ValueError, TypeError):
             numbers = np.array([self._float(row, missing) for row in range(len(self.values))])
         for row in np.flatnonzero(~np.isfinite(numbers)).tolist():
-            if not (missing and _empty(self.values[row])):
+            if not (missing and np.isnan(numbers[row])):
                 raise self.error(row, "is not a finite number: give one, or leave the row out")
         return numbers
 
@@ -97,14 +98,29 @@ class Cells:
         if _empty(value):
             return None
         try:
-            number = int(value)
-            if isinstance(value, float) and number != value:
-                raise ValueError
-        except (ValueError, TypeError, OverflowError) as error:
-            raise self.error(row, "is not a whole number: give one") from error
+            number = int(value) if not isinstance(value, float) else None
+        except (ValueError, TypeError):
+            number = None
+        if number is None:  # 12.0 is what many a library makes of 12 in a column with gaps
+            number = self._whole_float(row)
         if not least <= number <= most:
             raise self.error(row, f"is out of range: give {least} to {most}")
         return number
+
+    def _whole_float(self, row: int) -> int:
+        try:
+            number = float(self.values[row])
+        except (ValueError, TypeError, OverflowError):
+            number = math.nan
+        if not number.is_integer():
+            raise self.error(row, "is not a whole number: give one")
+        if abs(number) >= _EXACT:
+            raise self.error(
+                row,
+                "is a floating-point number too large to be exact: write the column as whole "
+                "numbers",
+            )
+        return int(number)
 
 
 class Origins:
@@ -157,7 +173,8 @@ def parameters(cells: Cells) -> list[dict[str, Any]]:
 def nodes_of(cells: Cells) -> int:
     """Return the number of nodes that the first graph of ``cells`` has by its bytes."""
     width = len("" if cells.values[0] is None else str(cells.values[0])) // 2
-    fitting = [n for n in range(2, 8 * width + 3) if triangle_bytes(n) == width]
+    most = math.isqrt(16 * width) + 1  # as n (n - 1) / 2 is 8 width at most
+    fitting = [n for n in range(2, most + 1) if triangle_bytes(n) == width]
     if len(fitting) != 1:
         raise DatabaseError(
             f"the graphs of {str(cells.path)!r} have {width} bytes each, which does not tell how "
@@ -176,7 +193,9 @@ def check_padding(cells: Cells, packed: Bytes, bits: int, what: str) -> None:
 
 
 def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or bool(value != value)
 
 
 def _shown(value: Any) -> str:

@@ -22,6 +22,8 @@ MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: to_version_2}
 
 _MAGIC = b"SQLite format 3\0"
 
+_ID_PLACE = 68  # of the application id in a file's header, by SQLite's file format, section 1.3
+
 
 def empty_database() -> bytes:
     """Return the content of a database file with its tables and no rows."""
@@ -31,6 +33,15 @@ def empty_database() -> bytes:
         connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
         connection.executescript(schema)
         return connection.serialize()
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what SQLite kept beside a database at ``path`` that is no longer there.
+
+    SQLite would play it into the next database of that name. The caller is the only writer.
+    """
+    for ending in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -65,14 +76,10 @@ def connect(path: Path, *, write: bool = False, older: bool = False) -> sqlite3.
             version, is corrupt, or cannot be opened.
     """
     _check_magic(path)
-    mode = "rw" if write else "ro"
     with one_sentence(path):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        if path.with_name(f"{path.name}-journal").exists():
+            _roll_back(path)
+        connection = _connection(path, "rw" if write else "ro")
         try:
             _check_identity(connection, path)
             _check_length(connection, path)
@@ -84,6 +91,35 @@ def connect(path: Path, *, write: bool = False, older: bool = False) -> sqlite3.
             connection.close()
             raise
     return connection
+
+
+def _connection(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _roll_back(path: Path) -> None:
+    """Undo a transaction that was killed, which only a connection for writing can.
+
+    Where another process is in the middle of one, this leaves it alone.
+    """
+    with path.open("rb") as file:
+        if file.read(_ID_PLACE + 4)[_ID_PLACE:] != APPLICATION_ID.to_bytes(4, "big"):
+            return  # not ours to write to
+    with contextlib.closing(_connection(path, "rw")) as connection:
+        try:
+            _pragma(connection, "schema_version")  # reads a page
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise
+            raise DatabaseError(
+                f"{str(path)!r} was interrupted while being written ({error}): open it once where "
+                "it can be written"
+            ) from error
 
 
 def _check_magic(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bogp.database.scan import CHUNK, best_of_chunks
+from bogp.database.scan import CHUNK, LEAST, MOST, best_of_chunks, ordinary
 from bogp.errors import DatabaseError, SettingError, UnknownNameError
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -26,18 +26,40 @@ _NOTHING = 1e-150  # the square of a smaller spread is no number to divide by
 def cosine_similarity(vectors: Floats, target: Floats) -> Floats:
     """Return the cosine of the angle between each row and ``target``, in [-1, 1].
 
-    A zero vector has no direction, and its similarity to anything is 0.
+    A zero vector has no direction, and its similarity to anything is 0. Values may be of any size:
+    rows whose squares would be none, or infinite, are first divided by a power of two, which
+    rounds nothing.
 
     >>> cosine_similarity(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0]]), np.array([1.0, 0.0]))
     array([1.        , 0.70710678, 0.        ])
     """
     # Row sums and not a matrix product: BLAS may round two equal rows differently, and then equal
     # vectors would not tie.
+    target = near_one(target)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = (vectors * vectors).sum(axis=1)
+    extreme = ~((squares > LEAST**2) & (squares < MOST**2))
+    extreme[extreme] = (vectors[extreme] != 0.0).any(axis=1)
+    if extreme.any():
+        vectors = vectors.copy(order="K")
+        vectors[extreme] = near_one(vectors[extreme])
+        squares = (vectors * vectors).sum(axis=1)
     products = (vectors * target).sum(axis=1)
-    norms = np.sqrt((vectors * vectors).sum(axis=1)) * np.sqrt((target * target).sum())
-    cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    norms = np.sqrt(squares) * np.sqrt((target * target).sum())
+    cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms != 0)
     clipped: Floats = np.clip(cosines, -1.0, 1.0)  # rounding can go past 1
     return clipped
+
+
+def near_one(vectors: Floats) -> Floats:
+    """Return vectors (..., properties), each divided by the power of two next to its largest value.
+
+    >>> near_one(np.array([[4e200, 0.0], [3.0, 1.5]])).round(3).tolist()
+    [[0.653, 0.0], [0.75, 0.375]]
+    """
+    exponents = np.frexp(np.abs(vectors).max(axis=-1, keepdims=True, initial=0.0))[1]
+    scaled: Floats = np.ldexp(vectors, -exponents)
+    return scaled
 
 
 def l1_distance(vectors: Floats, target: Floats) -> Floats:
@@ -101,7 +123,14 @@ class Standard:
     def of(cls, vectors: Floats) -> Standard:
         """Return the means and deviations of the columns of ``vectors``."""
         varies = ~constant_columns(vectors)
-        return cls(vectors.mean(axis=0), np.where(varies, vectors.std(axis=0), 1.0), varies)
+        # Deviations are sums of squares, which columns of huge values must be made smaller for.
+        largest = np.abs(vectors).max(axis=0, initial=0.0)
+        exponents = np.where(largest > MOST, np.frexp(largest)[1], 0)
+        if exponents.any():
+            vectors = np.ldexp(vectors, -exponents)
+        mean = np.ldexp(vectors.mean(axis=0), exponents)
+        deviation = np.ldexp(vectors.std(axis=0), exponents)
+        return cls(mean, np.where(varies, deviation, 1.0), varies)
 
     def apply(self, values: Floats) -> Floats:
         """Return ``values`` (properties,) or (graphs, properties) on this scale."""
@@ -129,10 +158,21 @@ class Vectors:
         """The vectors on that scale."""
         return self.standard.apply(self.raw)
 
+    @cached_property
+    def _raw_is_ordinary(self) -> bool:
+        return bool(ordinary(self.raw.T))
+
+    @cached_property
+    def _standardised_is_ordinary(self) -> bool:
+        return bool(ordinary(self.standardised.T))
+
     @property
     def nbytes(self) -> int:
         """Bytes held at most."""
         return 2 * self.raw.nbytes
+
+    def _is_ordinary(self, scale: str) -> bool:
+        return self._raw_is_ordinary if scale == "raw" else self._standardised_is_ordinary
 
     def nearest(
         self, target: npt.ArrayLike, metric: str = "cosine", scale: str = "raw", count: int = 1
@@ -146,7 +186,13 @@ class Vectors:
         rows = self.raw
         if scale == "standardised":
             rows, wanted = self.standardised, self.standard.apply(wanted)
-        candidates = _candidates(rows, wanted, metric, count)
+        candidates = None
+        if (
+            rows.flags.f_contiguous
+            and len(rows) > (4 * count - 1) * CHUNK
+            and (metric != "cosine" or self._is_ordinary(scale))
+        ):
+            candidates = _candidates(rows, wanted, metric, count)
         if candidates is not None:
             rows = np.take(rows.T, candidates, axis=1).T
         scores = METRICS[metric](rows, wanted)
@@ -219,9 +265,9 @@ def _candidates(
     METRICS, which alone decides.
     """
     chunks = -(-len(rows) // CHUNK)
-    if chunks < 4 * count or not rows.flags.f_contiguous:
-        return None
     best = np.empty(chunks)
+    if metric == "cosine":
+        wanted = near_one(wanted)
     best_of_chunks(rows.T, wanted, list(METRICS).index(metric), best)
     limit = np.partition(best, count - 1)[count - 1]
     if not np.isfinite(limit):
@@ -236,7 +282,11 @@ def _candidates(
 
 
 def _smallest(values: Floats, count: int) -> npt.NDArray[np.int64]:
-    """Return the indices of the ``count`` smallest values, ties by index, sorting only those."""
+    """Return the indices of the ``count`` smallest values, ties by index, sorting only those.
+
+    What is no number comes last.
+    """
+    values = np.where(np.isnan(values), np.inf, values)
     if count < len(values):
         limit = np.partition(values, count - 1)[count - 1]
         candidates = np.flatnonzero(values <= limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import operator
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from bogp.errors import (
 from bogp.graphs.engine.bits import Rows, pack
 from bogp.graphs.generators import GENERATORS, generate, random_mask
 from bogp.graphs.mixed import KINDS, NUMBERS, draw_mixed
-from bogp.graphs.mixture import Mixture, mixture, pilot_size
+from bogp.graphs.mixture import VERSION, Mixture, mixture, pilot_size
 from bogp.graphs.properties import PROPERTIES
 from bogp.graphs.relational import edges_for_sparsity, mask_to_graph
 from bogp.keys import canonical_json, derive_seed
@@ -130,6 +131,11 @@ class Plan:
             for number, (index, start) in enumerate(places)
         )
 
+    def block_row(self, span: Span) -> tuple[int, float, int, int]:
+        """Return number, sparsity, graphs and first id of a block, as the file has them."""
+        first = span.index * self.graphs + span.start
+        return span.number, self.sparsities[span.index], span.graphs, first
+
     def ids(self, span: Span) -> Ids:
         """Return the ids of a block's graphs: index of the sparsity × graphs + k."""
         first = span.index * self.graphs + span.start
@@ -197,12 +203,12 @@ def _mixture(nodes: int, edges: int, seed: int, pilot: int) -> Mixture:
 def make_plan(
     *,
     nodes: int,
-    sparsities: Sequence[float],
+    sparsities: Sequence[float] | float,
     graphs: int,
     family: str,
     shape: tuple[int, int] | None,
     seed: int,
-    names: Sequence[str],
+    names: str | Sequence[str],
     parameters: Mapping[str, Any] | None,
 ) -> Plan:
     """Return the checked plan: sparsities ascending and each once, names each once.
@@ -210,7 +216,12 @@ def make_plan(
     Raises:
         SparsityError, GraphError, UnknownNameError, SettingError: see ``GraphDatabase.build``.
     """
-    out_features, in_features = (nodes, nodes) if shape is None else shape
+    nodes, graphs = whole_number("nodes", nodes), whole_number("graphs", graphs)
+    out_features, in_features = (
+        whole_number("shape", size) for size in ((nodes, nodes) if shape is None else shape)
+    )
+    names = one_or_more(names)
+    wanted = (sparsities,) if isinstance(sparsities, (int, float)) else tuple(sparsities)
     if nodes < 1:
         raise GraphError(f"a graph of {nodes} nodes cannot exist: give at least 1 node")
     if nodes > min(out_features, in_features):
@@ -225,7 +236,7 @@ def make_plan(
     for name in names:
         if name not in PROPERTIES:
             raise UnknownNameError("property", name, PROPERTIES)
-    if not names or not sparsities:
+    if not names or not wanted:
         raise SettingError(
             "a database without a property or a sparsity is empty: name at least one of each"
         )
@@ -235,12 +246,12 @@ def make_plan(
             "leave them out or name another family"
         )
     return Plan(
-        nodes=int(nodes),
-        shape=(int(out_features), int(in_features)),
-        sparsities=tuple(sorted({check_sparsity(s) for s in sparsities})),
-        graphs=int(graphs),
+        nodes=nodes,
+        shape=(out_features, in_features),
+        sparsities=tuple(sorted({check_sparsity(s) for s in wanted})),
+        graphs=graphs,
         family=family,
-        seed=int(seed),
+        seed=whole_number("seed", seed),
         names=tuple(dict.fromkeys(names)),
         parameters=(
             _pilot(nodes, graphs, parameters or {})
@@ -250,17 +261,49 @@ def make_plan(
     )
 
 
+def one_or_more(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return names, of which one may stand alone.
+
+    >>> one_or_more("girth"), one_or_more(["girth", "diameter"])
+    (('girth',), ('girth', 'diameter'))
+    """
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Return ``value``, which may be a float without a fraction, as an int, or raise.
+
+    >>> whole_number("nodes", 8.0)
+    8
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise SettingError(f"{name} {value!r} is not a whole number: give one") from error
+
+
 def _pilot(nodes: int, graphs: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a database of mixed graphs: how many settings are tried for it."""
+    """Return the parameters of a database of mixed graphs: how many settings are tried for it.
+
+    The version of the mixture stands beside them, so that a build is not continued by another one.
+    """
     for name in parameters:
-        if name != "pilot":
+        if name == "version" and parameters[name] != VERSION:
+            raise SettingError(
+                f"version {parameters[name]} of the mixture is asked for, and this bogp has "
+                f"version {VERSION}: leave it out"
+            )
+        if name not in ("pilot", "version"):
             raise UnknownNameError("parameter of a mixed database", name, ("pilot",))
     pilot = parameters.get("pilot", pilot_size(graphs, nodes))
-    if not isinstance(pilot, (int, float)) or pilot != int(pilot) or pilot < 1:
+    number = whole_number("pilot", pilot)
+    if number < 1:
         raise SettingError(
             f"a pilot of {pilot} graphs shows nothing: give a whole number, 1 or more"
         )
-    return {"pilot": int(pilot)}
+    return {"pilot": number, "version": VERSION}
 
 
 def _with_defaults(family: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,6 +355,29 @@ def read_plan(connection: sqlite3.Connection, path: Path) -> Plan:
             f"graph database {str(path)!r} is corrupt (its plan cannot be read, {error!r}): "
             "restore a copy of it or build it again under another name"
         ) from error
+
+
+def check_blocks(connection: sqlite3.Connection, path: Path, plan: Plan) -> None:
+    """Raise DatabaseError unless the blocks of the file at ``path`` are some of the plan's.
+
+    Of an imported database, whose blocks the plan does not decide, only their sparsities are known.
+    """
+    rows = connection.execute("SELECT id, sparsity, graphs, first FROM block ORDER BY id")
+    if plan.family == IMPORTED:
+        known = set(plan.sparsities)
+        wrong = [number for number, sparsity, _, _ in rows if sparsity not in known]
+    else:
+        spans = plan.spans
+        wrong = [
+            row[0]
+            for row in rows
+            if row[0] not in range(len(spans)) or row != plan.block_row(spans[row[0]])
+        ]
+    if wrong:
+        raise DatabaseError(
+            f"graph database {str(path)!r} is corrupt (block {wrong[0]} is not one of its plan): "
+            "restore a copy of it or build it again under another name"
+        )
 
 
 def differences(stored: Plan, wanted: Plan) -> str:

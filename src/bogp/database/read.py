@@ -58,10 +58,13 @@ class Reader:
         with one_sentence(self.path):
             return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def count(self) -> int:
-        """Return the number of graphs there are."""
+    def count(self, sparsity: float | None = None) -> int:
+        """Return the number of graphs there are (of ``sparsity``)."""
+        where = "" if sparsity is None else " WHERE sparsity = :sparsity"
+        query = f"SELECT total(graphs) FROM block{where}"
         with self._checked():
-            return int(self.connection.execute("SELECT total(graphs) FROM block").fetchone()[0])
+            row = self.connection.execute(query, {"sparsity": sparsity}).fetchone()
+            return int(row[0])
 
     def vectors(self, columns: list[int], sparsity: float | None) -> tuple[Ids, Floats]:
         """Return ids (graphs,), ascending, and property vectors (columns, graphs)."""

@@ -14,6 +14,9 @@ Floats = npt.NDArray[np.float64]
 CHUNK = 512
 """Rows whose best score is reported as one."""
 
+LEAST, MOST = 1e-90, 1e90
+"""Numbers between them can be squared and added, and nothing that counts is lost."""
+
 _LANES = 128
 
 
@@ -34,6 +37,22 @@ def _add(values: Any, wanted: float, kind: int, total: Any, norm: Any) -> None:
 
 
 @compiled
+def ordinary(columns: Floats) -> bool:
+    """Return whether every number of ``columns`` (properties, rows) is 0 or can be squared."""
+    properties, rows = columns.shape
+    for j in range(properties):
+        for start in range(0, rows, CHUNK):
+            values = columns[j, start : min(rows, start + CHUNK)]
+            found = 0
+            for i in range(len(values)):
+                size = abs(values[i])
+                found += (size == 0.0) | ((size >= LEAST) & (size <= MOST))
+            if found < len(values):
+                return False
+    return True
+
+
+@compiled
 def best_of_chunks(columns: Floats, target: Floats, kind: int, best: Floats) -> None:
     """Set ``best`` (chunks,) to the least score of each chunk of 512 rows.
 
@@ -42,7 +61,8 @@ def best_of_chunks(columns: Floats, target: Floats, kind: int, best: Floats) -> 
     the compiler uses vector instructions.
 
     Args:
-        columns: float64 (properties, rows), each property contiguous.
+        columns: float64 (properties, rows), each property contiguous; for the cosine similarity
+            they are :func:`ordinary`.
         target: float64 (properties,).
         kind: 0 the cosine similarity, negated; 1 the l1 distance; 2 the l2 distance.
         best: float64 (ceil(rows / 512),).

@@ -22,7 +22,9 @@ from bogp.database.plan import (
     MIXED,
     PAPER_SPARSITIES,
     Plan,
+    check_blocks,
     make_plan,
+    one_or_more,
     read_plan,
 )
 from bogp.database.ranges import ranges
@@ -69,12 +71,12 @@ class GraphDatabase:
         path: str | os.PathLike[str],
         *,
         nodes: int = 128,
-        sparsities: Sequence[float] = PAPER_SPARSITIES,
+        sparsities: Sequence[float] | float = PAPER_SPARSITIES,
         graphs: int = 1000,
         family: str = MIXED,
         shape: tuple[int, int] | None = None,
         seed: int = 0,
-        names: Sequence[str] = ALL_PROPERTIES,
+        names: str | Sequence[str] = ALL_PROPERTIES,
         parameters: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
         threads: int | None = None,
@@ -88,7 +90,7 @@ class GraphDatabase:
         Args:
             path: the file; its folder is made if need be.
             nodes: nodes of each graph.
-            sparsities: shares of the layer's weights to remove, each in [0, 1).
+            sparsities: shares of the layer's weights to remove, each in [0, 1), or one of them.
             graphs: graphs for each sparsity.
             family: ``mixed`` covers what graphs can be (:mod:`bogp.graphs.mixture`); the others
                 are generators of :mod:`bogp.graphs.generators`. All their graphs have just so
@@ -97,7 +99,7 @@ class GraphDatabase:
                 stores the mask too.
             shape: (out_features, in_features) of the layer to prune; (nodes, nodes) if not given.
             seed: of all draws.
-            names: the properties to store.
+            names: the properties to store, or one of them.
             parameters: of the generator; of ``mixed``, the number of settings it tries, ``pilot``.
             progress: told (graphs there are, graphs planned) at the start and then about twice a
                 second.
@@ -137,7 +139,9 @@ class GraphDatabase:
         connection = connect(file)
         try:
             with one_sentence(file):
-                return cls(file, connection, read_plan(connection, file))
+                plan = read_plan(connection, file)
+                check_blocks(connection, file, plan)
+                return cls(file, connection, plan)
         except BaseException:
             connection.close()
             raise
@@ -157,6 +161,46 @@ class GraphDatabase:
         """
         migrate_file(Path(path))
         return cls.open(path)
+
+    @classmethod
+    def from_table(
+        cls, path: str | os.PathLike[str], table: str | os.PathLike[str], **options: Any
+    ) -> GraphDatabase:
+        """Make a database at ``path`` of a table of somebody's results, and open it.
+
+        Options (``nodes``, ``shape``, ``sparsity``, ``names``, ``measured``, ``columns``,
+        ``progress``) and errors are those of :func:`bogp.database.import_table`.
+        """
+        from bogp.database.table import import_table  # which needs this module
+
+        return import_table(path, table, **options)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        names: str | Sequence[str] | None = None,
+        sparsity: float | None = None,
+        graphs: bool = True,
+        measured: bool = True,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Write the database as a table, CSV or Parquet by the name of ``path``, a row a graph.
+
+        :meth:`from_table` reads it back. Arguments and errors are those of
+        :func:`bogp.database.export_table`.
+        """
+        from bogp.database.table import export_table  # which needs this module
+
+        return export_table(
+            self,
+            path,
+            names=names,
+            sparsity=sparsity,
+            graphs=graphs,
+            measured=measured,
+            progress=progress,
+        )
 
     def close(self) -> None:
         """Close the file; doing so twice does no harm."""
@@ -220,7 +264,7 @@ class GraphDatabase:
         """Return the number of graphs there are."""
         return self.reader.count()
 
-    def select_names(self, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    def select_names(self, names: str | Sequence[str] | None = None) -> tuple[str, ...]:
         """Return ``names``, checked; by default the paper's five, or all where none is stored.
 
         Raises:
@@ -228,10 +272,11 @@ class GraphDatabase:
         """
         if names is None:
             return tuple(name for name in PAPER_FIVE if name in self.names) or self.names
+        names = one_or_more(names)
         for name in names:
             if name not in self.names:
                 raise UnknownNameError("property", name, self.names)
-        return tuple(names)
+        return names
 
     def vectors(
         self, names: Sequence[str] | None = None, sparsity: float | None = None
@@ -369,8 +414,12 @@ class GraphDatabase:
             for row, score in zip(rows, scores, strict=True)
         ]
 
-    def _sparsity(self, sparsity: float | None) -> float | None:
-        """Return ``sparsity`` as the plan has it, None for all of them, or raise."""
+    def match_sparsity(self, sparsity: float | None) -> float | None:
+        """Return ``sparsity`` as the plan has it, None for all of them.
+
+        Raises:
+            SparsityError, DatabaseError: there are no graphs of that sparsity.
+        """
         if sparsity is None:
             return None
         gaps = np.abs(np.array(self.sparsities) - check_sparsity(sparsity))
@@ -383,7 +432,7 @@ class GraphDatabase:
 
     def block_numbers(self, sparsity: float | None = None) -> list[int]:
         """Return the numbers of the blocks (of ``sparsity``) that ``reader`` can read."""
-        return self.reader.numbers(self._sparsity(sparsity))
+        return self.reader.numbers(self.match_sparsity(sparsity))
 
     def _vectors(self, names: Sequence[str] | None, sparsity: float | None) -> _Kept:
         """Return ids and vectors, read again only after another process has added some."""
@@ -391,7 +440,7 @@ class GraphDatabase:
         if version != self._version:
             self._kept.clear()
             self._version = version
-        key = self.select_names(names), self._sparsity(sparsity)
+        key = self.select_names(names), self.match_sparsity(sparsity)
         kept = self._kept.pop(key, None)
         if kept is None:
             ids, columns = self.reader.vectors([self.names.index(n) for n in key[0]], key[1])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bogp.database.blocks import UNKNOWN_EDGES, UNKNOWN_SEED, Block, Origin, write_block
-from bogp.database.build import only_writer, planned_database
-from bogp.database.connect import one_sentence, transaction
-from bogp.database.plan import Plan
+from bogp.database.build import Progress, only_writer, planned_database
+from bogp.database.connect import one_sentence, remove_leftovers, transaction
+from bogp.database.plan import Plan, one_or_more
 from bogp.database.store import GraphDatabase
 from bogp.database.table_columns import MADE, find_roles
 from bogp.database.table_files import Columns, check_suffix, new_file, read_table, write_table
@@ -27,10 +27,11 @@ def export_table(
     database: GraphDatabase,
     path: str | os.PathLike[str],
     *,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     sparsity: float | None = None,
     graphs: bool = True,
     measured: bool = True,
+    progress: Progress | None = None,
 ) -> Path:
     """Write a database as a table, CSV or Parquet by the name of ``path``, whole or not at all.
 
@@ -45,6 +46,7 @@ def export_table(
         sparsity: write the graphs of this sparsity only.
         graphs: whether to write the graphs themselves.
         measured: whether to write measured values.
+        progress: told (rows written, rows in all) at the start and after each block.
 
     Raises:
         UnknownNameError: a property is not stored.
@@ -54,7 +56,7 @@ def export_table(
     """
     target = Path(path)
     check_suffix(target)
-    chosen = database.names if names is None else database.select_names(names)
+    chosen = database.names if names is None else database.select_names(one_or_more(names))
     numbers = database.block_numbers(sparsity)
     first = [database.reader.block(number) for number in numbers[:1]]
     kinds = dict.fromkeys(MADE, "int") | {
@@ -73,8 +75,25 @@ def export_table(
     blocks = (database.reader.block(n, graphs=graphs, measured=measured) for n in numbers)
     places = {name: database.names.index(name) for name in chosen}
     origins = database.reader.origins
-    write_table(target, kinds, (_cells(block, places, values, origins) for block in blocks))
+    batches = (_cells(block, places, values, origins) for block in blocks)
+    rows = 0 if progress is None else database.reader.count(database.match_sparsity(sparsity))
+    with contextlib.closing(_told(batches, progress, rows)) as told:
+        write_table(target, kinds, told)
     return target
+
+
+def _told(
+    batches: Iterable[Columns], progress: Progress | None, rows: int = 0
+) -> Generator[Columns]:
+    """Yield ``batches``, and tell ``progress`` how many rows were dealt with before each."""
+    done = 0
+    for batch in batches:
+        if progress is not None:
+            progress(done, rows)
+        yield batch
+        done += len(next(iter(batch.values())))
+    if progress is not None:
+        progress(done, rows)
 
 
 def _cells(
@@ -109,9 +128,10 @@ def import_table(
     nodes: int | None = None,
     shape: tuple[int, int] | None = None,
     sparsity: float | None = None,
-    names: Sequence[str] | None = None,
-    measured: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
+    measured: str | Sequence[str] | None = None,
     columns: Mapping[str, str | None] | None = None,
+    progress: Progress | None = None,
 ) -> GraphDatabase:
     """Make a database at ``path`` of a table, and open it; its family is ``imported``.
 
@@ -127,12 +147,15 @@ def import_table(
         sparsity: of all rows, where there is no column of that name.
         names: the properties to store, under any names. Those without a column are computed from
             the graphs. By default those that have a column, or, without any, all of them.
-        measured: the columns of measured values, in which a cell may be empty.
+        measured: the columns of measured values, in which a cell may be empty or NaN.
         columns: name in the table → name here, or None to leave the column out.
+        progress: told (rows read, 0) while the table is read, as how many there are is not known,
+            and (rows, rows) once the database is there.
 
     Raises:
-        DatabaseError: a column or a cell is missing or no number, an id occurs twice, or a graph
-            does not have that many nodes; nothing is left at ``path``, or something is there.
+        DatabaseError: a column or a cell is missing or no number, a column has no role, an id
+            occurs twice, there are more than 1,000 sparsities, or a graph does not have that many
+            nodes; nothing is left at ``path``, or something is there.
         UnknownNameError: ``columns`` names one that the table lacks.
         SparsityError, GraphError: a setting is out of range.
         OutputError: the folder cannot be written to.
@@ -145,11 +168,15 @@ def import_table(
             raise DatabaseError(
                 f"{str(target)!r} is there already: give another file, or remove that one first"
             )
+        remove_leftovers(target)
         roles = find_roles(source, header, columns or {}, names, measured)
-        rows = read_rows(Settings(source, nodes, shape, sparsity), roles, batches)
+        with contextlib.closing(_told(batches, progress)) as told:
+            rows = read_rows(Settings(source, nodes, shape, sparsity), roles, told)
         plan = make_plan(rows, roles)
         with new_file(target) as temporary:
             _write(target, temporary, plan, rows.origins, make_blocks(rows, plan))
+    if progress is not None:
+        progress(len(rows.ids), len(rows.ids))
     return GraphDatabase.open(target)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bogp.database.plan import ALL_PROPERTIES
+from bogp.database.plan import ALL_PROPERTIES, one_or_more
 from bogp.errors import DatabaseError, UnknownNameError
 from bogp.graphs.properties import PROPERTIES
 
@@ -39,8 +40,8 @@ def find_roles(
     source: Path,
     header: list[str],
     renamed: Mapping[str, str | None],
-    names: Sequence[str] | None,
-    measured: Sequence[str] | None,
+    names: str | Sequence[str] | None,
+    measured: str | Sequence[str] | None,
 ) -> Roles:
     """Return what each column of the table at ``source`` is, or raise."""
     for name in renamed:
@@ -51,10 +52,14 @@ def find_roles(
     for own, name in ours:
         if own is not None and columns[own] != name:
             raise DatabaseError(f"two columns of {str(source)!r} are {own}: leave one of them out")
-    there = tuple(name for name in columns if name in PROPERTIES and name not in (measured or ()))
+    values = (
+        tuple(name for name in columns if name in MEASURED)
+        if measured is None
+        else one_or_more(measured)
+    )
+    there = tuple(name for name in columns if name in PROPERTIES and name not in values)
     graphs = "adjacency" in columns
-    chosen = there or (ALL_PROPERTIES if graphs else ()) if names is None else tuple(names)
-    values = tuple(n for n in columns if n in MEASURED) if measured is None else tuple(measured)
+    chosen = there or (ALL_PROPERTIES if graphs else ()) if names is None else one_or_more(names)
     if not chosen:
         raise DatabaseError(
             f"table {str(source)!r} has neither a property nor graphs among its columns "
@@ -72,11 +77,12 @@ def find_roles(
                 f"column {name!r} of {str(source)!r} has two roles: name it once, or rename it in "
                 "columns"
             )
-    used = {*MADE, *GRAPH, *chosen, *values, *there, *(MEASURED if measured is not None else ())}
-    for name in columns:
+    used = {*MADE, *GRAPH, *chosen, *values}
+    for name, theirs in columns.items():
         if name not in used:
             raise DatabaseError(
-                f"column {name!r} of {str(source)!r} is neither known nor named: name it in names "
-                f"or measured, or leave it out with columns={{{name!r}: None}}"
+                f"column {theirs!r} of {str(source)!r} would be lost: name it as a property or a "
+                f"measured value, or leave it out with `--leave-out {shlex.quote(theirs)}`, in "
+                f"Python columns={{{theirs!r}: None}}"
             )
     return Roles(columns, tuple(dict.fromkeys(chosen)), computed, tuple(dict.fromkeys(values)))

@@ -20,7 +20,12 @@ Columns = dict[str, list[Any]]
 SUFFIXES = (".csv", ".parquet")
 
 ROWS = 4096
-"""Rows held at a time."""
+"""Rows held at a time, at most."""
+
+CHARACTERS = 1 << 24
+"""Characters of a CSV file held at a time, but for the last row."""
+
+_LONGEST = (1 << 31) - 1  # characters of a cell; more than csv takes on every machine
 
 
 def check_suffix(path: Path) -> None:
@@ -124,19 +129,9 @@ def _read_csv(path: Path) -> Generator[Columns]:
             header = [name.strip() for name in next(reader, [])]
             _check_header(header, path)
             yield {name: [] for name in header}
-            rows: list[list[str]] = []
-            for number, row in enumerate((row for row in reader if row), 1):
-                if len(row) != len(header):
-                    raise DatabaseError(
-                        f"row {number} of {str(path)!r} has {len(row)} cells and the header "
-                        f"{len(header)}: give every row a cell for each column"
-                    )
-                rows.append(row)
-                if len(rows) == ROWS:
-                    yield _columns(header, rows)
-                    rows = []
-            if rows:
-                yield _columns(header, rows)
+            numbered = enumerate((row for row in reader if row), 1)
+            while rows := _some_rows(numbered, len(header), path):
+                yield dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
         raise DatabaseError(
             f"table {str(path)!r} is not CSV in UTF-8 ({error}): save it as that"
@@ -147,8 +142,27 @@ def _read_csv(path: Path) -> Generator[Columns]:
         ) from error
 
 
-def _columns(header: list[str], rows: list[list[str]]) -> Columns:
-    return dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+def _some_rows(
+    numbered: Iterator[tuple[int, list[str]]], cells: int, path: Path
+) -> list[list[str]]:
+    """Return the next rows of ``numbered``, none at its end, each with as many cells as given."""
+    rows: list[list[str]] = []
+    size = 0
+    before = csv.field_size_limit(_LONGEST)  # of the whole process: a graph is one long cell
+    try:
+        for number, row in numbered:
+            if len(row) != cells:
+                raise DatabaseError(
+                    f"row {number} of {str(path)!r} has {len(row)} cells and the header "
+                    f"{cells}: give every row a cell for each column"
+                )
+            rows.append(row)
+            size += sum(map(len, row))
+            if len(rows) == ROWS or size >= CHARACTERS:
+                break
+    finally:
+        csv.field_size_limit(before)
+    return rows
 
 
 def _read_parquet(path: Path) -> Generator[Columns]:

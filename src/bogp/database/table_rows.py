@@ -32,6 +32,9 @@ from bogp.graphs.engine.bits import unpack_triangles
 from bogp.graphs.properties import describe
 from bogp.keys import canonical_json
 
+MOST_SPARSITIES = 1000
+"""How many sparsities a table may have: each has blocks and ranges of its own."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -106,6 +109,7 @@ def read_rows(settings: Settings, roles: Roles, batches: Iterator[Columns]) -> R
         numbers[row, : len(values)] = values
     order = np.lexsort((arrays["ids"], arrays["sparsity"]))
     _check_ids(arrays["ids"], settings.path)
+    _check_sparsities(arrays["sparsity"], settings.path)
     measured = {name: arrays.pop(f"measured {name}")[order] for name in roles.measured}
     nodes = settings.nodes or 0
     return Rows(
@@ -238,6 +242,16 @@ def _check_ids(ids: Ids, path: Path) -> None:
         raise DatabaseError(
             f"row {second + 1} of {str(path)!r}: id {ids[second]} is that of row {first + 1} too: "
             "give each graph an id of its own"
+        )
+
+
+def _check_sparsities(sparsity: Floats, path: Path) -> None:
+    different = len(np.unique(sparsity))
+    if different > MOST_SPARSITIES:
+        raise DatabaseError(
+            f"table {str(path)!r} has {different} different sparsities, and a database keeps each "
+            f"by itself: round them, to two decimals say, so that there are {MOST_SPARSITIES} at "
+            "most"
         )
 
 

@@ -127,7 +127,7 @@ def _jobs(
 
 def _table(demo: _Demo) -> Table:
     rows: list[list[str | float | Interval | None]] = []
-    names = {"paper": "BoGP (engine paper)", "random": "random masks (engine random)"}
+    names = {"paper": "BoGP (engine paper)", "random": "random graphs (engine random)"}
     for engine, job in demo.searches.items():
         result = demo.records[job.key]["result"]
         finals = mean_interval(result["finals"])
@@ -141,8 +141,9 @@ def _table(demo: _Demo) -> Table:
         rows.append([label, chosen, test, str(results[0]["epochs"])])
     notes = [
         f"s = {SPARSITY:g}, all layers of 784-{WIDTH}-10 pruned alike, recipe calibrated. "
-        f"Searches: {demo.trials} trials, the best of them chosen on the validation split "
-        f"(biased upwards), then trained on {SEEDS} fresh seeds for the test column. Others: mean "
+        f"Searches: {demo.trials} trials among {len(demo.database)} graphs of family "
+        f"{demo.database.family}, the best of them chosen on the validation split (biased upwards),"
+        f" then trained on {SEEDS} fresh seeds for the test column. Others: mean "
         f"of {SEEDS} seeds. Intervals: 95 %, Student t. Epochs: training spent to get the mask."
     ]
     columns = ["method", "validation", "test, fresh seeds", "epochs"]
@@ -163,7 +164,7 @@ def _publish(demo: _Demo, folder: Path) -> DemoResult:
     trace = search_trace(
         {
             name: [np.array([trial["accuracy"] for trial in results[engine]["trials"]])]
-            for name, engine in (("BoGP", "paper"), ("random masks", "random"))
+            for name, engine in (("BoGP", "paper"), ("random graphs", "random"))
         },
         title="Best validation accuracy so far",
         ylabel="validation accuracy",
