@@ -22,10 +22,12 @@ from torch.nn.utils import prune
 
 from bogp.graphs import edges_for_sparsity, generate, graph_to_mask
 from bogp.graphs.engine.compiled import compiled
-from bogp.training import mlp
+from bogp.masks import Mask
+from bogp.training import Recipe, mlp, train_population
 from bogp.training.kernels import pack, start, train_batches, wire
 from bogp.training.kernels.networks import buffers
-from bogp.training.kernels.steps import _gradient, _product
+from bogp.training.kernels.optimisers import ADAM, update
+from bogp.training.kernels.steps import _backward, _forward, _gather, _gradient, _loss, _product
 from bogp.training.kernels.vectors import LANES
 
 INPUTS, HIDDEN, CLASSES, BATCH, DEAD = 784, 128, 10, 512, 67
@@ -44,6 +46,7 @@ def main() -> None:
     torch.set_num_threads(1)
     console.print(products(given.rounds))
     console.print(epochs(given.candidates, given.examples, given.rounds, given.threads))
+    console.print(profile(given.candidates // given.threads, given.examples, given.rounds))
 
 
 def mask(kind: str, sparsity: float, seed: int) -> np.ndarray:
@@ -133,50 +136,153 @@ def repeat(arrays: Any, weights: Any, gradients: Any, memory: Any, forward: bool
 def epochs(candidates: int, examples: int, rounds: int, threads: int) -> Table:
     """Time one epoch of K candidates, and of torch's loop of one at a time."""
     inputs, targets = data(examples)
+    kinds = ("dense", "n=64", "n=128", "random")
     sides: dict[str, Callable[[], object]] = {
-        f"bogp, {kind}": population(kind, candidates, inputs, targets, threads)
-        for kind in ("dense", "n=64", "n=128", "random")
+        f"kernels, {kind}": population(kind, candidates, inputs, targets, threads) for kind in kinds
     }
-    square = torch.randn(2048, 2048)
-    pair = Pair(examples)
+    sides["train_population, n=64"] = whole_call("n=64", candidates, inputs, targets, threads)
+    processes = Processes(threads, examples)
+    squares = {f"GEMM {size}": torch.randn(size, size) for size in (1024, 2048, 3072)}
+    for name, square in squares.items():
+        sides[name] = lambda square=square: wide(threads, lambda: torch.mm(square, square))
+    plain = f"torch, {threads} threads", f"torch, {threads} processes"
+    loader = f"DataLoader, {threads} threads", f"DataLoader, {threads} processes"
     sides |= {
-        "GEMM": lambda: wide(threads, lambda: torch.mm(square, square)),
-        "torch, 1 process": lambda: wide(threads, lambda: sequential(inputs, targets, False)),
-        f"torch, {threads} processes": lambda: pair.run(False),
-        "DataLoader, 1 process": lambda: wide(threads, lambda: sequential(inputs, targets, True)),
-        f"DataLoader, {threads} processes": lambda: pair.run(True),
+        plain[0]: lambda: wide(threads, lambda: sequential(inputs, targets, False)),
+        plain[1]: lambda: processes.run(False),
+        loader[0]: lambda: wide(threads, lambda: sequential(inputs, targets, True)),
+        loader[1]: lambda: processes.run(True),
     }
     try:
         best = turns(sides, rounds, 1)
     finally:
-        pair.close()
-    peak = 2 * 2048**3 / best.pop("GEMM")
-    seconds = {
-        name: value / (candidates if name.startswith("bogp") else threads if "2 p" in name else 1)
-        for name, value in best.items()
-    }
-    plain = min(value for name, value in seconds.items() if name.startswith("torch"))
-    loader = min(value for name, value in seconds.items() if name.startswith("DataLoader"))
+        processes.close()
+    peak = max(2 * len(square) ** 3 / best.pop(name) for name, square in squares.items())
+    trained = dict.fromkeys(best, candidates) | dict.fromkeys((plain[0], loader[0]), 1)
+    trained |= dict.fromkeys((plain[1], loader[1]), threads)
+    seconds = {name: value / trained[name] for name, value in best.items()}
     table = Table(
-        title=f"one epoch of {examples:,} images, batch {BATCH}, Adam, s = 0.9, K = {candidates}, "
-        f"{threads} cores; GEMM peak {peak / 1e9:.0f} GF/s"
+        title=f"one epoch of {examples:,} images, batch {BATCH}, Adam, s = 0.9 or dense, "
+        f"K = {candidates}, {threads} cores; GEMM peak {peak / 1e9:.0f} GF/s"
     )
-    for column in (
-        "side",
-        "s a candidate",
-        "GF/s, dense-eq.",
-        "of peak",
-        "x torch",
-        "x DataLoader",
-    ):
+    headings = ("side", "s a candidate", "GF/s, dense-eq.", "of peak", "GF/s done", "of peak")
+    for column in (*headings, "x torch", "x DataLoader"):
         table.add_column(column, justify="right")
     for name, value in seconds.items():
         rate = examples * STEP / value
+        done = rate * arithmetic(name)
         table.add_row(
-            name, f"{value:.4f}", f"{rate / 1e9:.0f}", f"{rate / peak:.0%}", f"{plain / value:.1f}",
-            f"{loader / value:.1f}",
+            name, f"{value:.4f}", f"{rate / 1e9:.0f}", f"{rate / peak:.0%}", f"{done / 1e9:.0f}",
+            f"{done / peak:.0%}", f"{min(seconds[n] for n in plain) / value:.1f}",
+            f"{min(seconds[n] for n in loader) / value:.1f}",
         )  # fmt: skip
     return table
+
+
+def arithmetic(name: str) -> float:
+    """Return the share of the dense network's arithmetic that a side does."""
+    first = 4 * INPUTS * HIDDEN / STEP
+    if name.startswith(("torch", "DataLoader")):
+        return 1.0
+    live = 1 - DEAD / INPUTS  # inputs that are never on take part in no product
+    return 1 - first + first * live * (1.0 if name.endswith("dense") else 0.1)
+
+
+def whole_call(
+    kind: str, candidates: int, inputs: np.ndarray, targets: np.ndarray, threads: int
+) -> Callable[[], object]:
+    """Return one epoch by the public function, initial weights and a validation included."""
+    images, classes = torch.from_numpy(inputs), torch.from_numpy(targets)
+    masks = [
+        Mask({"1.weight": torch.from_numpy(mask(kind, 0.9, seed))}) for seed in range(candidates)
+    ]
+    recipe = Recipe(learning_rate=3e-3, batch_size=BATCH, epochs=1)
+    return lambda: train_population(
+        lambda: mlp([INPUTS, HIDDEN, CLASSES]),
+        masks,
+        (images, classes),
+        recipe,
+        range(candidates),
+        validation=(images[:1000], classes[:1000]),
+        threads=threads,
+    )
+
+
+def profile(candidates: int, examples: int, rounds: int) -> Table:
+    """Time the parts of one thread's epoch, each alone."""
+    inputs, targets = data(examples)
+    table = Table(title=f"where one thread's epoch of {candidates} candidates goes, s = 0.9, ms")
+    table.add_column("mask")
+    kinds, rows = ("n=64", "n=128", "random"), []
+    for kind in kinds:
+        work = population(kind, candidates, inputs, targets, 1)
+        rows.append(turns({"whole": work} | pieces(kind, candidates, inputs, targets), rounds, 1))
+    for name in rows[0]:
+        table.add_column(name, justify="right")
+    for kind, row in zip(kinds, rows, strict=True):
+        cells = [f"{value * 1e3:.0f} ({value / row['whole']:.0%})" for value in row.values()]
+        table.add_row(kind, *cells)
+    return table
+
+
+def pieces(
+    kind: str, candidates: int, inputs: np.ndarray, targets: np.ndarray
+) -> dict[str, Callable[[], object]]:
+    """Return the parts of an epoch, on weights that stay what they are."""
+    masks = [
+        [mask(kind, 0.9, seed), np.ones((CLASSES, HIDDEN), dtype=bool)]
+        for seed in range(candidates)
+    ]
+    wiring = wire(masks, np.flatnonzero(inputs.any(axis=0)))
+    rng = np.random.default_rng(1)
+    weights = [[rng.normal(0, 0.05, layer.shape) for layer in layers] for layers in masks]
+    state = start(wiring, pack(wiring, weights, [[np.zeros(len(m)) for m in k] for k in masks]))
+    memory, order = buffers(wiring, np.float32), rng.permutation(len(targets))
+    given = (wiring.arrays, candidates, inputs, targets, order, state.parameters, state.gradients)
+    moments = (state.first, state.second, state.turned, memory)
+    return {
+        name: lambda part=part: piece(part, *given, *moments)
+        for part, name in enumerate(("gather", "forward", "loss", "backward", "optimiser"))
+    }
+
+
+@compiled
+def piece(
+    part: int,
+    arrays: Any,
+    candidates: int,
+    inputs: Any,
+    targets: Any,
+    order: Any,
+    parameters: Any,
+    gradients: Any,
+    first: Any,
+    second: Any,
+    turned: Any,
+    memory: Any,
+) -> None:
+    """Do one part of every tile, or the optimiser's step of every mini-batch, of an epoch."""
+    settings = np.array([0.9, 0.999, 1e-8, 0.0, 0.0])
+    if part == 4:
+        for step in range(1, (len(order) + BATCH - 1) // BATCH + 1):
+            for k in range(candidates):
+                update(
+                    ADAM, parameters, gradients, first, second, arrays.keep, arrays.begins[k, 0],
+                    arrays.begins[k, 2], step, 0.0, settings,
+                )  # fmt: skip
+        return
+    for begin in range(0, len(order), LANES):
+        count = min(LANES, len(order) - begin)
+        if part == 0:
+            _gather(inputs, order, begin, count, arrays.live, memory.tile)
+            continue
+        for k in range(candidates):
+            if part == 1:
+                _forward(arrays, k, parameters, memory)
+            elif part == 2:
+                _loss(arrays.sizes, memory, targets, order, begin, count, 0.0, BATCH)
+            else:
+                _backward(arrays, k, gradients, turned, memory, count)
 
 
 def data(examples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -237,13 +343,13 @@ def wide(threads: int, work: Callable[[], object]) -> None:
         torch.set_num_threads(1)
 
 
-class Pair:
-    """Two processes of one thread each, alive between the turns."""
+class Processes:
+    """Processes of one thread each, alive between the turns."""
 
-    def __init__(self, examples: int) -> None:
+    def __init__(self, count: int, examples: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.ends, self.processes = [], []
-        for _ in range(2):
+        for _ in range(count):
             here, there = context.Pipe()
             process = context.Process(target=serve, args=(there, examples), daemon=True)
             process.start()

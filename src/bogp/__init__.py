@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bogp.graphs import mask_to_graph as mask_to_graph
     from bogp.graphs import properties as properties
     from bogp.graphs import random_mask as random_mask
+    from bogp.graphs.synthesis import Synthesis as Synthesis
     from bogp.masks import Mask as Mask
     from bogp.masks import load_mask as load_mask
     from bogp.masks import save_mask as save_mask
@@ -57,6 +58,7 @@ _HOMES = {
         "bogp.errors": "BogpError",
         "bogp.graphs": "PAPER_FIVE PROPERTIES RelationalGraph edges_for_sparsity generate "
         "graph_to_mask mask_to_graph properties random_mask",
+        "bogp.graphs.synthesis": "Synthesis",
         "bogp.masks": "Mask load_mask save_mask select",
         "bogp.pipeline": "Method SearchResult SearchSettings baseline prune_and_train "
         "prune_and_train_population screen search synthesize",

@@ -20,7 +20,8 @@ from bogp.errors import (
 )
 from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.pipeline import pruning
-from bogp.search import Study
+from bogp.pipeline.fetch import fetch, fetched_again
+from bogp.search import Proposal, Study
 
 PAIR = ("clustering", "eigenvector_centrality")
 
@@ -318,6 +319,32 @@ def test_synthesis_brings_masks_nearer_to_what_was_proposed(graphs, toy, tiny, u
         t.record["made"] != graphs.record(t.record["graph"]).graph.packed().hex()
         for t in found.trials
     )
+
+
+def test_what_is_recorded_of_a_made_graph_is_its_own(tmp_path):
+    names = bogp.PAPER_FIVE
+    with bogp.GraphDatabase.build(
+        tmp_path / "g.db", nodes=20, sparsities=(0.88,), graphs=40, names=names
+    ) as database:
+        settings = bogp.SearchSettings(sparsity=0.88, properties=names)
+        components = set()
+        for number in range(12):
+            vector = database.record(number).properties | {"clustering": 0.02 * number}
+            found = fetch("synthesize")(database, settings, Proposal(vector))
+            described = bogp.properties([found.support], names)
+            assert found.vector == {name: float(described[name][0]) for name in names}
+            again = fetched_again(database, settings, found.record())
+            assert (again.support, again.mask_seed) == (found.support, found.mask_seed)
+            start = database.record(found.graph_id).properties["cycle_rank"]
+            components.add(found.vector["cycle_rank"] - start)
+    assert components != {0.0}  # swaps did join or part some
+
+
+def test_a_database_of_several_sparsities_needs_one_named(graphs):
+    with pytest.raises(SettingError, match="choose one"):
+        bogp.synthesize({"clustering": 0.3}, start=graphs)
+    with pytest.raises(UnknownNameError):
+        bogp.synthesize({"clusterin": 0.3}, start=graphs, sparsity=0.8)
 
 
 def test_a_synthesising_study_resumes_to_the_same_end(graphs, toy, tiny, tmp_path):

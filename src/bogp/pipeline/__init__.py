@@ -1,6 +1,7 @@
 """The pipeline: the one place that composes graphs, masks, data, training and search."""
 
 from bogp.pipeline.populations import PrunedPopulation as PrunedPopulation
+from bogp.pipeline.populations import baseline_population as baseline_population
 from bogp.pipeline.populations import prune_and_train_population as prune_and_train_population
 from bogp.pipeline.pruning import BASELINES as BASELINES
 from bogp.pipeline.pruning import GRAPH as GRAPH

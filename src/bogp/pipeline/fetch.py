@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from bogp.database import GraphDatabase, GraphRecord
 from bogp.errors import SettingError, UnknownNameError
-from bogp.graphs import RelationalGraph
+from bogp.graphs import RelationalGraph, properties
 from bogp.graphs.synthesis import synthesize
 from bogp.keys import derive_seed
 from bogp.pipeline.pruning import Support
@@ -106,7 +106,9 @@ def synthesised(database: GraphDatabase, choice: Choice, proposal: Proposal) -> 
         seed=derive_seed(choice.seed, "synthesis", record.id),
     )
     packed = made.graph.packed().hex()
-    vector = {name: record.properties[name] for name in choice.properties} | made.achieved
+    # Swaps may change what was left out of the target: the cycle rank with the components, say.
+    described = properties([made.graph], choice.properties)
+    vector = {name: float(values[0]) for name, values in described.items()}
     seed = derive_seed(choice.seed, "mask", packed)
     return Fetched(record.id, record.sparsity, made.graph, vector, score, seed, packed)
 

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 from bogp.data import Split
 from bogp.errors import SettingError
+from bogp.keys import derive_seed
 from bogp.masks import prunable
 from bogp.pipeline.pruning import (
     GRAPH,
     Method,
+    Outcome,
     Support,
     batch_seed,
     initial_seed,
     kept_counts,
+    method_named,
     next_mask,
     support_mask,
 )
@@ -25,6 +28,7 @@ from bogp.training import (
     ModelFactory,
     Recipe,
     initialise,
+    structure,
     train_population,
 )
 
@@ -35,12 +39,41 @@ Progress = Callable[[int, int], None]
 class PrunedPopulation:
     """Candidates in the order of their supports, as their last round of training left them.
 
-    ``epochs`` are those of all candidates and rounds together, ``seconds`` of all the work.
+    A candidate that diverged in a round took no part in those after it. ``spent`` are the epochs of
+    each over all its rounds, ``seconds`` those of all the work.
     """
 
     candidates: tuple[Candidate, ...]
-    epochs: int
+    spent: tuple[int, ...]
     seconds: float
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of training, all candidates and rounds together."""
+        return sum(self.spent)
+
+    def outcomes(self, factory: ModelFactory, split: Split) -> list[Outcome]:
+        """Return each candidate as :func:`bogp.pipeline.prune_and_train` returns it.
+
+        Its seconds are an equal share of the population's.
+
+        Raises:
+            SettingError: the weights were not kept.
+        """
+        found = []
+        for candidate, spent in zip(self.candidates, self.spent, strict=True):
+            if candidate.weights is None:
+                raise SettingError("the weights of the population were not kept: keep_weights=True")
+            model = factory()
+            model.load_state_dict(candidate.weights)
+            mask, inputs = candidate.mask, split.select_inputs[:1]
+            shape = None if mask is None else structure(model, mask, inputs)
+            seconds = self.seconds / len(self.candidates)
+            outcome = Outcome(
+                model.eval(), mask, candidate.metrics, shape, spent, seconds, candidate.diverged
+            )
+            found.append(outcome)
+        return found
 
 
 def prune_and_train_population(
@@ -97,31 +130,91 @@ def prune_and_train_population(
     masks = [support_mask(s, model, names) for s, model in zip(supports, models, strict=True)]
     counts = [kept_counts(method, mask, sparsity) for mask in masks]
     states = [model.state_dict() for model in models]
-    epochs, rounds = 0, max(map(len, counts), default=1)
+    rounds = max(map(len, counts), default=1)
     every = recipe.epochs * len(masks) * rounds
+    done: dict[int, Candidate] = {}
+    spent = [0] * len(masks)
+    going = list(range(len(masks)))
     for number in range(1, rounds + 1):
-        masks = [
-            next_mask(state, mask, method, kept[number - 1], mask_seed, number)
-            for state, mask, kept, mask_seed in zip(states, masks, counts, mask_seeds, strict=True)
-        ]
+        for k in going:
+            kept = counts[k][number - 1]
+            masks[k] = next_mask(states[k], masks[k], method, kept, mask_seeds[k], number)
         last = number == rounds
         found = train_population(
             factory,
-            masks,
+            [masks[k] for k in going],
             (split.train_inputs, split.train_targets),
             recipe,
-            seeds,
+            [seeds[k] for k in going],
             validation=(split.select_inputs, split.select_targets),
             order_seed=batch_seed(order_seed, number),
-            initial=states,
+            initial=[states[k] for k in going],
             halving=halving if last else None,
             together=together,
             keep_weights=keep_weights or not last,
-            progress=None if progress is None else _shifted(progress, epochs, every),
+            progress=None if progress is None else _shifted(progress, sum(spent), every),
         )
-        epochs += found.epochs
-        states = [candidate.weights or {} for candidate in found.candidates]
-    return PrunedPopulation(found.candidates, epochs, time.perf_counter() - started)
+        for k, candidate in zip(going, found.candidates, strict=True):
+            done[k], states[k] = candidate, candidate.weights or {}
+            spent[k] += candidate.epochs
+        # Whoever diverged has no weights to prune by: it stays as it is, and the others go on.
+        going = [k for k in going if not done[k].diverged]
+        if not going:
+            break
+    candidates = tuple(done[k] for k in range(len(masks)))
+    return PrunedPopulation(candidates, tuple(spent), time.perf_counter() - started)
+
+
+def baseline_population(
+    name: str,
+    factory: ModelFactory,
+    split: Split,
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int],
+    layers: str = "hidden",
+    sparsity: float | None = None,
+    order_seed: int = 0,
+    progress: Progress | None = None,
+) -> PrunedPopulation:
+    """Run one of the methods of :data:`bogp.pipeline.METHODS` on several seeds at once.
+
+    Each seed gets what :func:`bogp.pipeline.baseline` gives it, but that all share the order of the
+    mini-batches.
+
+    Raises:
+        UnknownNameError: no such method.
+        SettingError: a method that prunes, without a sparsity.
+    """
+    method = method_named(name, sparsity)
+    if method is None or sparsity is None:
+        found = train_population(
+            factory,
+            [None] * len(seeds),
+            (split.train_inputs, split.train_targets),
+            recipe,
+            [initial_seed(seed) for seed in seeds],
+            validation=(split.select_inputs, split.select_targets),
+            order_seed=batch_seed(order_seed, 0),
+            keep_weights=True,
+            progress=progress,
+        )
+        spent = tuple(candidate.epochs for candidate in found.candidates)
+        return PrunedPopulation(found.candidates, spent, found.seconds)
+    return prune_and_train_population(
+        factory,
+        split,
+        recipe,
+        [None] * len(seeds),
+        seeds=seeds,
+        mask_seeds=[derive_seed(seed, "mask") for seed in seeds],
+        sparsity=sparsity,
+        layers=layers,
+        method=method,
+        order_seed=order_seed,
+        keep_weights=True,
+        progress=progress,
+    )
 
 
 def _shifted(progress: Progress, before: int, every: int) -> Progress:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,7 +23,17 @@ from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.keys import derive_seed
 from bogp.masks import Mask, check_fits, complete_mask, densities, prunable, select
 from bogp.sparsity import kept_count
-from bogp.training import Metrics, ModelFactory, Recipe, Trained, evaluate, initialise, train
+from bogp.training import (
+    Metrics,
+    ModelFactory,
+    Recipe,
+    Structure,
+    Trained,
+    evaluate,
+    initialise,
+    structure,
+    train,
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class Outcome:
     model: nn.Module
     mask: Mask | None
     selected: Metrics  # on the data that selects
+    structure: Structure | None  # what the mask makes of the network; None without a mask
     epochs: int
     seconds: float
     diverged: bool
@@ -74,7 +85,21 @@ class Outcome:
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
             "diverged": self.diverged,
+            "calibration_error": _number(self.selected.calibration_error),
+            "per_class": [_number(share) for share in self.selected.per_class],
+            "structure": structure_record(self.structure),
         }
+
+
+def structure_record(shape: Structure | None) -> dict[str, float | None] | None:
+    """Return a structure as a JSON object."""
+    if shape is None:
+        return None
+    return {name: None if v is None else _number(v) for name, v in asdict(shape).items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 Support = RelationalGraph | Tensor | Mask | None
@@ -224,7 +249,8 @@ def _outcome(
 ) -> Outcome:
     metrics = evaluate(trained.model, split.select_inputs, split.select_targets)
     seconds = time.perf_counter() - started
-    return Outcome(trained.model, mask, metrics, epochs, seconds, trained.diverged)
+    shape = None if mask is None else structure(trained.model, mask, split.select_inputs[:1])
+    return Outcome(trained.model, mask, metrics, shape, epochs, seconds, trained.diverged)
 
 
 def baseline(
@@ -243,13 +269,9 @@ def baseline(
         UnknownNameError: no such method.
         SettingError: a method that prunes, without a sparsity.
     """
-    if name not in METHODS:
-        raise UnknownNameError("method", name, METHODS)
-    method = METHODS[name]
+    method = method_named(name, sparsity)
     if method is None:
         return prune_and_train(factory, split, recipe, seed=seed)
-    if sparsity is None:
-        raise SettingError(f"method {name!r} needs a sparsity: give 0.9 say")
     return prune_and_train(
         factory,
         split,
@@ -260,3 +282,17 @@ def baseline(
         mask_seed=derive_seed(seed, "mask"),
         seed=seed,
     )
+
+
+def method_named(name: str, sparsity: float | None) -> Method | None:
+    """Return a method of :data:`METHODS`, None for the dense network.
+
+    Raises:
+        UnknownNameError: no such method.
+        SettingError: a method that prunes, without a sparsity.
+    """
+    if name not in METHODS:
+        raise UnknownNameError("method", name, METHODS)
+    if METHODS[name] is not None and sparsity is None:
+        raise SettingError(f"method {name!r} needs a sparsity: give 0.9 say")
+    return METHODS[name]

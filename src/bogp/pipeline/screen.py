@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bogp.analysis import RankCorrelation, rank_correlation
-from bogp.data import Dataset, load_dataset, split
+from bogp.data import Dataset, Split, load_dataset, split
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
@@ -70,22 +70,28 @@ class Screened:
     """One graph of a screening.
 
     ``accuracies`` are on the data that selects, one an epoch that it ran; ``accuracy`` is the last
-    of them; ``losses`` are the mean training losses, None where one was no number. ``stopped`` says
-    that a rung ended its training.
+    of them and ``loss`` goes with it; ``losses`` are the mean training losses, one an epoch. A loss
+    that was no number is None. ``ended`` says why its training did: "whole", "rung" or "patience".
     """
 
     graph: int
     accuracy: float
+    loss: float | None
     losses: tuple[float | None, ...]
     accuracies: tuple[float, ...]
-    stopped: bool
+    ended: str
     diverged: bool
     mask: str
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a rung ended its training: its last accuracy is no final one."""
+        return self.ended == "rung"
 
 
 @dataclass(frozen=True)
 class Screening:
-    """A finished screening: its graphs, best first, and what it cost."""
+    """A finished screening: its graphs, best first, and what training them cost."""
 
     settings: dict[str, Any]
     graphs: tuple[Screened, ...]
@@ -100,14 +106,23 @@ class Screening:
     def correlations(self) -> tuple[RankCorrelation, ...]:
         """Return Spearman's correlation of the accuracy after epoch 1, 2, … with the final one.
 
-        Only graphs that ran to the end count, so with rungs it is that of the survivors, which is
-        lower than that of all: screen without rungs to see what a rung would have missed.
+        Graphs that a rung stopped have no final accuracy and do not count, so with rungs it is that
+        of the survivors, which is lower than that of all: screen without rungs to see what a rung
+        would have missed. A graph counts for the epochs before its last.
         """
         whole = [graph.accuracies for graph in self.graphs if not graph.stopped]
-        if len(whole) < 4:
-            return ()
-        columns = np.array(whole).T
-        return tuple(rank_correlation(column, columns[-1], seed=0) for column in columns[:-1])
+        found = []
+        for epoch in range(max(map(len, whole), default=1) - 1):
+            pairs = [(one[epoch], one[-1]) for one in whole if len(one) > epoch + 1]
+            if len(pairs) < _FEWEST:
+                break
+            early, final = np.array(pairs).T
+            found.append(rank_correlation(early, final, seed=0))
+        return tuple(found)
+
+
+_FEWEST = 4
+"""Graphs of a rank correlation."""
 
 
 def screen(
@@ -115,6 +130,7 @@ def screen(
     data: Dataset | str = "mnist",
     *,
     study: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
     progress: Progress | None = None,
     **settings: Any,
 ) -> Screening:
@@ -128,6 +144,7 @@ def screen(
         database: a graph database or its file.
         data: a dataset or its name.
         study: file of the study; None keeps it in memory.
+        device: where to train: ``"cpu"``, ``"cuda"``, …; it changes results by rounding alone.
         progress: called with (epochs done, epochs in all), stopped ones counted as done.
         settings: the fields of :class:`ScreenSettings`.
 
@@ -141,7 +158,7 @@ def screen(
     """
     if isinstance(database, (str, os.PathLike)):
         with GraphDatabase.open(database) as opened:
-            return screen(opened, data, study=study, progress=progress, **settings)
+            return screen(opened, data, study=study, device=device, progress=progress, **settings)
     unknown = sorted(set(settings) - set(ScreenSettings.__dataclass_fields__))
     if unknown:
         raise SettingError(
@@ -152,23 +169,26 @@ def screen(
     ids = _sample(database, chosen)
     _ = chosen.halving  # refused here, before there is a study that was made with it
     dataset = load_dataset(data) if isinstance(data, str) else data
+    parts = split(dataset, chosen.protocol, seed=0).to(device)
     fields = chosen.fields(dataset, database)
-    started = time.perf_counter()
     rows: list[Screened] = []
+    seconds = 0.0
     with Study(study, fields) as opened_study:
         for number, start in enumerate(range(0, len(ids), chosen.population)):
             group = ids[start : start + chosen.population]
             stored = opened_study.noted(f"population {number}")
             if stored is None:
                 report = _part(progress, start, len(group), len(ids), chosen)
-                found = _train(database, dataset, chosen, group, report)
-                stored = [asdict(row) for row in found]
+                started = time.perf_counter()
+                found = _train(database, dataset, parts, chosen, group, report)
+                spent = round(time.perf_counter() - started, 3)
+                stored = {"seconds": spent, "graphs": [asdict(row) for row in found]}
                 opened_study.note(f"population {number}", stored)
-            rows += [_screened(row) for row in stored]
+            rows += [_screened(row) for row in stored["graphs"]]
+            seconds += stored["seconds"]
             if progress is not None:
                 epochs = recipe(chosen.recipe).epochs
                 progress(len(rows) * epochs, len(ids) * epochs)
-    seconds = time.perf_counter() - started
     best = sorted(rows, key=lambda row: (row.diverged, row.stopped, -row.accuracy, row.graph))
     return Screening(fields, tuple(best), sum(len(row.losses) for row in rows), seconds)
 
@@ -192,6 +212,7 @@ def _sample(database: GraphDatabase, chosen: ScreenSettings) -> list[int]:
 def _train(
     database: GraphDatabase,
     dataset: Dataset,
+    parts: Split,
     chosen: ScreenSettings,
     group: Sequence[int],
     progress: Progress | None,
@@ -200,7 +221,7 @@ def _train(
     supports: list[Support] = [r.graph if r.mask is None else r.mask for r in records]
     found = prune_and_train_population(
         model_factory(chosen.model, dataset.features, dataset.classes),
-        split(dataset, chosen.protocol, seed=0),
+        parts,
         recipe(chosen.recipe),
         supports,
         seeds=[derive_seed(chosen.seed, "screened", graph) for graph in group],
@@ -219,9 +240,10 @@ def _result(graph: int, candidate: Candidate) -> Screened:
     return Screened(
         graph,
         candidate.metrics.accuracy,
+        candidate.metrics.loss if math.isfinite(candidate.metrics.loss) else None,
         tuple(loss if math.isfinite(loss) else None for loss in candidate.losses),
         candidate.accuracies,
-        candidate.stopped,
+        candidate.ended,
         candidate.diverged,
         "" if candidate.mask is None else candidate.mask.fingerprint,
     )

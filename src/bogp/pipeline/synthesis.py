@@ -1,4 +1,4 @@
-"""Graphs made to measure from a graph database: the nearest one, changed by edge swaps."""
+"""Graphs made to measure from a graph database: the nearest ones, changed by edge swaps."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bogp.graphs import RelationalGraph
 from bogp.graphs.synthesis import Synthesis
 from bogp.graphs.synthesis import synthesize as synthesize_graph
 
+Start = GraphDatabase | RelationalGraph | Sequence[RelationalGraph] | str | os.PathLike[str] | None
+
+_STARTS = 8
+"""Graphs of a database to begin with: where one is a dead end, the next may not be."""
+
 
 def synthesize(
     target: Mapping[str, float],
     *,
-    start: GraphDatabase
-    | RelationalGraph
-    | Sequence[RelationalGraph]
-    | str
-    | os.PathLike[str]
-    | None = None,
+    start: Start = None,
     sparsity: float | None = None,
     **options: Any,
 ) -> Synthesis:
@@ -32,8 +32,10 @@ def synthesize(
         start: a graph, or several; or a graph database or its file, whose nearest graphs are the
             starts (least Euclidean distance, standardised) and whose ranges are the units of the
             distance; or None, to draw some of the family ``mixed``.
-        sparsity: of the graphs of the database that may be the start, or of the graph to draw.
-        options: see :func:`bogp.graphs.synthesize`: ``budget``, ``preserve_degrees``, ``seed``, …
+        sparsity: of the graphs of the database that may be the start, needed where it holds
+            several; or of the graph to draw.
+        options: see :func:`bogp.graphs.synthesis.synthesize`: ``budget``, ``tolerance``,
+            ``preserve_degrees``, ``seed``, …
 
     Returns:
         The graph, its exact properties, and how far they are from the target.
@@ -54,17 +56,30 @@ def synthesize(
                 f"{name} {options[name]} is given beside a graph database, which decides it: "
                 f"leave out {name}"
             )
-    found = start.nearest(
-        target, metric="l2", scale="standardised", count=_STARTS, sparsity=sparsity
-    )
+    chosen = _sparsity(start, sparsity)
+    found = start.nearest(target, metric="l2", scale="standardised", count=_STARTS, sparsity=chosen)
     records = [start.record(neighbour.id) for neighbour in found]
-    # Swaps keep the edge count: the nearest graph decides it.
+    if records[0].mask is not None:
+        raise SettingError(
+            f"{str(start.path)!r} is of family 'random_mask' and holds masks, not graphs to be "
+            "changed: build a database of another family"
+        )
+    ranges = start.coverage(chosen, tuple(target))
+    options.setdefault(
+        "scale", {n: r.maximum - r.minimum for n, r in ranges.items() if not r.constant}
+    )
+    # Imported graphs of one sparsity may differ in their edges, and swaps keep the number.
     graphs = [record.graph for record in records if record.edges == records[0].edges]
-    ranges = start.coverage(records[0].sparsity, tuple(target))
-    scale = {n: r.maximum - r.minimum for n, r in ranges.items() if not r.constant}
-    options.setdefault("scale", scale)
     return synthesize_graph(target, start=graphs, **options)
 
 
-_STARTS = 4
-"""Graphs of a database to begin with: where one is a dead end, the next may not be."""
+def _sparsity(database: GraphDatabase, sparsity: float | None) -> float:
+    """Return the sparsity asked for, or the only one there is."""
+    if sparsity is not None:
+        return sparsity
+    if len(database.sparsities) > 1:
+        raise SettingError(
+            f"{str(database.path)!r} has graphs of several sparsities: "
+            f"choose one with sparsity, of {', '.join(map(str, database.sparsities))}"
+        )
+    return database.sparsities[0]
