@@ -1,6 +1,7 @@
 """The leading eigenvector by Lanczos' method: its parts, and where it hands over."""
 
 import networkx as nx
+import numba
 import numpy as np
 import pytest
 import scipy.linalg
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from property_oracles import stack, union
 
 from bogp.graphs import GENERATORS, generate
+from bogp.graphs.engine import compiled as kernels
 from bogp.graphs.engine import spectra
 from bogp.graphs.engine.bits import pack
 from bogp.graphs.engine.compiled import add_where, compiled
@@ -30,6 +32,17 @@ def test_a_matrix_of_bits_times_a_vector(nodes):
     product(rows, vector, result)
     np.testing.assert_allclose(result[:nodes], joined @ vector[:nodes], atol=1e-12)
     assert not result[nodes:].any()
+
+
+def test_where_the_highest_bit_comes_first_words_are_turned(monkeypatch):
+    """As on a machine of that byte order: what is read backwards there is read backwards here."""
+    monkeypatch.setattr(kernels, "_HIGH_FIRST", True)
+    turned = numba.njit(product.py_func)
+    joined = np.random.default_rng(0).random((64, 64)) < 0.3
+    rows = np.packbits(joined, axis=1, bitorder="little").view(np.uint64)
+    vector, result = np.arange(64.0), np.empty(64)
+    turned(rows, vector, result)
+    np.testing.assert_array_equal(result, (vector @ joined)[::-1])
 
 
 @settings(max_examples=80)

@@ -215,6 +215,13 @@ def test_a_stream_of_stacks_or_graphs_is_one_stack(small_chunks):
     assert [len(values) for values in properties(iter(()), "girth").values()] == [0]
 
 
+def test_one_graph_is_a_batch_of_one():
+    graph = RelationalGraph(sample(1)[0])
+    for adjacency in (graph, [graph]):
+        found = properties(adjacency, "clustering")["clustering"]
+        assert found.tolist() == properties(sample(1), "clustering")["clustering"].tolist()
+
+
 def test_a_stream_is_taken_piece_by_piece(small_chunks):
     """Of a long stream only the chunks under way are held: 3 graphs each, few a thread."""
     adjacency = sample(1)

@@ -13,7 +13,7 @@ from bogp.graphs.engine.swap_state import TRACKED, new_state
 from bogp.graphs.engine.swap_vector import refine, respond
 from bogp.graphs.engine.swaps import new_room, search, settle, spread
 from bogp.graphs.properties import describe
-from bogp.graphs.swapping import STAND_INS
+from bogp.graphs.swapping import STAND_INS, Aim, Search
 from bogp.graphs.synthesis import synthesize
 
 THREE = ("clustering", "average_shortest_path_length", "eigenvector_centrality")
@@ -343,6 +343,52 @@ def test_what_cannot_change_is_checked():
         synthesize({"cycle_rank": 90}, start=start)
 
 
+def test_a_cycle_rank_is_met_only_if_it_is():
+    """Its scale is what the edges can reach, not all pairs of nodes."""
+    start = generate("uniform", 20, 50, seed=0)
+    assert vector(start, ["cycle_rank"]) == {"cycle_rank": 31}
+    found = synthesize({"cycle_rank": 34}, start=start)
+    assert found.met
+    assert found.achieved == {"cycle_rank": 34}
+    with pytest.raises(SettingError, match="cycle_rank 41 cannot be met: it is between 31 and 40"):
+        synthesize({"cycle_rank": 41}, start=start)
+    far = synthesize({"cycle_rank": 60}, start=generate("uniform", 128, 160, seed=0), budget=0)
+    assert far.achieved["cycle_rank"] < 59
+    assert not far.met
+
+
+@pytest.mark.parametrize("edges", [50, 180])
+def test_what_the_edge_count_fixes_costs_nothing(edges, monkeypatch):
+    """With 180 edges of 190 the graph cannot fall apart: its cycle rank is fixed, too."""
+
+    def full(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("bogp.graphs.synthesis.climb", full)
+    start = generate("uniform", 20, edges, seed=0)
+    wanted = vector(generate("ws_flex", 20, edges, seed=5), ["clustering"])
+    names = ["degree_centrality", "cycle_rank"] if edges == 180 else ["degree_centrality"]
+    fixed = vector(start, names)
+    plain = synthesize(wanted, start=start, tolerance=0.0, budget=3000)
+    found = synthesize({**fixed, **wanted}, start=start, tolerance=0.0, budget=3000)
+    assert plain.proposals > 0
+    assert (found.graph, found.proposals) == (plain.graph, plain.proposals)
+    assert found.achieved == {**fixed, **plain.achieved}
+    assert found.errors == {**dict.fromkeys(fixed, 0.0), **plain.errors}
+    alone = synthesize(fixed, start=start, tolerance=0.0)
+    assert (alone.graph, alone.proposals, alone.met) == (start, 0, True)
+
+
+def test_the_last_bit_of_a_number_makes_no_choice():
+    aim = Aim(("clustering",), np.array([0.5]), np.array([1.0]), 0.0, False, 50, frozenset())
+    rows = pack(START.adjacency[None])[0]
+    found = Search(aim, rows, np.array([0.4]), 100, None)
+    assert not found.offer(rows, np.array([0.4 + 1e-15]))
+    assert found.offer(rows, np.array([0.4 + 1e-6]))
+    ranks = aim.ranks(np.array([[0.4], [0.4 + 1e-15], [0.6 - 1e-15]]))
+    assert np.argsort(ranks, kind="stable").tolist() == [0, 1, 2]
+
+
 START = generate("uniform", 16, 30, seed=0)
 
 
@@ -351,7 +397,12 @@ START = generate("uniform", 16, 30, seed=0)
     [
         ({}, {"edges": 30}, SettingError, "names no property"),
         ({"clusterin": 0.1}, {"edges": 30}, UnknownNameError, "did you mean clustering"),
-        ({"clustering": float("nan")}, {"edges": 30}, SettingError, "nan of clustering is not fin"),
+        (
+            {"clustering": float("nan")},
+            {"edges": 30},
+            SettingError,
+            "clustering is nan, not a",
+        ),
         ({"clustering": 0.1}, {}, SettingError, "give start, sparsity or edges"),
         ({"clustering": 0.1}, {"edges": 30, "nodes": 5}, GraphError, "30 edges do not fit"),
         ({"clustering": 0.1}, {"start": []}, GraphError, "no start"),
@@ -375,6 +426,25 @@ START = generate("uniform", 16, 30, seed=0)
             "scale 0.0 of clustering",
         ),
         ({"clustering": 0.1}, {"edges": 30, "scale": {"x": 1.0}}, UnknownNameError, "property 'x'"),
+        ({"clustering": "0.1"}, {"edges": 30}, SettingError, "target of clustering is '0.1', not"),
+        ({"clustering": None}, {"edges": 30}, SettingError, "target of clustering is None, not a"),
+        ({"clustering": 0.1}, {"edges": 40.5}, SettingError, "edges is 40.5, not a whole number"),
+        ({"clustering": 0.1}, {"start": START, "edges": 30.0}, SettingError, "edges is 30.0, not"),
+        ({"clustering": 0.1}, {"edges": 30, "nodes": 16.0}, SettingError, "nodes is 16.0, not a"),
+        ({"clustering": 0.1}, {"edges": 30, "nodes": 0}, SettingError, "nodes 0 is below 1"),
+        ({"clustering": 0.1}, {"edges": 30, "budget": 1e4}, SettingError, "budget is 10000.0, not"),
+        ({"clustering": 0.1}, {"edges": 30, "seed": "a"}, SettingError, "seed is 'a', not a whole"),
+        ({"clustering": 0.1}, {"edges": 30, "tolerance": "1"}, SettingError, "tolerance is '1'"),
+        ({"clustering": 0.1}, {"sparsity": "high"}, SettingError, "sparsity is 'high', not a"),
+        (
+            {"clustering": 0.1},
+            {"edges": 30, "scale": {"clustering": "1"}},
+            SettingError,
+            "scale of clustering is '1', not",
+        ),
+        ({"clustering": 0.1}, {"start": START.to_networkx()}, GraphError, "type Graph is no rel"),
+        ({"clustering": 0.1}, {"start": START.adjacency}, GraphError, "type ndarray is no rel"),
+        ({"clustering": 0.1}, {"start": [START, 3]}, GraphError, "type int is no relational"),
     ],
 )
 def test_bad_input_is_one_sentence(target, options, error, message):

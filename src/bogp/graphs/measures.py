@@ -41,8 +41,9 @@ def degree_deviation(batch: Batch) -> Values:
 
 
 def minimum_degree(batch: Batch) -> Values:
-    """Return the least number of neighbours of a node, an upper bound of the edge connectivity.
+    """Return the least number of neighbours of a node (Diestel 2017, section 1.2).
 
+    An upper bound of the edge connectivity.
     A node without neighbours, so also edgeless graphs and one node: 0.
 
     >>> minimum_degree(Batch.of([[[0, 1, 0], [1, 0, 1], [0, 1, 0]]])).tolist()
@@ -91,6 +92,7 @@ def transitivity(batch: Batch) -> Values:
 def triangles(batch: Batch) -> Values:
     """Return the number of triangles, a third of the sum over nodes of those through each.
 
+    It is a sixth of the trace of the adjacency matrix cubed (Harary & Manvel 1971).
     Edgeless or one node: 0. Disconnected: the sum over components.
 
     >>> triangles(Batch.of(np.ones((1, 4, 4)))).tolist()
@@ -184,7 +186,9 @@ def closeness_centrality(batch: Batch) -> Values:
 
 
 def components(batch: Batch) -> Values:
-    """Return the number of connected components: edgeless n, one node 1.
+    """Return the number of connected components (Diestel 2017, section 1.4).
+
+    Edgeless: n. One node: 1.
 
     >>> components(Batch.of(np.zeros((1, 4, 4)))).tolist()
     [4.0]
@@ -218,8 +222,8 @@ def girth(batch: Batch) -> Values:
 def cycle_length(batch: Batch) -> Values:
     """Return the girth under the name of the paper, which reads its "number of cycles" so.
 
-    "The length of the cycle if it exists, otherwise 0." Edgeless or one node: 0. Disconnected: the
-    shortest over components.
+    "The length of the cycle if it exists, otherwise 0" (Rekesh, Kumar, Bansal & Arora). Edgeless or
+    one node: 0. Disconnected: the shortest over components.
 
     >>> cycle_length(Batch.of(np.ones((1, 4, 4)))).tolist()
     [3.0]

@@ -34,6 +34,9 @@ COVERED = (
 )
 """The properties whose region the weights cover: those that vary at a fixed edge count."""
 
+VERSION = 1
+"""Of everything here that decides which settings a database gets; recorded with each database."""
+
 _BINS = 10
 _STEPS = 6
 """More of them make the graphs no more even, and rest the weight on fewer settings."""

@@ -35,8 +35,8 @@ def properties(
 
     Args:
         adjacency: bool array or tensor (graphs, nodes, nodes), symmetric; self-loops are ignored.
-            Or an iterable of such arrays, or of :class:`RelationalGraph`, all of one number of
-            nodes: it is taken piece by piece, so that it need not fit in memory.
+            Or one :class:`RelationalGraph`, or an iterable of such arrays or graphs, all of one
+            number of nodes: it is taken piece by piece, so that it need not fit in memory.
         names: keys of :data:`PROPERTIES`, or one of them; :data:`PAPER_FIVE` by default.
         threads: how many chunks of graphs to work on at once; all cores by default. The result is
             the same for every number.
@@ -137,6 +137,9 @@ def _step(nodes: int) -> int:
 
 def _pieces(adjacency: Any) -> Iterator[BoolArray]:
     """Yield stacks (graphs, nodes, nodes) of what :func:`properties` was given."""
+    if isinstance(adjacency, RelationalGraph):
+        yield adjacency.adjacency[None]
+        return
     if isinstance(adjacency, np.ndarray | torch.Tensor) or not isinstance(adjacency, Iterable):
         yield check_stack(adjacency)
         return

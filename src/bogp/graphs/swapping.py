@@ -42,6 +42,13 @@ class Aim:
     tolerance: float
     preserve: bool
     edges: int
+    fixed: frozenset[str]
+    """Names that the edge count fixes: reported, but not searched for."""
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The names that swaps can change."""
+        return tuple(name for name in self.names if name not in self.fixed)
 
     def errors(self, measured: Floats) -> Floats:
         """Return achieved less wanted in units of scale, of ``measured`` (..., names)."""
@@ -51,6 +58,13 @@ class Aim:
         """Return the Euclidean length of the errors of ``measured`` (..., names)."""
         return np.asarray(np.sqrt((self.errors(measured) ** 2).sum(axis=-1)))
 
+    def ranks(self, measured: Floats) -> Floats:
+        """Return the distances as choices go by them: rounded, so that no last bit decides.
+
+        Sums and eigenvalues end in other bits on other machines.
+        """
+        return np.round(self.distances(measured), 9)
+
     def met(self, measured: Floats) -> bool:
         """Return whether every error of ``measured`` (names,) is within the tolerance."""
         return bool((np.abs(self.errors(measured)) <= self.tolerance).all())
@@ -59,6 +73,8 @@ class Aim:
         """Return what the compiled search is given; ``stop`` where it may end by itself."""
         target, weight = np.zeros(len(TRACKED)), np.zeros(len(TRACKED))
         for name, value, scale in zip(self.names, self.target, self.scale, strict=True):
+            if name in self.fixed:
+                continue
             name = STAND_INS.get(name, name) if STAND_INS.get(name) not in self.names else name
             if name in TRACKED:
                 target[TRACKED.index(name)] = value
@@ -76,7 +92,7 @@ class Aim:
     def tracked(self) -> bool:
         """Whether every property can be kept track of swap by swap."""
         return all(
-            name in TRACKED or STAND_INS.get(name) not in (None, *self.names) for name in self.names
+            name in TRACKED or STAND_INS.get(name) not in (None, *self.names) for name in self.free
         )
 
 
@@ -105,7 +121,7 @@ class Search:
         """Keep a graph if it is better than the best; return whether it is."""
         if self._progress is not None:
             self._progress(int(self.counts[0]), self.budget)
-        better = float(self.aim.distances(measured)) < self.distance
+        better = bool(self.aim.ranks(measured) < self.aim.ranks(self.measured))
         if better:
             self.best, self.measured = rows, measured
         return better
@@ -158,7 +174,7 @@ def climb(found: Search, random: Random) -> None:
         spread(state, room, aim.edges, goal, random, learned, copies)
         found.counts[:2] += len(copies)
         measured = describe(copies, aim.names)
-        nearest = int(np.argmin(aim.distances(measured)))
+        nearest = int(np.argmin(aim.ranks(measured)))
         idle += 1
         if found.offer(copies[nearest].copy(), measured[nearest]):
             found.counts[2] += 1

@@ -7,22 +7,31 @@ that came out.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bogp.errors import GraphError, SettingError, SparsityError, UnknownNameError
+from bogp.errors import GraphError, SettingError, SparsityError
 from bogp.graphs.engine.bits import Rows, pack, unpack
 from bogp.graphs.engine.random import seed_state
 from bogp.graphs.engine.swap_state import Floats
 from bogp.graphs.mixed import draw_mixed
 from bogp.graphs.mixture import mixture
-from bogp.graphs.properties import PROPERTIES, describe
+from bogp.graphs.properties import describe
 from bogp.graphs.relational import RelationalGraph, edges_for_sparsity
 from bogp.graphs.swapping import Aim, Progress, Search, climb, swap
+from bogp.graphs.synthesis_checks import (
+    check_reachable,
+    check_scale,
+    check_starts,
+    check_target,
+    check_tolerance,
+    limits,
+    real,
+    whole,
+)
 from bogp.keys import derive_seed
 
 BUDGET = 40_000
@@ -77,15 +86,18 @@ def synthesize(
     further from the target than the start. Where nothing can be swapped (no edges, or all of them)
     or the start is within the tolerance, that is the start itself.
 
-    The budget counts proposals, not seconds, so that the same arguments give the same graph on any
-    machine. Clustering, transitivity, triangles, degrees, assortativity, distances and the leading
-    eigenvector are kept track of swap by swap (edge connectivity through the minimum degree); with
-    any other property in the target every proposal is described in full, which takes 10 to 1000
-    times as long.
+    The budget counts proposals, not seconds, so that the same arguments give the same graph on one
+    machine with the same versions of NumPy and numba. On another, ties that hang on the last bit of
+    a number may be decided otherwise; choices are made by rounded numbers, so they are rare.
+
+    Clustering, transitivity, triangles, degrees, assortativity, distances, components and the
+    leading eigenvector are kept track of swap by swap (edge connectivity through the minimum
+    degree); with any other property in the target every proposal is described in full, which takes
+    10 to 1000 times as long. What the edge count fixes is checked and reported, not searched for.
 
     Args:
         target: property name → wanted value. ``degree_centrality`` cannot change and
-            ``cycle_rank`` only with the number of components; they are checked.
+            ``cycle_rank`` only with the number of components; they are checked first.
         start: a graph, or several of one size: the search begins with the nearest and goes on with
             the next where it is stuck. By default a few dozen graphs of the family ``mixed``.
         sparsity: decides the edge count, see :func:`~bogp.graphs.edges_for_sparsity`.
@@ -94,7 +106,8 @@ def synthesize(
         edges: the edge count itself, instead of ``sparsity``.
         budget: most swaps proposed.
         scale: property name → what an error of 1 is. By default the range of the property over the
-            starts, or over a few dozen mixed graphs where one start is given.
+            starts, or over a few dozen mixed graphs where one start is given; of ``cycle_rank`` all
+            that it can have at this edge count, and of ``degree_centrality`` the density itself.
         tolerance: the search ends once every error is within so many units of scale.
         preserve_degrees: keep every node's degree.
         seed: of the random choices.
@@ -103,8 +116,8 @@ def synthesize(
     Raises:
         UnknownNameError: no such property.
         GraphError, SparsityError: the starts do not fit each other or the edge count asked for.
-        SettingError: a target that is not finite or cannot be met at this edge count, or another
-            setting out of range.
+        SettingError: a target that is no finite number or cannot be met at this edge count, or
+            another setting that is out of range or of the wrong type.
 
     >>> ring = RelationalGraph(np.roll(np.eye(32), 1, 0) + np.roll(np.eye(32), -1, 0))
     >>> found = synthesize({"average_shortest_path_length": 5.0}, start=ring, scale={
@@ -113,19 +126,23 @@ def synthesize(
     (True, 32, True)
     """
     began = time.perf_counter()
-    names = _check(target, budget, tolerance, seed)
+    target = check_target(target)
+    names, tolerance = tuple(target), check_tolerance(tolerance)
+    budget, seed = whole(budget, "budget", 0), whole(seed, "seed", 0)
     rows = _starts(start, sparsity, nodes, shape, edges, seed)
     measured = describe(rows, names)
     count = _edge_count(rows[0])
     scales = _scales(names, scale, rows, measured, count)
-    wanted = np.array([float(target[name]) for name in names])
-    _check_constants(dict(zip(names, wanted, strict=True)), rows.shape[1], count, scales, tolerance)
-    aim = Aim(names, wanted, scales, tolerance, preserve_degrees, count)
-    order = np.argsort(aim.distances(measured), kind="stable")[:_NEAREST]
+    slack = dict(zip(names, (tolerance * scales).tolist(), strict=True))
+    check_reachable(target, rows.shape[1], count, slack)
+    fixed = {n for n, (low, high) in limits(rows.shape[1], count).items() if low == high}
+    wanted = np.array([target[name] for name in names])
+    aim = Aim(names, wanted, scales, tolerance, preserve_degrees, count, frozenset(fixed))
+    order = np.argsort(aim.ranks(measured), kind="stable")[:_NEAREST]
     found = Search(aim, rows[order[0]], measured[order[0]], budget, progress)
     random = np.zeros(4, np.uint64)
     seed_state(random, np.uint64(derive_seed(seed, "synthesize")))
-    if 0 < count < rows.shape[1] * (rows.shape[1] - 1) // 2:
+    if aim.free and 0 < count < rows.shape[1] * (rows.shape[1] - 1) // 2:
         if aim.tracked:
             swap(found, rows[order], random)
         else:
@@ -136,7 +153,7 @@ def synthesize(
     return Synthesis(
         graph=_graph(found.best),
         start=_graph(rows[order[0]]),
-        target=dict(zip(names, wanted.tolist(), strict=True)),
+        target=target,
         achieved=dict(zip(names, found.measured.tolist(), strict=True)),
         distance=found.distance,
         errors=dict(zip(names, errors.tolist(), strict=True)),
@@ -145,26 +162,6 @@ def synthesize(
         accepted=int(found.counts[2]),
         seconds=time.perf_counter() - began,
     )
-
-
-def _check(
-    target: Mapping[str, float], budget: int, tolerance: float, seed: int
-) -> tuple[str, ...]:
-    """Return the names of the target, or raise if it or a setting is out of range."""
-    if not target:
-        raise SettingError("the target names no property: give {'clustering': 0.4}, say")
-    for name, value in target.items():
-        if name not in PROPERTIES:
-            raise UnknownNameError("property", name, PROPERTIES)
-        if not math.isfinite(value):
-            raise SettingError(f"the target {value} of {name} is not finite: give a number")
-    if budget < 0:
-        raise SettingError(f"budget {budget} is negative: give the most swaps to propose")
-    if not 0.0 <= tolerance < math.inf:
-        raise SettingError(f"tolerance {tolerance} is not a number of 0 or more: 0.01 is 1 %")
-    if seed < 0:
-        raise SettingError(f"seed {seed} is negative: give 0 or more")
-    return tuple(target)
 
 
 def _starts(
@@ -177,20 +174,13 @@ def _starts(
 ) -> Rows:
     """Return the graphs to start from, (graphs, nodes, words), all of one edge count."""
     if start is None:
+        nodes = whole(nodes, "nodes", 1)
         count = _wanted_edges(nodes, sparsity, shape, edges)
         if count is None:
             raise SettingError("nothing decides the number of edges: give start, sparsity or edges")
         return _varied(nodes, count, seed)
-    graphs = [start] if isinstance(start, RelationalGraph) else list(start)
-    if not graphs:
-        raise GraphError("no start is given: give at least one graph, or None to draw some")
+    graphs = check_starts(start)
     first = graphs[0]
-    for graph in graphs:
-        if (graph.nodes, graph.edges) != (first.nodes, first.edges):
-            raise GraphError(
-                f"the starts differ: one has {first.nodes} nodes and {first.edges} edges, another "
-                f"{graph.nodes} and {graph.edges}; give starts of one size"
-            )
     count = _wanted_edges(first.nodes, sparsity, shape, edges)
     if count is not None and count != first.edges:
         raise GraphError(
@@ -204,8 +194,11 @@ def _wanted_edges(
     nodes: int, sparsity: float | None, shape: tuple[int, int] | None, edges: int | None
 ) -> int | None:
     """Return the edge count that the settings ask for, None where they leave it open."""
+    if edges is not None:
+        edges = whole(edges, "edges", 0)
     if sparsity is None:
         return edges
+    sparsity = real(sparsity, "sparsity")
     count = edges_for_sparsity(nodes, sparsity, *(shape or (nodes, nodes)))
     if edges is not None and edges != count:
         raise SparsityError(
@@ -229,18 +222,13 @@ def _scales(
     edges: int,
 ) -> Floats:
     """Return what an error of 1 is for each property, (names,)."""
-    given = dict(scale or {})
-    for name, value in given.items():
-        if name not in PROPERTIES:
-            raise UnknownNameError("property", name, PROPERTIES)
-        if not 0.0 < value < math.inf:
-            raise SettingError(
-                f"scale {value} of {name} is not positive and finite: give the range of the "
-                "property, or leave the property out where it is constant"
-            )
     nodes = rows.shape[1]
-    pairs = nodes * (nodes - 1) // 2
-    given = {"degree_centrality": 1.0, "cycle_rank": float(max(pairs, 1)), **given}
+    bounds = limits(nodes, edges)
+    # What can be reached, where that is known; the edge count fixes the density.
+    least, most = bounds["cycle_rank"]
+    density = bounds["degree_centrality"][0]
+    given = {"degree_centrality": density or 1.0, "cycle_rank": max(most - least, 1.0)}
+    given.update(check_scale(scale or {}))
     missing = [name for name in names if name not in given]
     if missing:
         columns = [names.index(name) for name in missing]
@@ -252,30 +240,6 @@ def _scales(
         width = np.where(width > 0.0, width, np.where(size > 0.0, size, 1.0))
         given.update(zip(missing, width.tolist(), strict=True))
     return np.array([given[name] for name in names])
-
-
-def _check_constants(
-    target: Mapping[str, float], nodes: int, edges: int, scales: Floats, tolerance: float
-) -> None:
-    """Raise SettingError where a target asks for another edge count than swaps keep."""
-    pairs = nodes * (nodes - 1) // 2
-    density = edges / pairs if pairs else 1.0
-    # The most components leave all edges to a clique: as few nodes as can hold them.
-    clique = math.ceil((1.0 + math.sqrt(1.0 + 8.0 * edges)) / 2.0)
-    most = edges - nodes + (nodes - clique + 1)
-    limits = {
-        "degree_centrality": (density, density),
-        "cycle_rank": (max(edges - nodes + 1, 0), max(most, 0)),
-    }
-    for (name, value), unit in zip(target.items(), scales, strict=True):
-        low, high = limits.get(name, (value, value))
-        if max(low - value, value - high) > tolerance * unit:
-            between = f"{low:.6g}" if low == high else f"between {low:.6g} and {high:.6g}"
-            raise SettingError(
-                f"{name} {value:.6g} cannot be met: it is {between} for every graph of {nodes} "
-                f"nodes and {edges} edges, and swaps keep the number; change the sparsity, or "
-                "leave it out of the target"
-            )
 
 
 def _edge_count(rows: Rows) -> int:

@@ -125,7 +125,7 @@ def _clean(rows: Rows) -> int:
                 for k in range(64):
                     block[k] = rows[g, 64 * i + k, j] if 64 * i + k < nodes else np.uint64(0)
                     mirror[k] = rows[g, 64 * j + k, i] if 64 * j + k < nodes else np.uint64(0)
-                _transpose(mirror)
+                transpose(mirror)
                 for k in range(64):
                     if block[k] != mirror[k]:
                         return g
@@ -133,7 +133,7 @@ def _clean(rows: Rows) -> int:
 
 
 @compiled
-def _transpose(block: Rows) -> None:
+def transpose(block: Rows) -> None:
     """Transpose a square of 64 x 64 bits in place, by halves (Warren, Hacker's Delight, 7-3)."""
     half = np.uint64(32)
     low = np.uint64(0x00000000FFFFFFFF)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -10,22 +11,29 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from bogp.graphs.engine.cache import keep
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_HIGH_FIRST = sys.byteorder == "big"
+"""Whether the highest bit of a word, read as a vector of bits, comes first."""
 
 
 def compiled(function: Function) -> Function:
     """Return ``function`` compiled at its first call, the machine code kept on disk for the next.
 
+    Where and for how long, :mod:`bogp.graphs.engine.cache` says.
+
     Kernels release the GIL, so threads run them side by side; none is parallel within, so a result
     does not depend on the number of threads. Division is NumPy's: by zero it gives inf or nan.
     """
-    return cast("Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast("Function", keep(numba.njit(nogil=True, error_model="numpy")(function)))
 
 
 def inlined(function: Function) -> Function:
     """Return ``function`` compiled into its callers, for the few lines inside a hot loop."""
-    decorate = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-    return cast("Function", decorate(function))
+    decorate = numba.njit(nogil=True, error_model="numpy", forceinline=True)
+    return cast("Function", keep(decorate(function)))
 
 
 def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,6 +90,8 @@ def add_where(typing_context: Any, graph: Any, column: Any, vector: Any, product
                 given = builder.insert_element(anything, given, ir.Constant(lane, 0))
                 first = ir.Constant(ir.VectorType(lane, 64), [0] * 64)
                 given = builder.shuffle_vector(given, anything, first)
+                if _HIGH_FIRST:
+                    word = builder.bitreverse(word)
                 mask = builder.bitcast(word, ir.VectorType(ir.IntType(1), 64))
                 taken = builder.select(mask, given, zeros)
                 builder.store(builder.fadd(builder.load(total), taken), total)

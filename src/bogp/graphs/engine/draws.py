@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.engine.bits import Rows, _transpose
+from bogp.graphs.engine.bits import Rows, transpose
 from bogp.graphs.engine.compiled import compiled, inlined, lowest_bit, popcount
 from bogp.graphs.engine.random import State, next_below, next_word
 
@@ -216,7 +216,7 @@ def join(keys: Keys, least: int, rows: Rows, block: Rows) -> None:
         for j in range(i, width):
             for k in range(64):
                 block[k] = rows[64 * i + k, j] if 64 * i + k < nodes else np.uint64(0)
-            _transpose(block)
+            transpose(block)
             for k in range(min(64, nodes - 64 * j)):
                 rows[64 * j + k, i] |= block[k]
 
