@@ -12,14 +12,17 @@ from bogp.errors import MaskError, RecipeError, SettingError, UnknownNameError
 from bogp.masks import Mask, complete_mask, prunable
 from bogp.training import (
     Halving,
+    Metrics,
     Recipe,
     evaluate,
     initialise,
     mlp,
     population,
+    population_run,
     train,
     train_population,
 )
+from bogp.training.stack import Task
 
 COUNT = 5
 
@@ -258,6 +261,7 @@ def test_halving_keeps_the_best_and_changes_nothing_for_them(data, together, ari
     for ours, whole in zip(halved.candidates, full.candidates, strict=True):
         assert ours.accuracies == whole.accuracies[: ours.epochs]
         assert ours.losses == pytest.approx(whole.losses[: ours.epochs], abs=1e-10)
+        assert ours.ended == ("whole" if ours.epochs == 4 else "rung")
         assert ours.stopped == (ours.epochs < 4)
         assert ours.weights is not None
     after_one = {k: c.accuracies[0] for k, c in enumerate(full.candidates)}
@@ -284,6 +288,7 @@ def test_patience_stops_a_candidate_where_it_stops_the_loop(data, arithmetic):
         model = initialise(factory, k).double()
         reference = train(model, *data[0], chosen, mask=masks[k], seed=0, validation=data[1])
         assert candidate.accuracies == reference.accuracies
+        assert candidate.ended == ("whole" if candidate.epochs == 12 else "patience")
         assert_equal_states(candidate.weights, reference.model)
 
 
@@ -345,13 +350,31 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(data, monkeypatch):
 
 def test_as_many_at_once_as_memory_holds(data, monkeypatch):
     (inputs, targets), _ = data
-    task = population.Task(inputs, targets, recipe(), 0)
+    task = Task(inputs, targets, recipe(), 0)
     model = mlp([36, 16, 3]).double()
     # 643 parameters five times, and 16 + 16 + 3 + 36 outputs of leaves for 32 examples thrice.
     each = 8 * (5 * 643 + 3 * 32 * (36 + 16 + 16 + 3))
     for memory, count in ((2 * each * 7.5, 7), (each, 1), (1e12, 9)):
-        monkeypatch.setattr(population, "_free_memory", lambda device, memory=memory: memory)
-        assert population.affordable(model, task, 9) == count
+        monkeypatch.setattr(population_run, "free_memory", lambda device, memory=memory: memory)
+        assert population_run.affordable(model, task, 9) == count
+    # An evaluation of 500 examples at once takes more than a mini-batch of 32 thrice.
+    task = Task(inputs, targets, recipe(), 0, other=inputs.repeat(5, 1, 1, 1)[:500])
+    each = 8 * (5 * 643 + 500 * (36 + 16 + 16 + 3))
+    monkeypatch.setattr(population_run, "free_memory", lambda device: 2 * each * 7.5)
+    assert population_run.affordable(model, task, 9) == 7
+
+
+def test_with_the_kernels_memory_holds_what_the_masks_keep(data, monkeypatch):
+    (inputs, targets), _ = data
+    task, model = Task(inputs, targets, recipe(), 0), mlp([36, 16, 3]).double()
+    mask = Mask({"1.weight": torch.arange(16 * 36).view(16, 36) < 76})
+    # 76 + 16 + 48 + 3 parameters are kept of 643; the data are 110 * 36 numbers.
+    each = 143 * (5 * 8 + 16) + 643 * (8 + 1)
+    monkeypatch.setattr(
+        population_run, "free_memory", lambda device: 2 * (each * 7.5 + 110 * 36 * 8)
+    )
+    assert population_run.affordable(model, task, 9, population.KernelStack, [mask]) == 7
+    assert population_run.affordable(model, task, 9) < 7
 
 
 def test_progress_counts_epochs_of_candidates(data):
@@ -376,6 +399,8 @@ def test_progress_counts_epochs_of_candidates(data):
         ({"masks": [], "seeds": []}, SettingError, "0 masks"),
         ({"initial": [{}]}, SettingError, "1 initial weights for 2 masks"),
         ({"together": 0}, SettingError, "together = 0"),
+        ({"threads": 0}, SettingError, "threads = 0"),
+        ({"halving": Halving((1, 2))}, SettingError, "rung 2 .* give rungs below 2"),
         ({"arithmetic": "spares"}, UnknownNameError, "did you mean sparse"),
         ({"masks": [None, Mask({"1.weight": torch.ones(2, 2) > 0})]}, MaskError, r"\(2, 2\)"),
     ],
@@ -390,6 +415,7 @@ def test_bad_input_is_one_sentence(data, changes, error, sentence):
 
 def test_halving_checks_its_numbers():
     assert [Halving((1,), 0.3).survivors(n) for n in (1, 3, 10)] == [1, 1, 3]
+    assert Halving((1,), 0.07).survivors(100) == 7  # 0.07 * 100 is a little above 7
     for rungs in ((), (2, 1), (0, 1)):
         with pytest.raises(SettingError, match="ascending"):
             Halving(rungs)
@@ -398,8 +424,11 @@ def test_halving_checks_its_numbers():
 
 
 def test_a_diverged_loss_counts_below_any_other():
-    course = population._Course(0, [math.nan], [0.9])
-    assert course.score == -1.0
+    fine = Metrics(0.9, 0.3, 10)
+    assert population_run.Course(0, [0.5], [0.9], fine).score == 0.9
+    assert population_run.Course(0, [math.nan], [0.9], fine).score == -1.0
+    assert population_run.Course(0, [0.5], [0.9], Metrics(0.9, math.inf, 10)).score == -1.0
+    assert population_run.Course(0, [0.5], [0.9], fine, finite=False).score == -1.0
 
 
 def test_what_the_kernels_cannot_take_goes_through_torch(data):

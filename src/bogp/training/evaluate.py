@@ -32,11 +32,17 @@ class Metrics:
     calibration_error: float = float("nan")
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """Return the type for sums on a device: float64, or float32 where there is nothing wider."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 class Tally:
     """Counts over mini-batches of K models' logits, from which :class:`Metrics` are made."""
 
     def __init__(self, models: int, classes: int, device: torch.device) -> None:
-        shape: dict[str, torch.dtype | torch.device] = {"dtype": torch.float64, "device": device}
+        self.type = widest(device)
+        shape: dict[str, torch.dtype | torch.device] = {"dtype": self.type, "device": device}
         self.loss = torch.zeros(models, **shape)  # type: ignore[call-overload]
         self.hits = torch.zeros(models, classes, **shape)  # type: ignore[call-overload]
         self.seen = torch.zeros(classes, **shape)  # type: ignore[call-overload]
@@ -46,12 +52,12 @@ class Tally:
         """Count a mini-batch: ``logits`` (K, B, classes), ``targets`` (B,)."""
         logs = logits.log_softmax(2)
         wanted = targets.expand(len(logits), -1)
-        self.loss -= logs.gather(2, wanted[:, :, None]).sum((1, 2), dtype=torch.float64)
+        self.loss -= logs.gather(2, wanted[:, :, None]).sum((1, 2), dtype=self.type)
         confidence, guess = logs.max(2)
-        right = (guess == wanted).to(torch.float64)
+        right = (guess == wanted).to(self.type)
         self.hits.scatter_add_(1, wanted, right)
         self.seen += torch.bincount(targets, minlength=len(self.seen))
-        confidence = confidence.exp().to(torch.float64).nan_to_num(0.0)
+        confidence = confidence.exp().to(self.type).nan_to_num(0.0)
         place = (confidence * _BINS).long().clamp(max=_BINS - 1)
         for column, values in enumerate((torch.ones_like(right), confidence, right)):
             self.bins[:, :, column].scatter_add_(1, place, values)

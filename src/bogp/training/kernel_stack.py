@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -12,27 +12,50 @@ import torch
 from torch import Tensor, nn
 
 from bogp.masks import Mask, check_fits
+from bogp.training.chain import linear_chain
 from bogp.training.evaluate import Metrics, Tally
 from bogp.training.kernels import Optimiser, logits, pack, start, train_batches, unpack, wire
-from bogp.training.stack import State, Task, linear_chain
+from bogp.training.kernels.cost import pays
+from bogp.training.stack import MEASURED, State, Task
 
 Vector = npt.NDArray[Any]
 
 
 def takes(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> bool:
     """Return whether the compiled kernels can train it: a perceptron on the CPU, weights masked."""
-    weights = {f"{name}.weight" for name in linear_names(model) or ()}
+    weights = {f"{name}.weight" for name in linear_names(model, task.inputs) or ()}
     return (
         bool(weights)
+        and all(parameter.requires_grad for parameter in model.parameters())
         and all(name in weights for mask in masks if mask is not None for name in mask)
         and task.inputs.device.type == "cpu"
         and task.inputs.dtype in (torch.float32, torch.float64)
     )
 
 
-def linear_names(model: nn.Module) -> tuple[str, ...] | None:
+def worthwhile(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> bool:
+    """Return whether the kernels are the faster way for what they take; see ``kernels.cost``."""
+    names = linear_names(model, task.inputs) or ()
+    layers = [model.get_submodule(name) for name in names]
+    sizes = [task.inputs[0].numel(), *(int(layer.out_features) for layer in layers)]  # type: ignore[arg-type]
+    weights = {f"{name}.weight": model.get_parameter(f"{name}.weight").numel() for name in names}
+    kept = [kept_weights(mask, weights) for mask in masks]
+    density = sum(kept) / (len(kept) * sum(weights.values()))
+    batch = min(task.recipe.batch_size or len(task.targets), len(task.targets))
+    return pays(sizes, batch, task.inputs.element_size(), density)
+
+
+def kept_weights(mask: Mask | None, weights: Mapping[str, int]) -> int:
+    """Return how many of ``weights``, numbers by name, ``mask`` keeps: all that it has not."""
+    layers = {} if mask is None else dict(mask.items())
+    return sum(
+        int(layers[name].sum()) if name in layers else count for name, count in weights.items()
+    )
+
+
+def linear_names(model: nn.Module, inputs: Tensor) -> tuple[str, ...] | None:
     """Return the linear layers of a perceptron with ReLU between all of them, or None."""
-    chain = linear_chain(model)
+    chain = linear_chain(model, inputs)
     if chain is None:
         return None
     kinds = [kind for kind, _ in chain if kind != "flatten"]
@@ -53,7 +76,7 @@ class KernelStack:
         self, models: Sequence[nn.Module], masks: Sequence[Mask | None], task: Task
     ) -> None:
         """Stack ``models`` (K,), masked by ``masks`` (K,); the models given are not changed."""
-        names = linear_names(models[0])
+        names = linear_names(models[0], task.inputs)
         assert names is not None
         for model, mask in zip(models, masks, strict=True):
             if mask is not None:
@@ -108,7 +131,9 @@ class KernelStack:
         self.epoch += 1
         return torch.from_numpy(losses)
 
-    def evaluate(self, inputs: Tensor, targets: Tensor, batch_size: int = 2048) -> list[Metrics]:
+    def evaluate(
+        self, inputs: Tensor, targets: Tensor, batch_size: int = MEASURED
+    ) -> list[Metrics]:
         """Return the metrics of each candidate on ``inputs`` (N, *shape), ``targets`` (N,)."""
         tally = Tally(len(self), int(self.wiring.arrays.sizes[-1]), inputs.device)
         for batch, labels in zip(
@@ -159,6 +184,16 @@ class KernelStack:
                     for part, values in zip(_PARTS, layer, strict=True)
                 }
             )
+        return found
+
+    def finite(self) -> list[bool]:
+        """Return of each candidate whether all its parameters are finite, (K,)."""
+        found = []
+        for k in self.active:
+            begins = self.wiring.arrays.begins[k]
+            spans = [(int(begins[j]), len(place)) for j, place in enumerate(self.wiring.places[k])]
+            parts = [self.state.parameters[at : at + size] for at, size in spans]
+            found.append(all(bool(np.isfinite(part).all()) for part in parts))
         return found
 
 

@@ -13,10 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bogp.errors import RecipeError
 from bogp.masks import Mask, check_fits
-from bogp.training.evaluate import evaluate
+from bogp.training.checks import (
+    check_data,
+    check_labels,
+    check_patience,
+    check_trainable,
+    class_count,
+)
+from bogp.training.evaluate import evaluate, widest
+from bogp.training.randomness import module_seed, seeded
 from bogp.training.recipe import Recipe
+from bogp.training.recipe import recipe as find_recipe
 
 
 @dataclass(frozen=True)
@@ -26,11 +34,15 @@ class Trained:
     model: nn.Module
     losses: tuple[float, ...]  # mean training loss of each epoch, (epochs,)
     accuracies: tuple[float, ...] = ()  # on the data to validate on, if any, (epochs,)
+    finite: bool = True  # the parameters at the end, and the loss that they give
 
     @property
     def diverged(self) -> bool:
-        """Whether some epoch's loss was not finite."""
-        return not all(math.isfinite(loss) for loss in self.losses)
+        """Whether some epoch's loss was not finite, or the network that came out is not.
+
+        Each loss is that before its step, so that the losses alone do not show the last steps.
+        """
+        return not (self.finite and all(math.isfinite(loss) for loss in self.losses))
 
 
 @contextlib.contextmanager
@@ -46,16 +58,15 @@ def torch_threads(count: int) -> Iterator[None]:
 
 def initialise(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Return ``factory()`` with its weights drawn from ``seed``, global random state untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return factory()
 
 
 def train(
     model: nn.Module,
-    inputs: Tensor,  # (N, *shape) float32
-    targets: Tensor,  # (N,) int64
-    recipe: Recipe,
+    inputs: Tensor,  # (N, *shape)
+    targets: Tensor,  # (N,) integers
+    recipe: Recipe | str,
     *,
     mask: Mask | None = None,
     seed: int,
@@ -64,57 +75,73 @@ def train(
     """Return a copy of ``model`` trained on cross-entropy with the masked weights held at zero.
 
     The weights that ``mask`` prunes are set to zero and their gradients are masked, so that they
-    are exactly zero after every step. Only the order of the mini-batches depends on ``seed``.
-    With ``validation`` (inputs, targets) the accuracy there is kept for each epoch, which is what
-    the recipe's ``patience`` goes by.
+    are exactly zero after every step. What is random about training, the order of the mini-batches
+    and what a module such as dropout draws, depends on ``seed`` alone; torch's global random state
+    is untouched. With ``validation`` (inputs, targets) the accuracy there is kept for each epoch,
+    which is what the recipe's ``patience`` goes by.
 
     Raises:
+        DataError: inputs and targets that do not fit together, or a label the model has not.
         MaskError: the mask does not fit the model.
         RecipeError: the recipe has ``patience`` and there is nothing to validate on.
+        SettingError: the model cannot take the data.
     """
+    recipe = find_recipe(recipe)
     check_patience(recipe, validation)
+    (inputs, targets), validation = check_data((inputs, targets), validation)
     model = copy.deepcopy(model).to(inputs.device).train()
+    named = {} if validation is None else {"validation": validation[1]}
+    check_labels(class_count(model, inputs), training=targets, **named)
+    check_trainable(model)
+    with torch_threads(recipe.threads), seeded(module_seed(seed)):
+        return _train(model, (inputs, targets), recipe, mask, seed, validation)
+
+
+def _train(
+    model: nn.Module,
+    data: tuple[Tensor, Tensor],
+    recipe: Recipe,
+    mask: Mask | None,
+    seed: int,
+    validation: tuple[Tensor, Tensor] | None,
+) -> Trained:
+    inputs, targets = data
     pruned = _apply(model, mask)
     optimizer = make_optimizer(model.parameters(), recipe)
     generator = torch.Generator().manual_seed(seed)
     losses: list[float] = []
     accuracies: list[float] = []
-    steps = recipe.steps(len(targets))
-    with torch_threads(recipe.threads):
-        for epoch in range(recipe.epochs):
-            total = torch.zeros((), dtype=torch.float64, device=inputs.device)
-            batches = epoch_batches(inputs, targets, recipe, generator)
-            for step, (batch_inputs, batch_targets) in enumerate(batches, epoch * steps):
-                set_rate(optimizer, recipe.rate_at(step, recipe.epochs * steps))
-                loss = nn.functional.cross_entropy(
-                    model(batch_inputs), batch_targets, label_smoothing=recipe.label_smoothing
-                )
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                for parameter, layer in pruned:
-                    if parameter.grad is not None:
-                        parameter.grad.mul_(layer)
-                optimizer.step()
-                total += loss.detach() * len(batch_targets)
-            losses.append(float(total) / len(targets))
-            if validation is not None:
-                accuracies.append(evaluate(model, *validation).accuracy)
-                if out_of_patience(accuracies, recipe.patience):
-                    break
+    steps, last = recipe.steps(len(targets)), math.nan
+    for epoch in range(recipe.epochs):
+        total = torch.zeros((), dtype=widest(inputs.device), device=inputs.device)
+        batches = epoch_batches(inputs, targets, recipe, generator)
+        for step, (batch_inputs, batch_targets) in enumerate(batches, epoch * steps):
+            set_rate(optimizer, recipe.rate_at(step, recipe.epochs * steps))
+            loss = nn.functional.cross_entropy(
+                model(batch_inputs), batch_targets, label_smoothing=recipe.label_smoothing
+            )
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            for parameter, layer in pruned:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(layer)
+            optimizer.step()
+            total += loss.detach() * len(batch_targets)
+        losses.append(float(total) / len(targets))
+        if validation is not None:
+            measured = evaluate(model, *validation)
+            last = measured.loss
+            accuracies.append(measured.accuracy)
+            if out_of_patience(accuracies, recipe.patience):
+                break
     # A diverged gradient is NaN even where it is masked: NaN * 0.
     with torch.no_grad():
         for parameter, layer in pruned:
             parameter.masked_fill_(layer == 0, 0.0)
-    return Trained(model.eval(), tuple(losses), tuple(accuracies))
-
-
-def check_patience(recipe: Recipe, validation: object) -> None:
-    """Raise RecipeError if the recipe stops early and there is nothing to go by."""
-    if recipe.patience is not None and validation is None:
-        raise RecipeError(
-            f"recipe: patience = {recipe.patience} needs data to validate on: "
-            "give validation=(inputs, targets), or leave patience out"
-        )
+    if validation is None:
+        last = evaluate(model, batch_inputs, batch_targets).loss
+    finite = math.isfinite(last) and all(bool(p.isfinite().all()) for p in model.parameters())
+    return Trained(model.eval(), tuple(losses), tuple(accuracies), finite)
 
 
 def out_of_patience(accuracies: Sequence[float], patience: int | None) -> bool:

@@ -2,14 +2,17 @@
 
 Parameters are stacked along a first axis of K candidates. The layers of a multilayer perceptron
 are written out: the first one is a single product for all candidates, since they share its input,
-and the rest are batched ones. Any other module goes through ``torch.func.vmap``. Optimisers work
-entry by entry, so that torch's own step over a stack is its step over each candidate.
+and the rest are batched ones. Any other module goes through ``torch.func.vmap``, but for one that
+draws random numbers while it trains: its candidates run one after the other, each from the same
+random state, as each would alone. Optimisers work entry by entry, so that torch's own step over a
+stack is its step over each candidate.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -18,11 +21,22 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from bogp.masks import Mask, check_fits
-from bogp.training.evaluate import Metrics, Tally
+from bogp.training.chain import chain_logits, linear_chain
+from bogp.training.evaluate import Metrics, Tally, widest
 from bogp.training.loop import epoch_batches, make_optimizer, set_rate
+from bogp.training.randomness import (
+    draws_numbers,
+    module_seed,
+    random_state,
+    seeded,
+    set_random_state,
+)
 from bogp.training.recipe import Recipe
 
 State = dict[str, Tensor]
+
+MEASURED = 2048
+"""Examples that a stack evaluates at once."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,10 @@ class TorchStack:
         """Stack ``models`` (K,), masked by ``masks`` (K,); the models given are not changed."""
         self.task = task
         self.skeleton = copy.deepcopy(models[0]).to(task.inputs.device).train()
-        self.chain = linear_chain(self.skeleton)
+        self.chain = linear_chain(self.skeleton, task.inputs)
+        self.trained = {n for n, p in self.skeleton.named_parameters() if p.requires_grad}
+        self.draws = self.chain is None and draws_numbers(self.skeleton, task.inputs)
+        self.random: list[Tensor] | None = None  # the random state that the next epoch begins with
         parameters, buffers = stack_module_state([model.train() for model in models])
         device = task.inputs.device
         self.parameters: State = {n: p.detach().to(device) for n, p in parameters.items()}
@@ -67,15 +84,28 @@ class TorchStack:
         return len(next(iter(self.parameters.values())))
 
     def _fresh_optimizer(self) -> torch.optim.Optimizer:
-        for parameter in self.parameters.values():
-            parameter.requires_grad_(True)
-        return make_optimizer(self.parameters.values(), self.task.recipe)
+        for name, parameter in self.parameters.items():
+            parameter.requires_grad_(name in self.trained)
+        free = [parameter for name, parameter in self.parameters.items() if name in self.trained]
+        return make_optimizer(free, self.task.recipe)
 
     def advance(self) -> Tensor:
-        """Train one epoch and return the mean training loss of each candidate, float64 (K,)."""
+        """Train one epoch and return the mean training loss of each candidate, (K,)."""
+        if not self.draws:
+            return self._advance()
+        device = self.task.inputs.device
+        with seeded(module_seed(self.task.order_seed)):
+            if self.random is not None:
+                set_random_state(device, self.random)
+            losses = self._advance()
+            self.random = random_state(device)
+        return losses
+
+    def _advance(self) -> Tensor:
         task, recipe = self.task, self.task.recipe
         steps = recipe.steps(len(task.targets))
-        total = torch.zeros(len(self), dtype=torch.float64, device=task.inputs.device)
+        device = task.inputs.device
+        total = torch.zeros(len(self), dtype=widest(device), device=device)
         batches = epoch_batches(task.inputs, task.targets, recipe, self.generator)
         for step, (inputs, targets) in enumerate(batches, self.epoch * steps):
             set_rate(self.optimizer, recipe.rate_at(step, recipe.epochs * steps))
@@ -93,11 +123,13 @@ class TorchStack:
         self._clear_pruned()
         return total / len(task.targets)
 
-    def evaluate(self, inputs: Tensor, targets: Tensor, batch_size: int = 2048) -> list[Metrics]:
+    def evaluate(
+        self, inputs: Tensor, targets: Tensor, batch_size: int = MEASURED
+    ) -> list[Metrics]:
         """Return the metrics of each candidate on ``inputs`` (N, *shape), ``targets`` (N,)."""
         self.skeleton.eval()
         tally = None
-        with torch.no_grad():
+        with torch.no_grad(), self._kept_random_state():
             for batch, labels in zip(
                 torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
             ):
@@ -116,8 +148,8 @@ class TorchStack:
         other.buffers = {n: b[chosen].clone() for n, b in self.buffers.items()}
         other.masks = {n: m[chosen] for n, m in self.masks.items()}
         other.optimizer = other._fresh_optimizer()
-        pairs = zip(self.parameters.values(), other.parameters.values(), strict=True)
-        for old, new in pairs:
+        for name in self.trained:
+            old, new = self.parameters[name], other.parameters[name]
             kept = self.optimizer.state.get(old, {})
             other.optimizer.state[new] = {
                 key: value[chosen].clone() if value.shape == old.shape else value.clone()
@@ -137,8 +169,8 @@ class TorchStack:
         second = {n: other.masks.get(n, torch.ones_like(other.parameters[n])) for n in names}
         whole.masks = _concatenated(first, second)
         whole.optimizer = whole._fresh_optimizer()
-        for name, new in whole.parameters.items():
-            pair = (self.parameters[name], other.parameters[name])
+        for name in self.trained:
+            pair, new = (self.parameters[name], other.parameters[name]), whole.parameters[name]
             one = self.optimizer.state.get(pair[0], {})
             two = other.optimizer.state.get(pair[1], {})
             whole.optimizer.state[new] = {
@@ -151,10 +183,16 @@ class TorchStack:
     def states(self) -> list[State]:
         """Return the state dict of each candidate, on the CPU, pruned weights exactly zero."""
         whole = {**self.parameters, **self.buffers}
+        names = {name: own for name, own in _own_names(self.skeleton).items() if own in whole}
         return [
-            {name: value[k].detach().cpu().clone() for name, value in whole.items()}
+            {name: whole[own][k].detach().cpu().clone() for name, own in names.items()}
             for k in range(len(self))
         ]
+
+    def finite(self) -> list[bool]:
+        """Return of each candidate whether all its parameters are finite, (K,)."""
+        each = [p.detach().isfinite().flatten(1).all(1) for p in self.parameters.values()]
+        return [bool(value) for value in torch.stack(each).all(0).tolist()]
 
     def _losses(self, inputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         return _cross_entropy(self._logits(inputs), targets, smoothing)
@@ -162,13 +200,28 @@ class TorchStack:
     def _logits(self, inputs: Tensor) -> Tensor:
         """Return the logits, (K, B, classes)."""
         if self.chain is not None:
-            return _chain_logits(self.chain, self.parameters, inputs)
+            return chain_logits(self.chain, self.parameters, inputs)
 
         def one(parameters: State, buffers: State) -> Tensor:
             logits: Tensor = functional_call(self.skeleton, (parameters, buffers), (inputs,))
             return logits
 
-        return vmap(one)(self.parameters, self.buffers)
+        if not self.draws:
+            return vmap(one)(self.parameters, self.buffers)
+        start, found = random_state(inputs.device), []
+        for k in range(len(self)):
+            set_random_state(inputs.device, start)
+            # The rows are views: what a module changes in its buffers is changed in the stack.
+            found.append(one(_row(self.parameters, k), _row(self.buffers, k)))
+        return torch.stack(found)
+
+    @contextlib.contextmanager
+    def _kept_random_state(self) -> Iterator[None]:
+        if not self.draws:
+            yield
+            return
+        with seeded(module_seed(self.task.order_seed)):
+            yield
 
     def _clear_pruned(self) -> None:
         """Set pruned weights to zero also where a gradient was not a number: NaN * 0 is NaN."""
@@ -181,46 +234,21 @@ def _concatenated(first: State, second: State) -> State:
     return {name: torch.cat([first[name].detach(), second[name].detach()]) for name in first}
 
 
-def linear_chain(model: nn.Module) -> tuple[tuple[str, str], ...] | None:
-    """Return the layers of a multilayer perceptron, or None for any other module.
-
-    Each is ``("linear", name)``, ``("relu", "")`` or ``("flatten", "")``.
-    """
-    if not isinstance(model, nn.Sequential):
-        return None
-    layers = []
-    for name, layer in model.named_children():
-        if type(layer) is nn.Linear and layer.bias is not None:
-            layers.append(("linear", name))
-        elif type(layer) is nn.ReLU:
-            layers.append(("relu", ""))
-        elif type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1):
-            layers.append(("flatten", ""))
-        else:
-            return None
-    kinds = [kind for kind, _ in layers]
-    first = kinds.index("linear") if "linear" in kinds else -1
-    return tuple(layers) if first >= 0 and "flatten" not in kinds[first:] else None
+def _row(stacked: State, k: int) -> State:
+    return {name: value[k] for name, value in stacked.items()}
 
 
-def _chain_logits(chain: Sequence[tuple[str, str]], parameters: State, inputs: Tensor) -> Tensor:
-    shared: Tensor | None = inputs
-    hidden = inputs  # (K, B, channels) from the first linear layer on
-    for kind, name in chain:
-        if kind == "flatten":
-            shared = hidden = hidden.flatten(1)
-        elif kind == "relu":
-            hidden = hidden.relu()
-            shared = None if shared is None else hidden
-        else:
-            weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-            if shared is not None:
-                together = nn.functional.linear(shared, weight.flatten(0, 1), bias.flatten())
-                hidden = together.view(len(together), *weight.shape[:2]).transpose(0, 1)
-                shared = None
-            else:
-                hidden = torch.baddbmm(bias[:, None], hidden, weight.transpose(1, 2))
-    return hidden
+def _own_names(model: nn.Module) -> dict[str, str]:
+    """Return, for each name in the state dict, the first name of the tensor that it is of."""
+    own: dict[int, str] = {}
+    found = {}
+    for tensors in (
+        model.named_parameters(remove_duplicate=False),
+        model.named_buffers(remove_duplicate=False),
+    ):
+        for name, tensor in tensors:
+            found[name] = own.setdefault(id(tensor), name)
+    return {name: found[name] for name in model.state_dict() if name in found}
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
