@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    console = Console(width=110)
+    console = Console(width=140)
     torch.set_num_threads(1)
     console.print(products(given.rounds))
     console.print(epochs(given.candidates, given.examples, given.rounds, given.threads))
