@@ -6,10 +6,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench bench-paper replicate lock clean
+.PHONY: help demo test check bench replicate lock clean
 
 help:  ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 demo: $(READY)  ## Search masks for MNIST, train the baselines, write demo/report.html
 	$(BIN)/bogp demo --out demo
@@ -24,14 +24,12 @@ check: $(READY)  ## Lint, format, types, layers, doctests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules src/bogp -q
 
-bench: $(READY)  ## Print the benchmarks: each pairs its sides in one run (about ten minutes)
+bench: $(READY)  ## Print the benchmarks: each pairs its sides in one run (a quarter of an hour)
 	$(BIN)/python benchmarks/properties.py
 	$(BIN)/python benchmarks/mixed.py
 	$(BIN)/python benchmarks/synthesis.py --seed 7
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/kernels.py
-
-bench-paper: $(READY)  ## From nothing to a mask, beside the paper's way, which takes a quarter of an hour
 	$(BIN)/python benchmarks/end_to_end.py
 
 replicate: $(READY)  ## Every table, figure and claim of the paper (about two hours on two cores)
