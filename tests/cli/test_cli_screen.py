@@ -60,3 +60,22 @@ def test_bad_input_is_one_sentence(database, capsys, words, said):
     shown = run(capsys, database, *COMMON, *words, status=2)
     assert said in shown.err
     assert shown.err.count("\n") == 1
+
+
+def baseline(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        main(["baseline", "glob5", *map(str, words), "--json", "--quiet"])
+    assert end.value.code == 0
+    return json.loads(capsys.readouterr().out)["runs"]
+
+
+def test_a_baseline_may_train_its_seeds_together(capsys):
+    words = ("-s", 0.8, "--data", "digits", "--model", "mlp:16", "--seeds", 2, "--seed", 3)
+    alone, together = baseline(capsys, *words), baseline(capsys, *words, "--together")
+    assert [run["seed"] for run in together] == [3, 4]
+    assert [set(run) for run in together] == [set(run) for run in alone]
+    # The first seed has the order of the mini-batches that it has alone; the second shares it.
+    assert together[0]["mask"] == alone[0]["mask"]
+    assert together[0]["test"] == pytest.approx(alone[0]["test"], abs=0.03)
+    assert [run["epochs"] for run in together] == [15, 15]
+    assert together[0]["structure"]["effective_sparsity"] >= together[0]["sparsity"]

@@ -47,7 +47,7 @@ def baseline(
     if seeds < 1:
         raise SettingError(f"{seeds} seeds is too few: give 1 or more")
     with interruptible("a baseline keeps nothing before its end, so run it again"):
-        runs = (_together if together else _runs)(
+        runs = _runs(
             method,
             range(seed, seed + seeds),
             sparsity,
@@ -56,6 +56,7 @@ def baseline(
             layers,
             recipe,
             protocol,
+            together,
             quiet,
         )
     if as_json:
@@ -77,65 +78,34 @@ def _runs(
     layers: str,
     recipe: str,
     protocol: str,
+    together: bool,
     quiet: bool,
 ) -> list[dict[str, Any]]:
     """Return the record of each seed, with its accuracy on the test set."""
     from bogp.data import load_dataset, split
-    from bogp.pipeline import baseline
+    from bogp.pipeline import baseline, baseline_population
     from bogp.training import evaluate, model_factory
     from bogp.training import recipe as named_recipe
 
     dataset = load_dataset(data)
     parts = split(dataset, protocol, seed=0)
     factory = model_factory(model, dataset.features, dataset.classes)
-    trained = named_recipe(recipe)
-    runs: list[dict[str, Any]] = []
+    given = (method, factory, parts, named_recipe(recipe))
+    pruning: dict[str, Any] = {"layers": layers, "sparsity": sparsity}
     with progress_bar(method, quiet) as progress:
-        progress(0, len(seeds))
-        for seed in seeds:
-            outcome = baseline(
-                method, factory, parts, trained, layers=layers, sparsity=sparsity, seed=seed
+        if together:
+            found = baseline_population(
+                *given, seeds=seeds, order_seed=seeds[0], progress=progress, **pruning
             )
-            test = evaluate(outcome.model, parts.report_inputs, parts.report_targets)
-            runs.append({"seed": seed, "test": test.accuracy, **outcome.record()})
-            progress(len(runs), len(seeds))
-    return runs
-
-
-def _together(
-    method: str,
-    seeds: range,
-    sparsity: float | None,
-    data: str,
-    model: str,
-    layers: str,
-    recipe: str,
-    protocol: str,
-    quiet: bool,
-) -> list[dict[str, Any]]:
-    """Return what :func:`_runs` does, of seeds trained as one population."""
-    from bogp.data import load_dataset, split
-    from bogp.pipeline import baseline_population
-    from bogp.training import evaluate, model_factory
-    from bogp.training import recipe as named_recipe
-
-    dataset = load_dataset(data)
-    parts = split(dataset, protocol, seed=0)
-    factory = model_factory(model, dataset.features, dataset.classes)
-    with progress_bar(method, quiet) as progress:
-        found = baseline_population(
-            method,
-            factory,
-            parts,
-            named_recipe(recipe),
-            seeds=seeds,
-            layers=layers,
-            sparsity=sparsity,
-            order_seed=seeds[0],
-            progress=progress,
-        )
-    runs: list[dict[str, Any]] = []
-    for outcome, seed in zip(found.outcomes(factory, parts), seeds, strict=True):
+            outcomes = found.outcomes(factory, parts)
+        else:
+            outcomes = []
+            for seed in seeds:
+                progress(len(outcomes), len(seeds))
+                outcomes.append(baseline(*given, seed=seed, **pruning))
+            progress(len(outcomes), len(seeds))
+    runs = []
+    for seed, outcome in zip(seeds, outcomes, strict=True):
         test = evaluate(outcome.model, parts.report_inputs, parts.report_targets)
         runs.append({"seed": seed, "test": test.accuracy, **outcome.record()})
     return runs
