@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from bogp.data import Split
 from bogp.errors import MaskError, RecipeError, SettingError, UnknownNameError
 from bogp.masks import Mask, complete_mask, prunable
 from bogp.training import (
@@ -469,3 +470,15 @@ def test_inputs_that_are_on_in_the_validation_set_alone_count(data):
         ).model
         assert_equal_states(candidate.weights, model)
         assert candidate.metrics.accuracy == evaluate(model, others, answers).accuracy
+
+
+def test_a_split_is_taken_as_it_is(data):
+    (inputs, targets), (others, answers) = data
+    parts = Split(inputs, targets, others, answers, others[:0], answers[:0], "holdout")
+    factory, masks = MODELS["mlp of one"], masks_for(MODELS["mlp of one"])
+    found = train_population(factory, masks, parts, recipe(), range(COUNT))
+    same = train_population(factory, masks, data[0], recipe(), range(COUNT), validation=data[1])
+    assert [c.losses for c in found.candidates] == [c.losses for c in same.candidates]
+    assert [c.metrics for c in found.candidates] == [c.metrics for c in same.candidates]
+    with pytest.raises(SettingError, match="nothing to be measured on"):
+        train_population(factory, masks, data[0], recipe(), range(COUNT))

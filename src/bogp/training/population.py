@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from bogp.data import Split
 from bogp.errors import SettingError, UnknownNameError
 from bogp.masks import Mask
 from bogp.training.checks import (
@@ -126,11 +127,11 @@ class Population:
 def train_population(
     factory: Callable[[], nn.Module],
     masks: Sequence[Mask | None],
-    train: Pair,
+    data: Split | Pair,
     recipe: Recipe | str,
     seeds: Sequence[int],
     *,
-    validation: Pair,
+    validation: Pair | None = None,
     order_seed: int = 0,
     initial: Sequence[State] | None = None,
     halving: Halving | None = None,
@@ -149,11 +150,12 @@ def train_population(
     Args:
         factory: makes the network.
         masks: K masks; None trains the dense network.
-        train: inputs (N, *shape) and integer targets (N,) to train on; their device is used, and
-            the type of inputs that are no integers.
+        data: a split, whose report data are not touched, or inputs (N, *shape) and integer targets
+            (N,) to train on. Their device is used, and the type of inputs that are no integers.
         recipe: the training, or its name.
         seeds: K seeds of the initial weights.
-        validation: inputs and targets to measure on after each epoch.
+        validation: inputs and targets to measure on after each epoch; those that select, of a
+            split.
         order_seed: of the order of the mini-batches, which all share.
         initial: K state dicts to start from instead of the seeds' own (pruning in rounds).
         halving: stops the poorer candidates early.
@@ -170,13 +172,15 @@ def train_population(
 
     Raises:
         DataError: inputs and targets that do not fit together, or a label the model has not.
-        SettingError: the numbers of masks, seeds and initial weights differ, or there are none; a
-            rung is not before the recipe's end; the model cannot take the data.
+        SettingError: the numbers of masks, seeds and initial weights differ, or there are none;
+            there is nothing to measure on; a rung is not before the recipe's end; the model cannot
+            take the data.
         MaskError: a mask does not fit the model.
         RecipeError: not even one candidate fits in memory, or patience has nothing to go by.
         UnknownNameError: no such recipe or arithmetic.
     """
     recipe = find_recipe(recipe)
+    train, validation = _pairs(data, validation)
     check_patience(recipe, validation)
     check_counts(masks, seeds, initial, together, threads)
     check_rungs(() if halving is None else halving.rungs, recipe)
@@ -202,6 +206,19 @@ def train_population(
         for course, seed, mask in zip(run.courses, seeds, masks, strict=True)
     )
     return Population(candidates, run.together, time.perf_counter() - started)
+
+
+def _pairs(data: Split | Pair, validation: Pair | None) -> tuple[Pair, Pair]:
+    """Return what trains and what is measured on."""
+    if isinstance(data, Split):
+        chosen = validation or (data.select_inputs, data.select_targets)
+        return (data.train_inputs, data.train_targets), chosen
+    if validation is None:
+        raise SettingError(
+            "a population trained on inputs and targets has nothing to be measured on: "
+            "give validation=(inputs, targets), or a split"
+        )
+    return data, validation
 
 
 def _candidate(course: Course, seed: int, mask: Mask | None) -> Candidate:
