@@ -25,6 +25,7 @@ from bogp.graphs.engine.compiled import compiled
 from bogp.masks import Mask
 from bogp.training import Recipe, mlp, train_population
 from bogp.training.kernels import pack, start, train_batches, wire
+from bogp.training.kernels.cost import SPARSE, pays
 from bogp.training.kernels.networks import buffers
 from bogp.training.kernels.optimisers import ADAM, update
 from bogp.training.kernels.steps import _backward, _forward, _gather, _gradient, _loss, _product
@@ -47,6 +48,7 @@ def main() -> None:
     console.print(products(given.rounds))
     console.print(epochs(given.candidates, given.examples, given.rounds, given.threads))
     console.print(profile(given.candidates // given.threads, given.examples, given.rounds))
+    console.print(rule(given.rounds))
 
 
 def mask(kind: str, sparsity: float, seed: int) -> np.ndarray:
@@ -206,6 +208,55 @@ def whole_call(
         validation=(images[:1000], classes[:1000]),
         threads=threads,
     )
+
+
+def rule(rounds: int, examples: int = 3072) -> Table:
+    """Time torch's dense products against the kernels, and say which of them "auto" takes."""
+    table = Table(title=f"{examples} examples, one thread: dense time / kernel time")
+    for column in ("network", "K", "batch", "density", "dense / kernels", "auto takes"):
+        table.add_column(column, justify="right")
+    narrow, wide_ones = (INPUTS, HIDDEN, CLASSES), (INPUTS, 1024, 1024, CLASSES)
+    cases = [(narrow, 4, batch, 1.0) for batch in (512, 128, 32, 16)]
+    cases += [(wide_ones, 2, batch, density) for density in (1.0, SPARSE) for batch in (512, 32)]
+    images, classes = (torch.from_numpy(part) for part in data(examples))
+    for sizes, candidates, batch, density in cases:
+        best = turns(ways(sizes, candidates, batch, density, images, classes), rounds, 1)
+        takes = "kernels" if pays(sizes, batch, 4, density) else "dense"
+        ratio = f"{best['dense'] / best['sparse']:.2f}"
+        name = "-".join(map(str, sizes))
+        table.add_row(name, str(candidates), str(batch), f"{density:g}", ratio, takes)
+    return table
+
+
+def ways(
+    sizes: tuple[int, ...],
+    candidates: int,
+    batch: int,
+    density: float,
+    images: torch.Tensor,
+    classes: torch.Tensor,
+) -> dict[str, Callable[[], object]]:
+    """Return one epoch of unstructured masks in dense and in sparse arithmetic."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {f"{2 * k + 1}.weight": sizes[k : k + 2][::-1] for k in range(len(sizes) - 1)}
+    masks = [
+        Mask({n: torch.rand(s, generator=generator) < density for n, s in shapes.items()})
+        for _ in range(candidates)
+    ]
+    recipe = Recipe(learning_rate=1e-3, batch_size=batch, epochs=1)
+    return {
+        way: lambda way=way: train_population(
+            lambda: mlp(sizes),
+            masks,
+            (images, classes),
+            recipe,
+            range(candidates),
+            validation=(images[:128], classes[:128]),
+            arithmetic=way,
+            threads=1,
+        )
+        for way in ("dense", "sparse")
+    }
 
 
 def profile(candidates: int, examples: int, rounds: int) -> Table:

@@ -8,7 +8,6 @@ the number of threads nor on how often the build was stopped.
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import filelock
 
+from bogp.cores import available_cores
 from bogp.database.blocks import Block, Origin, write_block, write_origins
 from bogp.database.connect import (
     connect,
@@ -92,11 +92,6 @@ def migrate_file(path: Path) -> None:
         contextlib.closing(connect(path, write=True)) as connection,
     ):
         _one_file(connection)
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _create(path: Path, plan: Plan) -> None:

@@ -22,7 +22,6 @@ from bogp.database.blocks import (
     block_size,
     triangle_bytes,
 )
-from bogp.database.build import available_cores
 from bogp.database.cells import Cells, Origins, check_padding, nodes_of, parameters
 from bogp.database.plan import IMPORTED, Plan
 from bogp.database.table_columns import Roles
@@ -178,7 +177,7 @@ def _batch(
         arrays["triangles"] = _triangles(settings, cells, arrays["edges"])
         if roles.computed:
             graphs = unpack_triangles(arrays["triangles"], settings.nodes or 0)
-            found = describe(graphs, roles.computed, threads=available_cores())
+            found = describe(graphs, roles.computed, threads=None)
             vectors[:, [roles.names.index(name) for name in roles.computed]] = found
     if "mask" in cells and settings.shape:
         out_features, in_features = settings.shape

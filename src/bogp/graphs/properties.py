@@ -7,7 +7,6 @@ threads take a chunk each; no graph's numbers depend on its chunk or on the thre
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from bogp.cores import available_cores
 from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs import measures, spectral
 from bogp.graphs.batch import Batch
@@ -123,8 +123,7 @@ def _checked_names(names: Iterable[str]) -> tuple[str, ...]:
 def _checked_threads(threads: int | None) -> int:
     if threads is None:
         # Cores that this process may use, which can be fewer than the machine has.
-        usable = getattr(os, "sched_getaffinity", None)
-        return len(usable(0)) if usable else os.cpu_count() or 1
+        return available_cores()
     if threads < 1:
         raise SettingError(f"threads {threads} is below 1: give 1 or more, or None for all cores")
     return threads

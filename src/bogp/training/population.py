@@ -8,13 +8,13 @@ that diverges disturbs nobody.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
+from bogp.cores import available_cores
 from bogp.data import Split
 from bogp.errors import SettingError, UnknownNameError
 from bogp.masks import Mask
@@ -257,11 +257,3 @@ def _stack_kind(
     if arithmetic == "auto":
         return KernelStack if able and worthwhile(model, masks, task) else TorchStack
     return KernelStack if arithmetic == "sparse" else TorchStack
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

@@ -32,7 +32,7 @@ CACHE = 3 * 2**20 // 4
 """Bytes of the second cache that the features of a tile may fill: about 3/4 of 1 MB."""
 
 SPARSE = 0.3
-"""Density at and below which the kernels are faster whatever the sizes."""
+"""Density at and below which the kernels are faster, or as fast, whatever the sizes."""
 
 
 def pays(sizes: Sequence[int], batch: int, itemsize: int, density: float) -> bool:
@@ -41,18 +41,25 @@ def pays(sizes: Sequence[int], batch: int, itemsize: int, density: float) -> boo
     They pay where a mini-batch fills a tile of :data:`~bogp.training.kernels.vectors.LANES`
     examples and the tile's features (inputs and outputs of all layers) stay in the second cache, or
     where the masks leave little to do. A rule, not a trial: the same settings give the same
-    arithmetic, however many candidates there are. Dense time over kernel time, dense masks in
-    float32, measured on one core of an AMD EPYC (Zen 4, 1 MB of second cache):
+    arithmetic, however many candidates there are. Dense time over kernel time in float32 on one
+    core of an AMD EPYC (Zen 4, 1 MB of second cache), one run of ``benchmarks/kernels.py``, which
+    also prints what the rule takes:
 
-    ===================  ==========  =====  =====
-    network              candidates  batch  ratio
-    ===================  ==========  =====  =====
-    784-128-10           4           512    1.23
-    784-128-10           4           32     0.87
-    784-128-10           4           16     0.77
-    784-1024-1024-10     2           512    0.86
-    784-1024-1024-10     2           32     0.59
-    ===================  ==========  =====  =====
+    ===================  ==========  =====  =======  =====
+    network              candidates  batch  density  ratio
+    ===================  ==========  =====  =======  =====
+    784-128-10           4           512    1        1.51
+    784-128-10           4           128    1        2.21
+    784-128-10           4           32     1        1.14
+    784-128-10           4           16     1        1.54
+    784-1024-1024-10     2           512    1        1.11
+    784-1024-1024-10     2           32     1        0.69
+    784-1024-1024-10     2           512    0.3      1.39
+    784-1024-1024-10     2           32     0.3      0.97
+    ===================  ==========  =====  =======  =====
+
+    Quieter runs gave 0.8 to 0.9 where it is 1.1 to 1.5 for small batches and wide layers, so the
+    rule leaves those to torch.
 
     Args:
         sizes: features of the input, of each hidden layer, and the number of classes.
