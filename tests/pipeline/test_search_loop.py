@@ -186,7 +186,7 @@ def test_holdout_opens_the_test_set_for_the_winner_alone(
     assert [f.seed for f in other.finals] == [f.seed for f in unbroken.finals]
     assert [f.accuracy for f in other.finals] != [f.accuracy for f in unbroken.finals]
     # And by what the evaluation is given:
-    loop = sys.modules["bogp.pipeline.search"]
+    loop = sys.modules["bogp.pipeline.vector_search"]
     seen = []
     for module in (pruning, loop):
         whole = module.evaluate

@@ -11,12 +11,12 @@ from bogp.pipeline.pruning import Outcome as Outcome
 from bogp.pipeline.pruning import baseline as baseline
 from bogp.pipeline.pruning import prune_and_train as prune_and_train
 from bogp.pipeline.pruning import support_mask as support_mask
+from bogp.pipeline.results import FinalRun as FinalRun
+from bogp.pipeline.results import SearchResult as SearchResult
 from bogp.pipeline.screen import Screened as Screened
 from bogp.pipeline.screen import Screening as Screening
 from bogp.pipeline.screen import ScreenSettings as ScreenSettings
 from bogp.pipeline.screen import screen as screen
-from bogp.pipeline.search import FinalRun as FinalRun
-from bogp.pipeline.search import SearchResult as SearchResult
-from bogp.pipeline.search import SearchSettings as SearchSettings
 from bogp.pipeline.search import search as search
 from bogp.pipeline.synthesis import synthesize as synthesize
+from bogp.pipeline.vector_search import SearchSettings as SearchSettings
