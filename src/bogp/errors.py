@@ -48,6 +48,10 @@ class StudyError(BogpError):
     """A study that is in use, does not match its settings, or cannot be read."""
 
 
+class WorkerLostError(BogpError):
+    """A process that was evaluating is gone, by lack of memory perhaps: the task can be retried."""
+
+
 class RecipeError(BogpError):
     """A training recipe with a value out of range, or a training run that cannot go on."""
 

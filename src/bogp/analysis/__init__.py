@@ -1,4 +1,4 @@
-"""Statistics: intervals, variance components, correlation, monotonicity, coverage."""
+"""Statistics: intervals, variance, power, the winner's curse, correlation, coverage."""
 
 from bogp.analysis.correlation import (
     RankCorrelation,
@@ -17,6 +17,7 @@ from bogp.analysis.coverage import (
     coverage,
     distinct,
 )
+from bogp.analysis.early import predict_final
 from bogp.analysis.intervals import (
     Interval,
     PairedTest,
@@ -25,7 +26,19 @@ from bogp.analysis.intervals import (
     paired_interval,
     paired_test,
 )
+from bogp.analysis.power import (
+    detectable_difference,
+    seeds_to_tell_apart,
+    t_test_power,
+    tell_apart_sentence,
+)
+from bogp.analysis.replicates import (
+    COMPONENT_METHODS,
+    ReplicateComponents,
+    replicate_components,
+)
 from bogp.analysis.shape import Monotonicity, monotonicity
+from bogp.analysis.shrinkage import Shrunken, shrunken
 from bogp.analysis.subset import Pair, UncorrelatedSubset, strongest_pairs, uncorrelated_subset
 from bogp.analysis.variance import (
     VarianceComponents,
@@ -33,8 +46,11 @@ from bogp.analysis.variance import (
     seeds_needed,
     variance_components,
 )
+from bogp.analysis.winner import WINNER_METHODS, Winner, winner_interval
 
 __all__ = [
+    "COMPONENT_METHODS",
+    "WINNER_METHODS",
     "Collinear",
     "Comparison",
     "Coverage",
@@ -44,12 +60,16 @@ __all__ = [
     "PairedTest",
     "PropertyCoverage",
     "RankCorrelation",
+    "ReplicateComponents",
+    "Shrunken",
     "UncorrelatedSubset",
     "VarianceComponents",
+    "Winner",
     "bootstrap_interval",
     "compare",
     "correlation_matrix",
     "coverage",
+    "detectable_difference",
     "distinct",
     "json_matrix",
     "matrix_from_json",
@@ -58,10 +78,17 @@ __all__ = [
     "paired_interval",
     "paired_test",
     "partial_rank_correlation",
+    "predict_final",
     "rank_correlation",
     "reliability",
+    "replicate_components",
     "seeds_needed",
+    "seeds_to_tell_apart",
+    "shrunken",
     "strongest_pairs",
+    "t_test_power",
+    "tell_apart_sentence",
     "uncorrelated_subset",
     "variance_components",
+    "winner_interval",
 ]

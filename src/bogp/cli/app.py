@@ -18,6 +18,7 @@ from bogp.cli.names import names
 from bogp.cli.reproduce import reproduce
 from bogp.cli.screen import screen
 from bogp.cli.search import search
+from bogp.cli.study import study
 from bogp.errors import BogpError
 
 app = typer.Typer(
@@ -78,6 +79,7 @@ app.command()(demo)
 app.add_typer(database, name="database")
 app.add_typer(graph, name="graph")
 app.command()(search)
+app.add_typer(study, name="study")
 app.command()(screen)
 app.command()(baseline)
 app.command()(reproduce)

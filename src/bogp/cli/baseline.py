@@ -13,7 +13,11 @@ from bogp.errors import SettingError
 
 def baseline(
     method: Annotated[
-        str, typer.Argument(metavar="METHOD", help="dense, random, glob1, glob5, unif1 or unif5.")
+        str,
+        typer.Argument(
+            metavar="METHOD",
+            help="dense, random, glob1, glob5, unif1, unif5, snip, grasp, synflow or erk.",
+        ),
     ],
     sparsity: Annotated[
         float | None, typer.Option("--sparsity", "-s", help="Share of the weights to remove.")
@@ -40,7 +44,9 @@ def baseline(
 
     glob1, glob5, unif1 and unif5 are the paper's: prune by magnitude before training, over all
     layers together (glob) or each layer by itself (unif), in 1 or 5 rounds of pruning and
-    training. random is a plain random mask, dense no mask at all. Five rounds train five times.
+    training; five rounds train five times. snip, grasp and synflow score the untrained weights
+    and prune once, over all layers together. random is a plain random mask, erk one that keeps
+    small layers denser, dense no mask at all.
 
     Example: bogp baseline glob5 --sparsity 0.9 --layers all
     """

@@ -48,6 +48,12 @@ def _plain(found: Iterable[str]) -> dict[str, str]:
     return dict.fromkeys(found, "")
 
 
+def _criteria() -> dict[str, str]:
+    from bogp.criteria import CRITERIA
+
+    return _meanings(dict(CRITERIA))
+
+
 def _datasets() -> dict[str, str]:
     from bogp.data import DATASETS
 
@@ -130,7 +136,14 @@ def _scales() -> dict[str, str]:
     return _plain(SCALES)
 
 
+def _scopes() -> dict[str, str]:
+    from bogp.masks import SCOPES
+
+    return _meanings(dict(SCOPES))
+
+
 KINDS: dict[str, Callable[[], dict[str, str]]] = {
+    "criteria": _criteria,
     "datasets": _datasets,
     "engines": _engines,
     "families": _families,
@@ -142,5 +155,6 @@ KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "protocols": _protocols,
     "recipes": _recipes,
     "scales": _scales,
+    "scopes": _scopes,
 }
 """Kind → a function that returns name → meaning; a function, so that ``--help`` imports none."""

@@ -1,9 +1,8 @@
-"""``bogp search``: the paper's algorithms 2 to 4 as one command."""
+"""``bogp search``: Bayesian optimisation of masks as one command."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bogp.cli import options
-from bogp.cli.common import (
-    console,
-    error_console,
-    interruptible,
-    print_json,
-    print_table,
-    progress_bar,
-)
+from bogp.cli.common import error_console, interruptible, print_json, progress_bar
+from bogp.cli.found import print_found, save_masks, summary
 from bogp.errors import ConstantPropertyWarning
 from bogp.files import output_folder
 
 if TYPE_CHECKING:
-    from bogp.pipeline import SearchResult
     from bogp.search import FinishedTrial
+
+_POOL = "Engine pool"
+_PAPER = "Engines paper and random"
 
 
 def search(
@@ -36,13 +31,16 @@ def search(
         float | None,
         typer.Option("--sparsity", "-s", help="Maximise the accuracy at this sparsity."),
     ] = None,
+    pareto: Annotated[
+        bool,
+        typer.Option(
+            "--pareto", help="Instead of --sparsity: find the whole front of accuracy and sparsity."
+        ),
+    ] = False,
     alpha: Annotated[
         float | None,
         typer.Option(
-            "--alpha",
-            "-a",
-            help="Instead of --sparsity: maximise accuracy + alpha * sparsity over all sparsities "
-            "of the database.",
+            "--alpha", "-a", help="Instead of --sparsity: maximise accuracy + alpha * sparsity."
         ),
     ] = None,
     data: options.Data = "mnist",
@@ -51,21 +49,37 @@ def search(
         typer.Option(
             "--engine",
             "-e",
-            help="What proposes masks: paper (Bayesian optimisation of the properties) or random.",
+            help="pool: graphs, support densities and criteria by a Gaussian process; paper: the "
+            "paper's optimisation of properties; random: random graphs.",
         ),
-    ] = "paper",
+    ] = "pool",
     trials: Annotated[
-        int, typer.Option("--trials", "-n", help="Masks to train, those in the study counted.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            "--trials",
+            "-n",
+            help="Trainings, those in the study counted. Default: 64 with engine pool, 20 with the "
+            "others.",
+        ),
+    ] = None,
     final_seeds: Annotated[
         int, typer.Option(help="Fresh seeds on which the winner is trained and measured.")
     ] = 5,
     study: Annotated[
-        Path | None,
-        typer.Option(help="File of the study; with it a killed search resumes."),
+        str | None,
+        typer.Option(
+            metavar="FILE|URL",
+            help="Where the study is kept: a file, or the URL of an Optuna storage. With it a "
+            "killed search resumes.",
+        ),
     ] = None,
+    name: Annotated[str, typer.Option(help="Name of the study: a storage may hold many.")] = "bogp",
     save: Annotated[
-        Path | None, typer.Option(help="Write the winning mask to this safetensors file.")
+        Path | None,
+        typer.Option(
+            help="Write the winning mask to this safetensors file; with --pareto, a folder for "
+            "one a point."
+        ),
     ] = None,
     model: options.Model = "mlp:128",
     layers: options.Layers = "hidden",
@@ -75,27 +89,122 @@ def search(
             "--property",
             "-p",
             metavar="NAME",
-            help="A property to search by; repeat for several. Default: the paper's five, "
-            "degree_centrality, clustering, edge_connectivity, eigenvector_centrality and "
-            "cycle_rank.",
+            help="A property to search by; repeat for several. Default: with engine pool all that "
+            "the database holds, with the others the paper's five.",
+        ),
+    ] = None,
+    at: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--at",
+            help="A sparsity of the trade-off; repeat. Default: those of the database.",
+            rich_help_panel=_POOL,
+        ),
+    ] = None,
+    criterion: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--criterion",
+            metavar="NAME",
+            help="What picks weights inside a graph: random, magnitude, snip, grasp, synflow; "
+            "repeat. Default: all.",
+            rich_help_panel=_POOL,
+        ),
+    ] = None,
+    rounds: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Pruning rounds, each followed by a whole training; repeat. Default: 1.",
+            rich_help_panel=_POOL,
+        ),
+    ] = None,
+    pool: Annotated[
+        int | None,
+        typer.Option(help="Candidates to choose from. Default: 5000.", rich_help_panel=_POOL),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Trials asked at a time. Default: 16.", rich_help_panel=_POOL),
+    ] = None,
+    population: Annotated[
+        int | None,
+        typer.Option(help="Trials trained together, at most. Default: 16.", rich_help_panel=_POOL),
+    ] = None,
+    replicates: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of a batch that gives promising candidates another seed. Default: 0.25.",
+            rich_help_panel=_POOL,
+        ),
+    ] = None,
+    rung: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Epochs after which the poorer half stops; repeat; 0 for never. Default: a third "
+            "of the recipe's.",
+            rich_help_panel=_POOL,
+        ),
+    ] = None,
+    acquisition: Annotated[
+        str | None,
+        typer.Option(help="qlognei, ucb or thompson. Default: qlognei.", rich_help_panel=_POOL),
+    ] = None,
+    random_arm: Annotated[
+        bool | None,
+        typer.Option(
+            "--random-search/--no-random-search",
+            help="Give random search as much training and compare. Default: yes.",
+            rich_help_panel=_POOL,
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            "-w",
+            min=1,
+            help="Processes that train; results do not depend on it.",
+            rich_help_panel=_POOL,
+        ),
+    ] = 1,
+    asynchronous: Annotated[
+        bool | None,
+        typer.Option(
+            "--asynchronous/--synchronous",
+            help="Ask again as soon as a population ends: faster with many workers, and the result "
+            "then depends on their speed. Default: synchronous.",
+            rich_help_panel=_POOL,
         ),
     ] = None,
     metric: Annotated[
-        str, typer.Option(help="What the nearest graph is: cosine, l1 or l2.")
-    ] = "cosine",
+        str | None,
+        typer.Option(
+            help="What the nearest graph is: cosine, l1 or l2. Default: cosine.",
+            rich_help_panel=_PAPER,
+        ),
+    ] = None,
     scale: Annotated[
-        str, typer.Option(help="Compare raw or standardised property vectors.")
-    ] = "raw",
+        str | None,
+        typer.Option(
+            help="Compare raw or standardised property vectors. Default: raw.",
+            rich_help_panel=_PAPER,
+        ),
+    ] = None,
     fetch: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="nearest trains the nearest graph of the database; synthesize first changes it by "
-            "edge swaps towards the proposed properties."
+            "edge swaps towards the proposed properties. Default: nearest.",
+            rich_help_panel=_PAPER,
         ),
-    ] = "nearest",
+    ] = None,
     kappa: Annotated[
-        float, typer.Option(help="Weight of the uncertainty in the upper confidence bound.")
-    ] = 5.0,
+        float | None,
+        typer.Option(
+            help="Weight of the uncertainty in the upper confidence bound. Default: 5.",
+            rich_help_panel=_PAPER,
+        ),
+    ] = None,
     recipe: options.RecipeName = "calibrated",
     protocol: options.Protocol = "holdout",
     seed: options.Seed = 0,
@@ -104,61 +213,79 @@ def search(
 ) -> None:
     """Search a graph database for the mask that trains best.
 
-    Give --sparsity or --alpha. Each trial proposes a property vector, fetches the nearest graph,
-    trains its mask on --data and learns from the accuracy; the winner is then trained on fresh
-    seeds and measured on the test set.
+    Give --sparsity, --pareto or --alpha. A candidate is a relational graph, which bounds the mask,
+    and a criterion, which picks the kept weights inside; Glob, Unif, SNIP, GraSP, SynFlow and ERK
+    are candidates too, with the complete graph. Promising ones get more seeds, poor ones stop
+    early, and the winner is trained on fresh seeds beside random search's winner and controls;
+    only then is the test set opened.
 
-    Every trial is on disk before the next begins. With --study, a search that was stopped or
-    killed resumes when the same command runs again, and ends as an unbroken one would.
+    Every trial is on disk as it ends. With --study, a search that was stopped or killed resumes
+    when the same command runs again (or `bogp study resume`), and ends as an unbroken one would.
 
     Example: bogp search graphs.db --sparsity 0.9 --study study.db --save mask.safetensors
     """
     if save is not None:
-        output_folder(save.parent)
-    with interruptible(_kept(study)):
+        output_folder(save if pareto else save.parent)
+    given: dict[str, Any] = {
+        "sparsity": sparsity,
+        "alpha": alpha,
+        "pareto": pareto or None,
+        "properties": _tuple(prop),
+        "sparsities": _tuple(at),
+        "criteria": _tuple(criterion),
+        "rounds": _tuple(rounds),
+        "pool": pool,
+        "batch": batch,
+        "population": population,
+        "replicates": replicates,
+        "rungs": () if rung == [0] else _tuple(rung),
+        "acquisition": acquisition,
+        "random_arm": random_arm,
+        "asynchronous": asynchronous,
+        "metric": metric,
+        "scale": scale,
+        "fetch": fetch,
+        "kappa": kappa,
+    }
+    with interruptible(kept(study)):
         from bogp.database import GraphDatabase
-        from bogp.graphs import PAPER_FIVE
-        from bogp.masks import save_mask
         from bogp.pipeline import search as run_search
 
-        names = tuple(prop or PAPER_FIVE)
         with (
             GraphDatabase.open(database) as opened,
             progress_bar("trainings", quiet) as progress,
-            _warnings_as_lines(quiet),
+            warnings_as_lines(quiet),
         ):
             result = run_search(
                 opened,
                 data,
+                engine=engine,
                 trials=trials,
                 final_seeds=final_seeds,
                 study=study,
+                name=name,
+                workers=workers,
                 progress=progress,
-                on_trial=None if quiet or as_json else _print_trial,
-                sparsity=sparsity,
-                alpha=alpha,
+                on_trial=None if quiet or as_json else print_trial,
                 model=model,
                 layers=layers,
-                engine=engine,
-                properties=names,
-                metric=metric,
-                scale=scale,
-                fetch=fetch,
-                kappa=kappa,
                 recipe=recipe,
                 protocol=protocol,
                 seed=seed,
+                **{key: value for key, value in given.items() if value is not None},
             )
-    if save is not None:
-        graph = str(result.best.record["graph"])
-        save_mask(result.mask, save, {"graph": graph, "key": result.key, "model": model})
+    saved = [] if save is None else save_masks(result, save)
     if as_json:
         print_json(summary(result))
     else:
-        _print(result, save)
+        print_found(result, saved)
 
 
-def _kept(study: Path | None) -> str:
+def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
+    return tuple(values) if values else None
+
+
+def kept(study: str | None) -> str:
     """Return what a Ctrl-C leaves of the search."""
     if study is None:
         return "nothing was kept; with --study FILE a search goes on where it stopped"
@@ -166,7 +293,7 @@ def _kept(study: Path | None) -> str:
 
 
 @contextlib.contextmanager
-def _warnings_as_lines(quiet: bool) -> Iterator[None]:
+def warnings_as_lines(quiet: bool) -> Iterator[None]:
     """Print the library's warnings as lines of the command's own, or not at all."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -178,64 +305,31 @@ def _warnings_as_lines(quiet: bool) -> Iterator[None]:
         yield
 
 
-def _print_trial(trial: FinishedTrial) -> None:
-    """Print a trial's value, and what was proposed beside what was fetched where they differ."""
+def print_trial(trial: FinishedTrial) -> None:
+    """Print a trial's value and what it trained."""
+    accuracy = trial.record["accuracy"]
+    if "index" in trial.point:
+        from bogp.pipeline import Point
+
+        arm = "" if trial.arm == "search" else "random search, "
+        end = f", stopped after epoch {len(trial.record['accuracies'])}" if trial.stopped else ""
+        _line(
+            f"{arm}trial {trial.number + 1}: accuracy {accuracy:.4f}{end}: "
+            f"{Point.from_record(trial.point)}"
+        )
+        return
     record = trial.record
-    error_console.print(
-        f"trial {trial.number + 1}: value {trial.value:.4f}, accuracy {record['accuracy']:.4f}, "
+    _line(
+        f"trial {trial.number + 1}: value {trial.value:.4f}, accuracy {accuracy:.4f}, "
         f"{'made from ' if 'made' in record else ''}graph {record['graph']} "
-        f"(sparsity {record['database_sparsity']:g})",
-        markup=False,
-        soft_wrap=True,
+        f"(sparsity {record['database_sparsity']:g})"
     )
-    pairs = {name: (record["proposed"].get(name), got) for name, got in record["fetched"].items()}
     how = "made" if "made" in record else "fetched"
-    for name, (wanted, got) in pairs.items():
+    for name, got in record["fetched"].items():
+        wanted = record["proposed"].get(name)
         if wanted is not None and wanted != got:
-            line = f"  {name} proposed {wanted:.5g}, {how} {got:.5g}"
-            error_console.print(line, markup=False, soft_wrap=True)
+            _line(f"  {name} proposed {wanted:.5g}, {how} {got:.5g}")
 
 
-def summary(result: SearchResult) -> dict[str, Any]:
-    """Return a search's result as a JSON object."""
-    return {
-        "key": result.key,
-        "settings": dict(result.settings),
-        "best": {
-            "trial": result.best.number,
-            "value": result.best.value,
-            **dict(result.best.record),
-        },
-        "finals": [dataclasses.asdict(run) for run in result.finals],
-        "trials": [
-            {"number": trial.number, "value": trial.value, **dict(trial.record)}
-            for trial in result.trials
-        ],
-    }
-
-
-def _print(result: SearchResult, save: Path | None) -> None:
-    from bogp.analysis import mean_interval
-    from bogp.report import Table, format_interval
-
-    paper = result.settings["protocol"] == "paper"
-    best = result.best
-    chosen_on = "the test set" if paper else "the validation split"
-    rows = [
-        ["winner", f"trial {best.number + 1}, graph {best.record['graph']}"],
-        ["sparsity of the pruned layers", f"{best.record['sparsity']:.4f}"],
-        [f"its accuracy on {chosen_on}", f"{best.record['accuracy']:.4f} (best of all)"],
-    ]
-    if result.settings["alpha"] is not None:
-        rows.append(["accuracy + alpha * sparsity", f"{best.value:.4f}"])
-    if result.finals:
-        interval = mean_interval([run.accuracy for run in result.finals])
-        rows.append(["test accuracy on fresh seeds", format_interval(interval, digits=4)])
-    rows.append(["training time of the trials", f"{result.seconds:.1f} s"])
-    notes = (
-        ["Protocol paper: one set of images selected the winner and reports it."] if paper else []
-    )
-    title = f"Engine {result.settings['engine']}, {len(result.trials)} trials"
-    print_table(Table(title, ["", "result"], rows, notes))
-    if save is not None:
-        console.print(f"mask written to {save}", markup=False, soft_wrap=True)
+def _line(text: str) -> None:
+    error_console.print(text, markup=False, soft_wrap=True)

@@ -178,13 +178,15 @@ def _save(sight: Sight, layer: str, sparsity: float | None, seed: int, path: Pat
 
     The graph keeps at least as many weights as the sparsity asks; a seeded draw drops the rest.
     """
-    from bogp.criteria import criterion
+    from torch import nn
+
+    from bogp.criteria import Context, random
     from bogp.masks import Mask, save_mask, select
     from bogp.sparsity import kept_count
 
     mask = Mask({layer: sight.mask})
     if sparsity is not None:
-        scores = criterion("random")({layer: sight.mask.float()}, seed)
+        scores = random(Context(nn.Identity(), mask, seed=seed))
         mask = select(scores, kept_count(mask.total, sparsity), support=mask, seed=seed)
     save_mask(mask, path, {"nodes": str(sight.graph.nodes)})
 

@@ -1,16 +1,27 @@
-"""Criteria: functions from a model's weights to a score for each; higher is kept first."""
+"""Criteria: functions from a network to a score for each weight; higher is kept first."""
 
-from collections.abc import Callable, Mapping
-
-from torch import Tensor
-
+from bogp.criteria.context import Context as Context
+from bogp.criteria.context import Criterion as Criterion
+from bogp.criteria.grasp import grasp as grasp
 from bogp.criteria.magnitude import magnitude as magnitude
 from bogp.criteria.random import random as random
+from bogp.criteria.snip import snip as snip
+from bogp.criteria.synflow import synflow as synflow
 from bogp.errors import UnknownNameError
 
-Criterion = Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]
+CRITERIA: dict[str, Criterion] = {
+    "grasp": grasp,
+    "magnitude": magnitude,
+    "random": random,
+    "snip": snip,
+    "synflow": synflow,
+}
 
-CRITERIA: dict[str, Criterion] = {"magnitude": magnitude, "random": random}
+RUN_THE_NETWORK = frozenset({"grasp", "snip", "synflow"})
+"""The criteria that need inputs; all but synflow need targets too."""
+
+STEPS: dict[str, int] = {"synflow": 100}
+"""Scorings within one pruning round, the mask shrinking in between; 1 for all others."""
 
 
 def criterion(name: str) -> Criterion:

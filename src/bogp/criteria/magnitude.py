@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
+from bogp.criteria.context import Context
+from bogp.masks import check_fits
 
-def magnitude(weights: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Return |w| of every weight (Han et al. 2015, arXiv 1506.02626); ``seed`` is not used."""
-    return {name: weight.detach().abs() for name, weight in weights.items()}
+
+def magnitude(context: Context) -> dict[str, Tensor]:
+    """Return |w| of every weight (Han et al. 2015, arXiv 1506.02626).
+
+    Raises:
+        MaskError: the mask does not fit the model.
+    """
+    check_fits(context.model, context.mask)
+    parameters = dict(context.model.named_parameters())
+    return {name: parameters[name].detach().abs() for name in context.mask}

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
+from bogp.criteria.context import Context
 from bogp.keys import derive_seed
 
 
-def random(weights: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Return independent uniform scores in [0, 1), one a weight, drawn from ``seed``.
+def random(context: Context) -> dict[str, Tensor]:
+    """Return independent uniform scores in [0, 1), one a weight, drawn from the seed.
 
     With a relational graph's mask as the support and the graph at the target density, this is
-    the paper's BoGP mask; with the complete support, its plain random 0-1 mask.
+    the paper's BoGP mask; with the complete support, its plain random 0-1 mask. It looks at the
+    shapes of the mask alone.
     """
     return {
         name: torch.rand(
-            weight.shape, generator=torch.Generator().manual_seed(derive_seed(seed, "random", name))
+            layer.shape,
+            generator=torch.Generator().manual_seed(derive_seed(context.seed, "random", name)),
         )
-        for name, weight in weights.items()
+        for name, layer in context.mask.items()
     }

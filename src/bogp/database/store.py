@@ -260,6 +260,14 @@ class GraphDatabase:
         """Whether every planned graph is there."""
         return len(self) == self.expected
 
+    def require_complete(self) -> None:
+        """Raise :class:`DatabaseError` unless the build was finished."""
+        if not self.complete:
+            raise DatabaseError(
+                f"database {str(self.path)!r} holds {len(self)} of {self.expected} graphs: "
+                "run its build again to finish it"
+            )
+
     def __len__(self) -> int:
         """Return the number of graphs there are."""
         return self.reader.count()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import multiprocessing
-import os
-import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,9 +20,14 @@ from bogp.keys import content_key, derive_seed
 from bogp.pipeline import (
     GRAPH,
     METHODS,
+    RANDOM,
+    WINNER,
     Outcome,
+    PoolSettings,
+    SearchResult,
     SearchSettings,
     baseline,
+    baseline_population,
     prune_and_train,
     search,
 )
@@ -75,6 +78,20 @@ def method_job(dataset: Dataset, name: str, **settings: Any) -> Job:
     method = METHODS[name]
     fields = {"name": name, "method": None if method is None else asdict(method)}
     return Job("method", _shared(dataset, settings) | fields, method.rounds if method else 1)
+
+
+def methods_job(dataset: Dataset, name: str, *, runs: int, **settings: Any) -> Job:
+    """Return the job of ``runs`` networks of one method, trained together on the same batches."""
+    job = method_job(dataset, name, **settings)
+    return Job("methods", {**job.fields, "runs": runs}, runs)
+
+
+def pool_job(
+    database: GraphDatabase, dataset: Dataset, *, trials: int, finals: int, **settings: Any
+) -> Job:
+    """Return the job of one pool search with its evidence (fields of ``bogp.PoolSettings``)."""
+    fields = PoolSettings(**settings).fields(dataset, database)
+    return Job("pool", fields | {"trials": trials, "finals": finals}, 2 * trials + finals)
 
 
 def graph_job(dataset: Dataset, **settings: Any) -> Job:
@@ -169,6 +186,86 @@ def _run_method(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     return _measured(outcome, data)
 
 
+def _run_methods(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
+    fields = job.fields
+    started = time.perf_counter()
+    data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
+    factory = model_factory(fields["model"], dataset.features, dataset.classes)
+    found = baseline_population(
+        fields["name"],
+        factory,
+        data,
+        Recipe(**fields["recipe"]),
+        layers=fields["layers"],
+        sparsity=fields["sparsity"],
+        seeds=[derive_seed(fields["seed"], "run", number) for number in range(fields["runs"])],
+        order_seed=derive_seed(fields["seed"], "order"),
+    )
+    measured = [_measured(outcome, data) for outcome in found.outcomes(factory, data)]
+    tick(job.trainings)
+    return {
+        "selected": [one["accuracy"] for one in measured],
+        "reported": [one["reported"]["accuracy"] for one in measured],
+        "sparsity": [one["sparsity"] for one in measured],
+        "epochs": {"methods": found.epochs},
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def _run_pool(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
+    fields = dict(job.fields)
+    trials, finals = fields.pop("trials"), fields.pop("finals")
+    for derived in ("dataset", "database", "engine"):
+        fields.pop(derived)
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    started = time.perf_counter()
+    done = 0
+
+    def progress(now: int, total: int) -> None:
+        nonlocal done
+        tick(now - done)
+        done = now
+
+    assert place.database is not None
+    result = search(
+        place.database,
+        _dataset(place.data),
+        engine="pool",
+        trials=trials,
+        final_seeds=finals,
+        study=place.studies / f"{job.key}.db",
+        progress=progress,
+        **(fields | lists | {"recipe": Recipe(**fields["recipe"])}),
+    )
+    return _found(result) | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def _found(result: SearchResult) -> dict[str, Any]:
+    """Return what a pool search found, as a JSON object: its winner and the evidence."""
+    evidence = result.evidence
+    assert evidence is not None
+    kept = ("graph", "support", "criterion", "scope", "rounds", "sparsity")
+    accuracies: dict[str, list[float]] = {}
+    for run in evidence.runs:
+        accuracies.setdefault(run.name, []).append(run.accuracy)
+    finals, other = accuracies.pop(WINNER), accuracies.pop(RANDOM)
+    return {
+        "winner": {name: result.best.point[name] for name in kept},
+        "trials": [
+            {name: trial.point[name] for name in kept}
+            | {"accuracy": trial.record["accuracy"], "stopped": trial.stopped}
+            for trial in result.trials
+        ],
+        "selected": evidence.selected,
+        "posterior": list(evidence.posterior),
+        "corrected": None if evidence.corrected is None else asdict(evidence.corrected),
+        "finals": finals,
+        "random_finals": other,
+        "controls": accuracies,
+        "epochs": dict(result.epochs),
+    }
+
+
 def _run_graph(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     fields = job.fields
     data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
@@ -221,6 +318,8 @@ def _values(graph: RelationalGraph, names: list[str]) -> dict[str, float]:
 KINDS: dict[str, Callable[[Job, Place, Tick], dict[str, Any]]] = {
     "search": _run_search,
     "method": _run_method,
+    "methods": _run_methods,
+    "pool": _run_pool,
     "graph": _run_graph,
     "network": _run_network,
 }
@@ -230,16 +329,3 @@ def run_job(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     """Run ``job`` and return its record: key, kind, fields and result."""
     result = KINDS[job.kind](job, place, tick)
     return {"key": job.key, "kind": job.kind, "fields": dict(job.fields), "result": result}
-
-
-def exit_with_parent() -> None:
-    """End this worker process when its parent is gone, however that ended."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

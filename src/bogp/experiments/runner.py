@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import os
 import queue
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,8 +17,9 @@ import filelock
 import torch
 
 from bogp.errors import DataError, StudyError
-from bogp.experiments.jobs import Job, Place, exit_with_parent, run_job
+from bogp.experiments.jobs import Job, Place, run_job
 from bogp.files import output_folder, write_atomic
+from bogp.processes import interrupts_deferred, start_worker
 
 Progress = Callable[[int, int], None]
 Records = dict[str, dict[str, Any]]
@@ -117,15 +116,15 @@ def _parallel(
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
     # The manager's process, too, must go when this one is killed and cannot tell it to.
-    with _interrupts_deferred():
-        manager.start(_start_manager)
+    with interrupts_deferred():
+        manager.start(start_worker)
     with manager:
         ticks = manager.Queue()
         pool = ProcessPoolExecutor(
             min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(ticks,)
         )
         try:
-            with _interrupts_deferred():
+            with interrupts_deferred():
                 pending: set[Future[dict[str, Any]]] = {pool.submit(_work, j, place) for j in jobs}
             while pending:
                 ended, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -148,19 +147,6 @@ def _parallel(
             raise
 
 
-@contextlib.contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Hold a Ctrl-C back for the block: the processes it starts inherit that and never see one."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _drain(ticks: queue.Queue[int], done: int) -> int:
     while True:
         try:
@@ -169,19 +155,12 @@ def _drain(ticks: queue.Queue[int], done: int) -> int:
             return done
 
 
-def _start_manager() -> None:
-    """Prepare the process that carries the ticks: Ctrl-C is the coordinator's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    exit_with_parent()
-
-
 def _start(ticks: Any) -> None:
-    """Prepare a worker: Ctrl-C is the coordinator's to answer, and one thread is a job's share."""
+    """Prepare a worker: one thread is a job's share."""
     global _ticks
     _ticks = ticks
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    exit_with_parent()
+    start_worker()
 
 
 def _work(job: Job, place: Place) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import nn
 
 from bogp.data import Split
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
-from bogp.masks import prunable
+from bogp.masks import Mask, prunable
 from bogp.pipeline.pruning import (
     GRAPH,
     Method,
@@ -37,7 +39,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PrunedPopulation:
-    """Candidates in the order of their supports, as their last round of training left them.
+    """Candidates in the order of their supports, as their last pruning round left them.
 
     A candidate that diverged in a round took no part in those after it. ``spent`` are the epochs of
     each over all its rounds, ``seconds`` those of all the work.
@@ -84,20 +86,23 @@ def prune_and_train_population(
     *,
     seeds: Sequence[int],
     mask_seeds: Sequence[int],
-    sparsity: float,
+    sparsity: float | Sequence[float],
     layers: str = "hidden",
-    method: Method = GRAPH,
+    method: Method | Sequence[Method] = GRAPH,
     order_seed: int = 0,
     halving: Halving | None = None,
     together: int | None = None,
     keep_weights: bool = False,
+    threads: int | None = None,
+    exact: bool = False,
     progress: Progress | None = None,
 ) -> PrunedPopulation:
     """Prune and train one candidate for each support, all together.
 
-    Candidate k gets what ``prune_and_train(support=supports[k], seed=seeds[k],
-    mask_seed=mask_seeds[k], order_seed=order_seed)`` gives it alone. All share the order of the
-    mini-batches, so that the spread over seeds is that of initial weights and masks.
+    Candidate k gets what ``prune_and_train(support=supports[k], method=method[k],
+    sparsity=sparsity[k], seed=seeds[k], mask_seed=mask_seeds[k], order_seed=order_seed)`` gives it
+    alone. All share the order of the mini-batches, so that the spread over seeds is that of initial
+    weights and masks. Candidates of equal numbers of pruning rounds are trained together.
 
     Args:
         factory: makes the network.
@@ -106,63 +111,149 @@ def prune_and_train_population(
         supports: what bounds each mask, one a candidate; None is the complete support.
         seeds: of the initial weights.
         mask_seeds: of what is random about each mask.
-        sparsity: share of the prunable weights to remove.
+        sparsity: share of the prunable weights to remove, of all candidates or of each.
         layers: ``"hidden"`` or ``"all"``.
-        method: criterion, scope, schedule, rounds.
+        method: criterion, scope, schedule, rounds, of all candidates or of each.
         order_seed: of the order of the mini-batches.
-        halving: stops the poorer candidates early, in the last round.
+        halving: stops the poorer candidates early, in their last pruning round, where they are
+            compared with the others of as many pruning rounds.
         together: candidates to train at once; by default as many as memory holds.
         keep_weights: whether to return the weights.
+        threads: CPU threads for the whole population, all cores by default.
+        exact: whether neither threads nor memory nor the other candidates may change a bit, where
+            halving does not; see :func:`bogp.training.train_population`.
         progress: called with (epochs done, epochs in all) of all candidates and rounds.
 
     Raises:
-        SettingError: the numbers of supports, seeds and mask seeds differ.
+        SettingError: the numbers of supports, seeds, mask seeds, sparsities and methods differ, or
+            there are none.
         SparsityError, MaskError, GraphError: see :func:`bogp.pipeline.prune_and_train`.
     """
-    if not len(supports) == len(seeds) == len(mask_seeds):
-        raise SettingError(
-            f"{len(supports)} supports, {len(seeds)} seeds and {len(mask_seeds)} mask seeds: "
-            "give as many of each"
-        )
+    methods = [method] * len(supports) if isinstance(method, Method) else list(method)
+    sparsities = list(sparsity) if isinstance(sparsity, Iterable) else [sparsity] * len(supports)
+    _check_numbers(supports, seeds, mask_seeds, sparsities, methods)
     started = time.perf_counter()
-    models = [initialise(factory, initial_seed(seed)) for seed in seeds]
-    names = prunable(models[0], layers) if models else ()
-    masks = [support_mask(s, model, names) for s, model in zip(supports, models, strict=True)]
-    counts = [kept_counts(method, mask, sparsity) for mask in masks]
-    states = [model.state_dict() for model in models]
-    rounds = max(map(len, counts), default=1)
-    every = recipe.epochs * len(masks) * rounds
-    done: dict[int, Candidate] = {}
-    spent = [0] * len(masks)
-    going = list(range(len(masks)))
-    for number in range(1, rounds + 1):
-        for k in going:
-            kept = counts[k][number - 1]
-            masks[k] = next_mask(states[k], masks[k], method, kept, mask_seeds[k], number)
-        last = number == rounds
-        found = train_population(
-            factory,
-            [masks[k] for k in going],
-            (split.train_inputs, split.train_targets),
-            recipe,
-            [seeds[k] for k in going],
-            validation=(split.select_inputs, split.select_targets),
-            order_seed=batch_seed(order_seed, number),
-            initial=[states[k] for k in going],
-            halving=halving if last else None,
-            together=together,
-            keep_weights=keep_weights or not last,
-            progress=None if progress is None else _shifted(progress, sum(spent), every),
+    courses = []
+    for k, support in enumerate(supports):
+        model = initialise(factory, initial_seed(seeds[k]))
+        mask = support_mask(support, model, prunable(model, layers))
+        counts = kept_counts(methods[k], mask, sparsities[k])
+        courses.append(_Course(model, mask, methods[k], counts, seeds[k], mask_seeds[k]))
+    plan = _Plan(factory, split, recipe, order_seed, halving, together, threads, exact, progress)
+    every = recipe.epochs * sum(len(course.counts) for course in courses)
+    for rounds in sorted({len(course.counts) for course in courses}):
+        going = [course for course in courses if len(course.counts) == rounds]
+        for number in range(1, rounds + 1):
+            spent = sum(course.spent for course in courses)
+            _prune_and_train(plan, going, number, keep_weights or number < rounds, spent, every)
+            # Whoever diverged has no weights to prune by: it stays as it is, the others go on.
+            going = [course for course in going if not course.ended.diverged]
+            if not going:
+                break
+    candidates = [course.ended for course in courses]
+    if not keep_weights:
+        candidates = [replace(candidate, weights=None) for candidate in candidates]
+    spent_each = tuple(course.spent for course in courses)
+    return PrunedPopulation(tuple(candidates), spent_each, time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What all candidates share."""
+
+    factory: ModelFactory
+    split: Split
+    recipe: Recipe
+    order_seed: int
+    halving: Halving | None
+    together: int | None
+    threads: int | None
+    exact: bool
+    progress: Progress | None
+
+
+@dataclass
+class _Course:
+    """One candidate on its way through its pruning rounds."""
+
+    model: nn.Module  # with the weights at hand
+    mask: Mask
+    method: Method
+    counts: list[int]  # weights to keep in each pruning round
+    seed: int
+    mask_seed: int
+    candidate: Candidate | None = None
+    spent: int = 0  # epochs
+
+    @property
+    def ended(self) -> Candidate:
+        """The candidate as its last training left it."""
+        assert self.candidate is not None
+        return self.candidate
+
+    def add(self, candidate: Candidate) -> None:
+        """Note what a pruning round's training made of it."""
+        self.candidate = candidate
+        self.spent += candidate.epochs
+        weights = candidate.weights or {}
+        for tensor in weights.values():
+            if tensor.is_floating_point():
+                # Trained in the type of the inputs, which the factory's may round.
+                self.model = self.model.to(tensor.dtype)
+                break
+        if weights:
+            self.model.load_state_dict(weights)
+
+
+def _prune_and_train(
+    plan: _Plan, going: Sequence[_Course], number: int, keep_weights: bool, spent: int, every: int
+) -> None:
+    """Take the candidates ``going`` through pruning round ``number``."""
+    for course in going:
+        kept = course.counts[number - 1]
+        course.mask = next_mask(
+            course.model, course.mask, course.method, kept, course.mask_seed, number, plan.split
         )
-        for k, candidate in zip(going, found.candidates, strict=True):
-            done[k], states[k] = candidate, candidate.weights or {}
-            spent[k] += candidate.epochs
-        # Whoever diverged has no weights to prune by: it stays as it is, and the others go on.
-        going = [k for k in going if not done[k].diverged]
-        if not going:
-            break
-    candidates = tuple(done[k] for k in range(len(masks)))
-    return PrunedPopulation(candidates, tuple(spent), time.perf_counter() - started)
+    last = number == len(going[0].counts)
+    found = train_population(
+        plan.factory,
+        [course.mask for course in going],
+        plan.split,
+        plan.recipe,
+        [course.seed for course in going],
+        order_seed=batch_seed(plan.order_seed, number),
+        initial=[course.model.state_dict() for course in going],
+        halving=plan.halving if last else None,
+        together=plan.together,
+        keep_weights=keep_weights,
+        threads=plan.threads,
+        exact=plan.exact,
+        progress=None if plan.progress is None else _shifted(plan.progress, spent, every),
+    )
+    for course, candidate in zip(going, found.candidates, strict=True):
+        course.add(candidate)
+
+
+def _check_numbers(
+    supports: Sequence[Support],
+    seeds: Sequence[int],
+    mask_seeds: Sequence[int],
+    sparsities: Sequence[float],
+    methods: Sequence[Method],
+) -> None:
+    """Raise SettingError unless there are as many of each, at least one."""
+    given = {
+        "supports": supports,
+        "seeds": seeds,
+        "mask seeds": mask_seeds,
+        "sparsities": sparsities,
+        "methods": methods,
+    }
+    if not supports or len(set(map(len, given.values()))) > 1:
+        numbers = [f"{len(values)} {name}" for name, values in given.items()]
+        raise SettingError(
+            f"{', '.join(numbers[:-1])} and {numbers[-1]}: give as many of each, at least one"
+        )
 
 
 def baseline_population(

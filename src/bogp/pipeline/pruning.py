@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from bogp.criteria import criterion
 from bogp.data import Split
-from bogp.errors import MaskError, RecipeError, SettingError, UnknownNameError
+from bogp.errors import MaskError, RecipeError
 from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.keys import derive_seed
-from bogp.masks import Mask, check_fits, complete_mask, densities, prunable, select
-from bogp.sparsity import kept_count
+from bogp.masks import Mask, check_fits, complete_mask, prunable
+from bogp.pipeline.methods import BASELINES as BASELINES
+from bogp.pipeline.methods import GRAPH as GRAPH
+from bogp.pipeline.methods import METHODS as METHODS
+from bogp.pipeline.methods import Method as Method
+from bogp.pipeline.methods import method_named as method_named
+from bogp.pipeline.scoring import kept_counts as kept_counts
+from bogp.pipeline.scoring import next_mask as next_mask
 from bogp.training import (
     Metrics,
     ModelFactory,
@@ -34,32 +38,6 @@ from bogp.training import (
     structure,
     train,
 )
-
-
-@dataclass(frozen=True)
-class Method:
-    """How a mask is chosen inside its support (see the module's own docstring)."""
-
-    criterion: str
-    scope: str = "uniform"
-    schedule: str = "exponential"
-    rounds: int = 1
-
-
-GRAPH = Method(criterion="random")
-"""The paper's BoGP: the graph's own mask, its surplus weights dropped by a seeded draw."""
-
-BASELINES: dict[str, Method] = {
-    "glob1": Method("magnitude", "global", rounds=1),
-    "glob5": Method("magnitude", "global", rounds=5),
-    "unif1": Method("magnitude", "uniform", rounds=1),
-    "unif5": Method("magnitude", "uniform", rounds=5),
-}
-"""The paper's §6.2. Each round prunes by the weights at hand, then trains for a whole recipe."""
-
-
-METHODS: dict[str, Method | None] = {"dense": None, "random": GRAPH, **BASELINES}
-"""What :func:`baseline` can run; ``random`` is a plain random 0-1 mask, ``dense`` no mask."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +157,7 @@ def prune_and_train(
     mask = support_mask(support, model, prunable(model, layers))
     epochs = 0
     for number, kept in enumerate(kept_counts(method, mask, sparsity), 1):
-        mask = next_mask(dict(model.named_parameters()), mask, method, kept, mask_seed, number)
+        mask = next_mask(model, mask, method, kept, mask_seed, number, split)
         trained = _train(model, split, recipe, mask, order, number)
         if trained.diverged and number < method.rounds:
             raise RecipeError(
@@ -202,7 +180,7 @@ def draw_mask(
     model = initialise(factory, 0)
     mask = support_mask(support, model, prunable(model, layers))
     (kept,) = kept_counts(GRAPH, mask, sparsity)
-    return next_mask(dict(model.named_parameters()), mask, GRAPH, kept, mask_seed, 1)
+    return next_mask(model, mask, GRAPH, kept, mask_seed, 1)
 
 
 def initial_seed(seed: int) -> int:
@@ -213,26 +191,6 @@ def initial_seed(seed: int) -> int:
 def batch_seed(seed: int, number: int) -> int:
     """Return the seed of the order of the mini-batches in pruning round ``number``."""
     return derive_seed(seed, "mini-batches", number)
-
-
-def next_mask(
-    parameters: Mapping[str, Tensor], mask: Mask, method: Method, kept: int, seed: int, number: int
-) -> Mask:
-    """Return the mask of pruning round ``number``: ``kept`` weights inside ``mask``."""
-    weights = {name: parameters[name].detach() for name in mask}
-    scores = criterion(method.criterion)(weights, derive_seed(seed, "scores", number))
-    ties = derive_seed(seed, "select", number)
-    return select(scores, kept, scope=method.scope, support=mask, seed=ties)
-
-
-def kept_counts(method: Method, support: Mask, sparsity: float) -> list[int]:
-    """Return the number of weights to keep in each pruning round."""
-    last = kept_count(support.total, sparsity)
-    if not 0 < last <= support.kept:
-        # Nothing to keep, or more than there is: one step, which select does or refuses.
-        return [last]
-    steps = densities(method.schedule, support.density, last / support.total, method.rounds)
-    return [*(round(density * support.total) for density in steps[:-1]), last]
 
 
 def _train(
@@ -282,17 +240,3 @@ def baseline(
         mask_seed=derive_seed(seed, "mask"),
         seed=seed,
     )
-
-
-def method_named(name: str, sparsity: float | None) -> Method | None:
-    """Return a method of :data:`METHODS`, None for the dense network.
-
-    Raises:
-        UnknownNameError: no such method.
-        SettingError: a method that prunes, without a sparsity.
-    """
-    if name not in METHODS:
-        raise UnknownNameError("method", name, METHODS)
-    if METHODS[name] is not None and sparsity is None:
-        raise SettingError(f"method {name!r} needs a sparsity: give 0.9 say")
-    return METHODS[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from bogp.pipeline.fetch import Fetched, fetch, fetched_again
 from bogp.pipeline.pruning import GRAPH, Outcome, draw_mask, prune_and_train
 from bogp.pipeline.results import FinalRun, SearchResult
 from bogp.search import FinishedTrial, Observation, Proposal, Space, Study, engine
+from bogp.search.records import Asked
 from bogp.training import ModelFactory, Recipe, evaluate, model_factory, recipe
 
 Progress = Callable[[int, int], None]
@@ -78,8 +79,10 @@ def vector_search(
     trials: int = 20,
     final_seeds: int = 5,
     study: str | os.PathLike[str] | None = None,
+    name: str = "bogp",
     progress: Progress | None = None,
     on_trial: OnTrial | None = None,
+    command: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> SearchResult:
     """Search a graph database for the mask that trains best.
@@ -92,9 +95,11 @@ def vector_search(
         data: a dataset or its name (see :func:`bogp.data.load_dataset`).
         trials: masks to train, those already in the study counted.
         final_seeds: fresh seeds on which the winner is trained and measured at the end.
-        study: file of the study; None keeps it in memory.
+        study: file of the study, or the URL of an Optuna storage; None keeps it in memory.
+        name: of the study in its storage, which may hold several.
         progress: called with (trainings done, trainings in all).
         on_trial: called with each trial as it ends.
+        command: what `bogp study resume` runs, noted in the study.
         settings: the fields of :class:`SearchSettings`, ``sparsity=0.9`` or ``alpha=0.25`` first.
 
     Returns:
@@ -116,8 +121,10 @@ def vector_search(
                 trials=trials,
                 final_seeds=final_seeds,
                 study=study,
+                name=name,
                 progress=progress,
                 on_trial=on_trial,
+                command=command,
                 **settings,
             )
     chosen = _settings(database, trials, final_seeds, settings)
@@ -125,11 +132,14 @@ def vector_search(
     run = _Run(chosen, dataset, database)
     run.rehearse()
     warn_constant(database, chosen.properties, chosen.sparsity)
-    with Study(study, chosen.fields(dataset, database)) as opened_study:
+    fields = chosen.fields(dataset, database)
+    with Study(study, fields, name=name, space=_ranges(run.space)) as opened_study:
+        if command is not None:
+            opened_study.note("command", dict(command))
         done = run.trials(opened_study, trials, final_seeds, progress, on_trial)
         best = max(done, key=lambda trial: trial.value)
         mask, finals = run.finals(opened_study, best, trials, final_seeds, progress)
-    return SearchResult(chosen.fields(dataset, database), done, best, mask, finals)
+    return SearchResult(fields, done, best, mask, finals)
 
 
 def _settings(
@@ -156,6 +166,21 @@ def _settings(
     engine(settings.engine)
     fetch(settings.fetch)
     return settings
+
+
+def proposal_of(point: Mapping[str, Any]) -> Proposal:
+    """Return the proposal of a trial's point.
+
+    >>> proposal_of({"vector": {}, "graph_id": 7}).graph_id
+    7
+    """
+    return Proposal(point["vector"], point["graph_id"])
+
+
+def _ranges(space: Space) -> dict[str, tuple[float, float] | tuple[int, int]]:
+    """Return the ranges of what the study shows of a proposal: the properties, or the graph."""
+    ids = int(space.graph_ids.min()), int(space.graph_ids.max())
+    return {**space.bounds, "graph_id": ids}
 
 
 @dataclass
@@ -203,20 +228,30 @@ class _Run:
         on_trial: OnTrial | None,
     ) -> tuple[FinishedTrial, ...]:
         """Run trials until the study holds ``count`` and return its first ``count``."""
-        ask = engine(self.settings.engine)
         if progress:
             progress(min(count, len(study.trials())), count + final_seeds)
         while len(done := study.trials()) < count:
-            seen = [Observation(trial.proposal, trial.value) for trial in done]
-            proposal = ask(self.space, seen, self.settings.seed, self.settings.kappa)
-            running = study.begin(proposal, self.space)
-            value, record = self._evaluate(proposal, len(done))
-            study.finish(running, value, record)
+            # A batch that a process left behind is run before another is asked.
+            left = [batch for batch in study.batches() if study.missing(batch)]
+            batch = left[0] if left else study.open_batch("search", [self._ask(done)])
+            study.begin(batch, (0,))
+            value, record = self._evaluate(proposal_of(batch.asked[0].point), batch.number)
+            trial = study.finish(batch, 0, value, record)
             if on_trial:
-                on_trial(FinishedTrial(len(done), proposal, value, record))
+                on_trial(trial)
             if progress:
                 progress(len(done) + 1, count + final_seeds)
         return done[:count]
+
+    def _ask(self, done: Sequence[FinishedTrial]) -> Asked:
+        seen = [Observation(proposal_of(trial.point), trial.value) for trial in done]
+        ask, settings = engine(self.settings.engine), self.settings
+        proposal = ask(self.space, seen, settings.seed, settings.kappa)
+        shown: dict[str, float | int] = (
+            dict(proposal.vector) if proposal.graph_id is None else {"graph_id": proposal.graph_id}
+        )
+        point = {"vector": dict(proposal.vector), "graph_id": proposal.graph_id}
+        return Asked(point, shown)
 
     def _evaluate(self, proposal: Proposal, number: int) -> tuple[float, dict[str, Any]]:
         fetched = self._fetch(proposal)

@@ -1,67 +1,97 @@
-"""The study: trials on disk as they end, over Optuna's storage."""
+"""The study: what was asked and what came of it, stored before anything else is done."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, final
 
-import filelock
-import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import OptunaError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState
-from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from bogp.errors import StudyError
-from bogp.files import output_folder
-from bogp.keys import content_key
-from bogp.search.engines import Proposal, Space
-
-_NAME = "bogp"
-
-
-@dataclass(frozen=True)
-class FinishedTrial:
-    """One evaluation of a mask: what was proposed, what it got, and its whole record."""
-
-    number: int
-    proposal: Proposal
-    value: float
-    record: Mapping[str, Any]
+from bogp.errors import StudyError, UnknownNameError
+from bogp.search import arm as arms
+from bogp.search import coordinator, records
+from bogp.search.arm import Arm
+from bogp.search.lease import Lease, is_this_process, new_owner
+from bogp.search.opening import Named, plain
+from bogp.search.parameters import Space, distributions
+from bogp.search.records import ARMS, Asked, Batch, FinishedTrial
+from bogp.search.rows import begin_trials, end_trial
+from bogp.search.storage import Storage, open_storage, readable
 
 
 @final
 class Study:
-    """One optimisation, kept in a file; open in one process at a time.
+    """One optimisation, kept in an Optuna storage and written to by one process at a time.
 
-    ``path`` None keeps the study in memory. A study that is opened again goes on where it
-    stopped: a trial that was running when the process died is marked failed and is not counted.
+    A batch of trials is one write, before any of them begins. Whatever dies afterwards, the batch
+    stays what it is: opened again, the study says which of its trials are :meth:`missing`. A trial
+    that ended is never run or stored twice.
+
+    A file is held by a lock, which the operating system drops with the process. For any other
+    storage the study holds a lease of its own and gives each running trial one; a thread renews
+    them every third of ``lease_seconds``. A lease ends with its deadline, or when its owner is a
+    process of this machine that is gone. Clocks of machines that share a study should agree to a
+    few seconds.
+
+    Args:
+        storage: a file, an address (``sqlite:///study.db``, ``postgresql://...``), a storage
+            object of Optuna's, or None: memory.
+        settings: a JSON object, every input that can change a result; a study that was made with
+            others is refused.
+        name: of the study in the storage, which may hold several.
+        objectives: names of what is maximised, one or two.
+        space: ranges and choices of the parameters that are shown (:mod:`bogp.search.parameters`).
+        lease_seconds: how long a storage that is no file is held after its process died elsewhere.
+        retries: how often a trial that failed, or whose process died, is run again.
+        clock: seconds since 1970.
 
     Raises:
-        StudyError: the file is in use, is no study, or was made with other settings.
+        StudyError: in use, no study, another's study, or made with other settings.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, settings: Mapping[str, Any]) -> None:
-        self.path = None if path is None else Path(path)
-        self._lock = None if self.path is None else _lock(self.path)
+    def __init__(
+        self,
+        storage: Storage,
+        settings: Mapping[str, Any],
+        *,
+        name: str = "bogp",
+        objectives: Sequence[str] = ("accuracy",),
+        space: Space | None = None,
+        lease_seconds: float = 60.0,
+        retries: int = 2,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        _check(name, objectives, lease_seconds, retries)
+        self.name, self.retries = name, retries
+        self._objectives, self._space = tuple(objectives), space
+        self._seconds, self._clock, self._owner = lease_seconds, clock, new_owner()
+        self._lock, self._stop = threading.RLock(), threading.Event()
+        self._arms: dict[str, Arm] = {}
+        self._study_id = -1  # of the arm that keeps the lease
+        self._claimed, self._closed, self._lost = False, False, ""
+        self._renewing = threading.Thread(target=self._keep, name="bogp-lease", daemon=True)
+        self._opened = open_storage(storage, write=True)
         try:
-            self._study = _open(self.path)
-            self._check(settings)
-            self._fail_running()
-        except (SQLAlchemyError, OptunaError) as error:
-            self.close()
-            raise _unreadable(self.path, error) from error
+            with readable(self.address):
+                self._open(name, plain(dict(settings), "the settings"))
         except BaseException:
             self.close()
             raise
+        if self._opened.shared:
+            self._renewing.start()
+
+    @property
+    def address(self) -> str:
+        """Where the study is kept, for people."""
+        return self._opened.address
 
     def __enter__(self) -> Self:
         return self
@@ -75,137 +105,271 @@ class Study:
         self.close()
 
     def close(self) -> None:
-        """Let another process open the study."""
-        if self._lock is not None:
-            self._lock.release()
+        """Give back what is running and let another process open the study.
 
-    def trials(self) -> tuple[FinishedTrial, ...]:
-        """Return the finished trials in the order in which they ended."""
-        done = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return tuple(
-            FinishedTrial(
-                number,
-                _proposal(trial.user_attrs["proposal"]),
-                float(trial.values[0]),
-                trial.user_attrs["record"],
+        A trial that is given back does not count as failed; closing twice is harmless.
+        """
+        if not is_this_process(self._owner):
+            return  # a fork: the connections and the study are its parent's
+        self._stop.set()
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                # What cannot be given back now expires later.
+                try:
+                    with contextlib.suppress(SQLAlchemyError, OptunaError, StudyError):
+                        self._give_back()
+                finally:
+                    self._opened.close()
+        if self._renewing.is_alive():
+            self._renewing.join()
+
+    def trials(self, arm: str = "search") -> tuple[FinishedTrial, ...]:
+        """Return the trials that ended, stopped ones too, in the order in which they were asked."""
+        with self._lock:
+            return arms.finished(self._arms.get(_arm(arm)))
+
+    def batches(self, arm: str = "search") -> tuple[Batch, ...]:
+        """Return the batches of an arm."""
+        with self._lock:
+            held = self._arms.get(_arm(arm))
+            return () if held is None else tuple(held.batches)
+
+    def open_batch(
+        self, arm: str, asked: Sequence[Asked], state: Mapping[str, Any] | None = None
+    ) -> Batch:
+        """Store a batch, and the engine's state after asking it, in one write.
+
+        Raises:
+            StudyError: it is empty, JSON cannot hold it, or a parameter is not in the space.
+        """
+        if not asked:
+            raise StudyError("a batch of no trials: ask for at least one")
+        for one in asked:
+            distributions(one.parameters, self._space)
+        with self._writing():
+            held = self._arm(_arm(arm))
+            last = held.batches[-1] if held.batches else None
+            first = 0 if last is None else last.first + len(last.asked)
+            number = len(held.batches)
+            batch = Batch(arm, number, tuple(asked), state, first)
+            fields = plain(records.batch_fields(batch), f"batch {number} of arm {arm}")
+            key = records.batch_key(number)
+            self._backend.set_study_user_attr(held.study_id, key, fields)
+            held.batches.append(records.batch_of(arm, number, first, fields))
+            return held.batches[-1]
+
+    def missing(self, batch: Batch) -> tuple[int, ...]:
+        """Return the positions of a batch that have not ended."""
+        with self._lock:
+            ended = self._held(batch).ended
+            places = range(len(batch.asked))
+            return tuple(place for place in places if (batch.number, place) not in ended)
+
+    def begin(self, batch: Batch, positions: Sequence[int]) -> None:
+        """Record that trials are being run, by whom and until when, all at once.
+
+        Raises:
+            StudyError: one has ended, is running, is not in the batch, or has failed too often.
+        """
+        with self._writing():
+            held = self._held(batch)
+            if len(set(positions)) != len(positions):
+                raise StudyError(f"positions {list(positions)} name one twice: name each once")
+            for position in positions:
+                arms.check_free(held, batch, position)
+                arms.check_attempts(held, batch, position, self.retries, self._named.called())
+            lease = Lease(self._owner, self._clock() + self._seconds).fields()
+            trials = [arms.running(held, batch, p, lease, self._space) for p in positions]
+            ids = begin_trials(self._backend, held.study_id, trials)
+            for position, trial_id in zip(positions, ids, strict=True):
+                arms.began(held, (batch.number, position), trial_id)
+
+    def finish(
+        self,
+        batch: Batch,
+        position: int,
+        value: float,
+        record: Mapping[str, Any],
+        *,
+        stopped: bool = False,
+        steps: Sequence[float] = (),
+        second: float | None = None,
+    ) -> FinishedTrial:
+        """Record how a trial ended, before anything else is done.
+
+        Args:
+            batch: of the trial.
+            position: in the batch; :meth:`begin` was told of it.
+            value: the first objective.
+            record: a JSON object, everything that was measured.
+            stopped: it ended early. Optuna's word for that is PRUNED.
+            steps: the values after epoch 1, 2, ...
+            second: the second objective, where the study has two.
+
+        Raises:
+            StudyError: the trial is not running, or a number is missing or not finite.
+        """
+        values = [value] if second is None else [value, second]
+        if len(values) != len(self._objectives):
+            raise StudyError(
+                f"{len(values)} values for {len(self._objectives)} objectives "
+                f"({', '.join(self._objectives)}): tell one each"
             )
-            for number, trial in enumerate(done)
-        )
+        if not all(map(math.isfinite, [*values, *steps])):
+            raise StudyError(f"values {values} and steps {list(steps)} must be finite numbers")
+        result = {
+            "value": float(value),
+            "second": None if second is None else float(second),
+            "steps": [float(step) for step in steps],
+            "record": plain(dict(record), "the record of a trial"),
+        }
+        with self._writing():
+            held = self._held(batch)
+            end_trial(
+                self._backend,
+                arms.running_id(held, batch, position),
+                TrialState.PRUNED if stopped else TrialState.COMPLETE,
+                {"result": result},
+                values=values,
+                steps=result["steps"],
+            )
+            return arms.ended(held, batch, position, result, stopped)
 
-    def begin(self, proposal: Proposal, space: Space) -> optuna.Trial:
-        """Record that ``proposal`` is being evaluated."""
-        self._study.enqueue_trial(_parameters(proposal))
-        trial = self._study.ask(_distributions(proposal, space))
-        trial.set_user_attr(
-            "proposal", {"vector": dict(proposal.vector), "graph_id": proposal.graph_id}
-        )
-        return trial
+    def fail(self, batch: Batch, position: int, reason: str) -> None:
+        """Record that a running trial failed, so that it is missing again.
 
-    def finish(self, trial: optuna.Trial, value: float, record: Mapping[str, Any]) -> None:
-        """Record the value of a trial that :meth:`begin` gave, before anything else is tried."""
-        trial.set_user_attr("record", dict(record))
-        self._study.tell(trial, value)
+        Raises:
+            StudyError: it is not running; or it has failed too often, with the last reason.
+        """
+        with self._writing():
+            held = self._held(batch)
+            trial_id = arms.running_id(held, batch, position)
+            self._named.fail(trial_id, str(reason), counts=True)
+            arms.failed(held, (batch.number, position), str(reason))
+            arms.check_attempts(held, batch, position, self.retries, self._named.called())
 
     def note(self, name: str, value: Any) -> None:
-        """Record a JSON value of the study as a whole."""
-        self._study.set_user_attr(name, value)
+        """Record a JSON value of the study as a whole, in one write."""
+        with self._writing():
+            held = self._arm("search")
+            stored = plain(value, f"note {name!r}")
+            key = records.note_key(name)
+            self._backend.set_study_user_attr(held.study_id, key, stored)
+            held.notes[name] = stored
 
     def noted(self, name: str, default: Any = None) -> Any:
         """Return what :meth:`note` recorded."""
-        return self._study.user_attrs.get(name, default)
+        with self._lock:
+            stored = self._arms["search"].notes
+            return plain(stored[name], name) if name in stored else default
 
-    def _check(self, settings: Mapping[str, Any]) -> None:
-        wanted = json.loads(json.dumps(dict(settings)))
-        stored = self.noted("settings")
-        if stored is None:
-            if self._study.get_trials(deepcopy=False):
-                raise StudyError(f"{str(self.path)!r} holds a study that bogp did not make")
-            self.note("settings", wanted)
-            self.note("key", content_key(wanted))
-            return
-        other = sorted(k for k in {*stored, *wanted} if stored.get(k) != wanted.get(k))
-        if other:
-            name = other[0]
-            raise StudyError(
-                f"study {str(self.path)!r} was made with {name} = {stored.get(name)!r}, not "
-                f"{wanted.get(name)!r}: give the same settings to resume it, or another file"
+    def _open(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Find or make the study, take it, and fail what a process that is gone left running."""
+        self._named = Named(self._opened, name, settings, self._objectives)
+        there = self._named.check()  # a study of other settings is left as it is
+        if not self._opened.exclusive:
+            self._study_id, called = self._named.study_id(), self._named.called()
+            coordinator.claim(
+                self._backend, self._study_id, self._owner, self._clock(), self._seconds, called
             )
+        self._claimed = True
+        for arm in ARMS:
+            if arm in there or arm == ARMS[0]:
+                self._arm(arm)
 
-    def _fail_running(self) -> None:
-        unfinished = (TrialState.RUNNING, TrialState.WAITING)
-        for trial in self._study.get_trials(deepcopy=False, states=unfinished):
-            if trial.state == TrialState.WAITING:
-                # Optuna can only fail a trial that runs, and ask() takes the waiting one first.
-                self._study.ask()
-            self._study.tell(trial.number, state=TrialState.FAIL)
+    @property
+    def _backend(self) -> BaseStorage:
+        return self._opened.backend
+
+    def _give_back(self) -> None:
+        if self._lost or not self._claimed:
+            return
+        if not self._opened.exclusive:
+            self._check_held()  # what another process has taken over is not ours to give back
+        for arm in self._arms.values():
+            for trial_id in arm.running.values():
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    self._named.fail(trial_id, "its process gave it back", counts=False)
+            arm.running.clear()
+        if not self._opened.exclusive:
+            coordinator.release(self._backend, self._study_id)
+
+    def _keep(self) -> None:
+        """Renew the leases until the study is closed."""
+        while not self._stop.wait(self._seconds / 3):
+            # A storage that cannot be reached for a while is tried again before the lease ends.
+            with contextlib.suppress(SQLAlchemyError, OptunaError):
+                self.renew()
+
+    def renew(self) -> None:
+        """Renew the leases of the study and of its running trials, as a thread does by itself."""
+        with self._lock:
+            if self._closed or self._lost:
+                return
+            now = self._clock()
+            if not self._opened.exclusive:
+                try:
+                    self._check_held()
+                except StudyError as lost:
+                    self._lost = str(lost)
+                    return
+                coordinator.renew(self._backend, self._study_id, self._owner, now, self._seconds)
+            lease = Lease(self._owner, now + self._seconds).fields()
+            for arm in self._arms.values():
+                for trial_id in arm.running.values():
+                    self._backend.set_trial_user_attr(trial_id, "lease", lease)
+
+    def _check_held(self) -> None:
+        called = self._named.called()
+        coordinator.check_held(self._backend, self._study_id, self._owner, called)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write alone, as the one who holds the study."""
+        with self._lock:
+            if self._closed:
+                raise StudyError(f"{self._named.called()} is closed: open it again")
+            if self._lost:
+                raise StudyError(self._lost)
+            if not is_this_process(self._owner):
+                raise StudyError(f"{self._named.called()} is open in process {self._owner.pid}")
+            try:
+                if not self._opened.exclusive:
+                    self._check_held()
+                yield
+            except UpdateFinishedTrialError as error:
+                self._lost = f"{self._named.called()} was written to by another process ({error})"
+                raise StudyError(self._lost) from error
+            except (SQLAlchemyError, OptunaError) as error:
+                reason = str(error.__cause__ or error).splitlines()[0]
+                raise StudyError(
+                    f"{self._named.called()} cannot be written ({reason}): mend that and resume"
+                ) from error
+
+    def _arm(self, name: str) -> Arm:
+        if name not in self._arms:
+            self._arms[name] = self._named.load(name, self._clock())
+        return self._arms[name]
+
+    def _held(self, batch: Batch) -> Arm:
+        """Return the arm of a batch."""
+        held = self._arms.get(batch.arm)
+        if held is None or batch.number >= len(held.batches):
+            raise StudyError(f"batch {batch.number} of arm {batch.arm} is not of this study")
+        return held
 
 
-def _lock(path: Path) -> filelock.BaseFileLock:
-    output_folder(path.parent)
-    lock = filelock.FileLock(f"{path}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise StudyError(
-            f"study {str(path)!r} is in use by another process: wait for it or give another file"
-        ) from None
-    return lock
+def _arm(name: str) -> str:
+    if name not in ARMS:
+        raise UnknownNameError("arm", name, ARMS)
+    return name
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Raise unless ``path`` is free, or a file in which Optuna already keeps studies."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        ) as db:
-            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
-    except sqlite3.DatabaseError as error:
-        raise StudyError(f"{str(path)!r} is not a study ({error}): give another file") from error
-    if tables and "version_info" not in tables:
-        raise StudyError(f"{str(path)!r} is a database but not a study: give another file")
-
-
-def _open(path: Path | None) -> optuna.Study:
-    if path is not None:
-        _refuse_foreign(path)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return optuna.create_study(
-            storage=_url(path), study_name=_NAME, direction="maximize", load_if_exists=True
-        )
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-
-
-def _url(path: Path | None) -> str | None:
-    """Return the address of a file: "?" and "%" in its name quoted, and Optuna's braces doubled."""
-    if path is None:
-        return None
-    address = URL.create("sqlite", database=str(path)).render_as_string()
-    return address.replace("{", "{{").replace("}", "}}")
-
-
-def _unreadable(path: Path | None, error: Exception) -> StudyError:
-    reason = str(error.__cause__ or error).splitlines()[0]
-    return StudyError(
-        f"{str(path)!r} is not a study that can be opened ({reason}): give another file"
-    )
-
-
-def _parameters(proposal: Proposal) -> dict[str, float | int]:
-    if proposal.graph_id is not None:
-        return {"graph_id": proposal.graph_id}
-    return dict(proposal.vector)
-
-
-def _distributions(proposal: Proposal, space: Space) -> dict[str, BaseDistribution]:
-    if proposal.graph_id is not None:
-        ids = space.graph_ids
-        return {"graph_id": IntDistribution(int(ids.min()), int(ids.max()))}
-    return {name: FloatDistribution(low, high) for name, (low, high) in space.bounds.items()}
-
-
-def _proposal(stored: Mapping[str, Any]) -> Proposal:
-    return Proposal(stored["vector"], stored["graph_id"])
+def _check(name: str, objectives: Sequence[str], seconds: float, retries: int) -> None:
+    if not name or "/" in name:
+        raise StudyError(f"study name {name!r} is empty or has a slash: give a word, mnist say")
+    if not 1 <= len(objectives) <= 2:
+        raise StudyError(f"{len(objectives)} objectives: give one or two")
+    if not seconds > 0 or retries < 0:
+        raise StudyError(f"lease_seconds {seconds} and retries {retries}: give > 0 and >= 0")

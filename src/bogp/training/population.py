@@ -139,6 +139,7 @@ def train_population(
     keep_weights: bool = False,
     arithmetic: str = "auto",
     threads: int | None = None,
+    exact: bool = False,
     progress: Progress | None = None,
 ) -> Population:
     """Train one candidate for each mask and seed, many at once, and measure each.
@@ -168,13 +169,18 @@ def train_population(
             :func:`bogp.training.kernels.cost.pays`.
         threads: CPU threads for the whole population, all cores by default; the recipe's number is
             for one network alone.
+        exact: whether what a candidate gets, where halving does not stop it, is to be the same bit
+            for bit on this machine, whatever the threads, the memory and the other candidates. The
+            kernels always are so: ``"auto"`` then takes them wherever they can. Torch rounds
+            otherwise with other threads or another number of candidates, so it trains them one by
+            one on the recipe's threads.
         progress: called with (epochs done, epochs in all) of all candidates together.
 
     Raises:
         DataError: inputs and targets that do not fit together, or a label the model has not.
         SettingError: the numbers of masks, seeds and initial weights differ, or there are none;
             there is nothing to measure on; a rung is not before the recipe's end; the model cannot
-            take the data.
+            take the data; torch is to be exact and to train several together.
         MaskError: a mask does not fit the model.
         RecipeError: not even one candidate fits in memory, or patience has nothing to go by.
         UnknownNameError: no such recipe or arithmetic.
@@ -189,14 +195,17 @@ def train_population(
     started = time.perf_counter()
     task = Task(*train, recipe, order_seed, checked[0])
     run = Run(factory, masks, seeds, initial, task, checked, keep_weights)
-    with torch_threads(threads or available_cores()):
+    with torch_threads(recipe.threads):
         model = run.model(0)
         check_trainable(model)
         classes = class_count(model.to(task.inputs.device), task.inputs)
         check_labels(classes, training=train[1], validation=checked[1])
-        run.kind = _stack_kind(arithmetic, model, masks, task)
-        run.together = together or affordable(model, task, len(masks), run.kind, masks)
-        run.progress = progress
+        run.kind = _stack_kind(arithmetic, model, masks, task, exact)
+        alone = exact and run.kind is TorchStack
+        run.together = _alone(together) if alone else together or 0
+        run.together = run.together or affordable(model, task, len(masks), run.kind, masks)
+    run.progress = progress
+    with torch_threads(recipe.threads if alone else threads or available_cores()):
         if halving is None:
             run.go()
         else:
@@ -235,10 +244,27 @@ def _candidate(course: Course, seed: int, mask: Mask | None) -> Candidate:
     )
 
 
+def _alone(together: int | None) -> int:
+    """Return that one candidate is trained at once.
+
+    Raises:
+        SettingError: more are asked for.
+    """
+    if together not in (None, 1):
+        raise SettingError(
+            f"together = {together} rounds otherwise than one candidate alone, where torch trains "
+            "them: leave it out, or give exact=False"
+        )
+    return 1
+
+
 def _stack_kind(
-    arithmetic: str, model: nn.Module, masks: Sequence[Mask | None], task: Task
+    arithmetic: str, model: nn.Module, masks: Sequence[Mask | None], task: Task, exact: bool
 ) -> type[Stack]:
     """Return what trains the population.
+
+    Whether the kernels are faster depends on the masks of all, which where it is to be ``exact``
+    must change nothing; and then torch has no stack to be faster with.
 
     Raises:
         UnknownNameError: no such arithmetic.
@@ -255,5 +281,5 @@ def _stack_kind(
             "use 'auto' or 'dense'"
         )
     if arithmetic == "auto":
-        return KernelStack if able and worthwhile(model, masks, task) else TorchStack
+        return KernelStack if able and (exact or worthwhile(model, masks, task)) else TorchStack
     return KernelStack if arithmetic == "sparse" else TorchStack

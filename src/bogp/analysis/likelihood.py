@@ -1,0 +1,174 @@
+"""Restricted likelihood of the one-way random effects model with unequal numbers of values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, stats
+
+from bogp.analysis.checks import Vector
+
+_MOST = 1.0 - 1e-9
+"""The largest share of variance between candidates that is tried."""
+_GRID = np.concatenate(([0.0], 1.0 / (1.0 + np.geomspace(1e6, 1e-6, 97))))
+"""Shares among which the maximum is looked for first: there may be several."""
+
+
+@dataclass(frozen=True, eq=False)
+class OneWay:
+    """All that the likelihood needs of the values of K candidates.
+
+    Sums are NumPy's own, not BLAS's, whose last digit can depend on the number of threads.
+
+    Attributes:
+        counts: the number of values of each (K,).
+        means: their means (K,).
+        inside: the sum of squares about the means, 0 where that is rounding.
+    """
+
+    counts: npt.NDArray[np.float64]
+    means: Vector
+    inside: float
+
+    @classmethod
+    def of(cls, groups: Sequence[Vector]) -> OneWay:
+        """Return the sums of the values of each candidate."""
+        means = np.array([group.mean() for group in groups])
+        inside = sum(
+            float(((group - mean) ** 2).sum()) for group, mean in zip(groups, means, strict=True)
+        )
+        # Means of equal floats differ in the last digit: such a remainder is no variance.
+        noise = (1e-14 * max(float(np.abs(group).max()) for group in groups)) ** 2
+        counts = np.array([group.size for group in groups], np.float64)
+        return cls(counts, means, inside if inside > noise * counts.sum() else 0.0)
+
+    def mean(self, ratio: float) -> float:
+        """Return the best linear estimate of the mean at a ratio of between to within variance."""
+        weights = self.counts / (1.0 + ratio * self.counts)
+        return float((weights * self.means).sum() / weights.sum())
+
+    def spread(self, ratio: float) -> float:
+        """Return Wald's (1940) weighted sum of squares of the means, in units of within variance.
+
+        Divided by the within variance it is chi-square with K - 1 degrees of freedom at the true
+        ratio; it falls as the ratio grows.
+        """
+        weights = self.counts / (1.0 + ratio * self.counts)
+        return float((weights * (self.means - self.mean(ratio)) ** 2).sum())
+
+    def loss(self, share: Vector, within: Vector | None = None) -> Vector:
+        """Return -2 log restricted likelihood, up to a constant, at its best ``within`` if None.
+
+        Patterson and Thompson (1971), Biometrika 58. ``share`` (P,) is the between-candidate share
+        of variance in [0, 1), the ICC; ``within`` (P,) the variance over seeds.
+        """
+        ratio, size = (share / (1.0 - share))[:, None], float(self.counts.sum())
+        weights = self.counts / (1.0 + ratio * self.counts)
+        totals = weights.sum(axis=1)
+        away = self.means - ((weights * self.means).sum(axis=1) / totals)[:, None]
+        squares = self.inside + (weights * away**2).sum(axis=1)
+        within = squares / (size - 1.0) if within is None else within
+        shape = np.log1p(ratio * self.counts).sum(axis=1) + np.log(totals)
+        return np.asarray((size - 1.0) * np.log(within) + squares / within + shape)
+
+
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Components:
+    """The maximum and the profile intervals, as variances.
+
+    Attributes:
+        ratio: between / within variance at the maximum.
+        within: the within variance there.
+        share_bounds: of the ICC.
+        between_bounds: of the between-candidate variance.
+        within_bounds: of the within-candidate variance.
+        gain: twice the log likelihood won over candidates that are all alike.
+    """
+
+    ratio: float
+    within: float
+    share_bounds: Bounds
+    between_bounds: Bounds
+    within_bounds: Bounds
+    gain: float
+
+
+def components(data: OneWay, level: float) -> Components:
+    """Return the restricted maximum likelihood and its profile intervals; needs ``inside`` > 0."""
+    share, least = _minimum(data.loss, _GRID)
+    ratio, size = share / (1.0 - share), float(data.counts.sum())
+    within = (data.inside + data.spread(ratio)) / (size - 1.0)
+    between = ratio * within
+    limit = least + float(stats.chi2.ppf(level, 1))
+    # Whatever the between variance is, the best within variance is in this range.
+    most = (data.inside + data.spread(0.0)) / (size - len(data.counts))
+    noises = np.linspace(math.log(data.inside / size) - 1.0, math.log(most) + 1.0, 49)
+
+    def share_excess(share: float) -> float:
+        return float(data.loss(np.array([share]))[0]) - limit
+
+    def within_excess(log_within: float) -> float:
+        fixed = np.array([math.exp(log_within)])
+        return _minimum(lambda shares: data.loss(shares, fixed), _GRID)[1] - limit
+
+    def between_excess(log_between: float) -> float:
+        def loss(log_within: Vector) -> Vector:
+            # Up to the largest share: beyond it the numbers overflow.
+            share = 1.0 / (1.0 + np.exp(np.minimum(log_within - log_between, 700.0)))
+            return data.loss(np.minimum(share, _MOST), np.exp(log_within))
+
+        return _minimum(loss, noises)[1] - limit
+
+    high = _MOST if share_excess(_MOST) < 0.0 else _cross(share_excess, share, _MOST)
+    low = 0.0 if share_excess(0.0) <= 0.0 else _cross(share_excess, 0.0, share)
+    start = math.log(within)
+    within_bounds = (_walk(within_excess, start, -0.5), _walk(within_excess, start, 0.5))
+    # From the maximum, or, where that is at 0, from a spread too small to matter.
+    centre = math.log(between) if between > 0.0 else math.log(within) - 16.0
+    smallest = 0.0 if low == 0.0 else math.exp(_walk(between_excess, centre, -0.5))
+    largest = math.exp(_walk(between_excess, centre, 0.5))
+    return Components(
+        ratio=ratio,
+        within=within,
+        share_bounds=(low, high),
+        between_bounds=(smallest, largest),
+        within_bounds=(math.exp(within_bounds[0]), math.exp(within_bounds[1])),
+        gain=max(0.0, share_excess(0.0) + limit - least),
+    )
+
+
+def _minimum(loss: Callable[[Vector], Vector], grid: Vector) -> tuple[float, float]:
+    """Return where a function (P,) -> (P,) is least on the range of a grid, and its value there."""
+    losses = loss(grid)
+    best = int(np.argmin(losses))
+    ends = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, grid.size - 1)])
+    found = optimize.minimize_scalar(
+        lambda point: float(loss(np.array([point]))[0]),
+        bounds=ends,
+        method="bounded",
+        options={"xatol": 1e-7 * (ends[1] - ends[0])},
+    )
+    if float(found.fun) < losses[best]:
+        return float(found.x), float(found.fun)
+    return float(grid[best]), float(losses[best])
+
+
+def _cross(excess: Callable[[float], float], low: float, high: float) -> float:
+    """Return where the profile meets the limit between two points on either side of it."""
+    return float(optimize.brentq(excess, low, high, xtol=1e-9))
+
+
+def _walk(excess: Callable[[float], float], start: float, step: float) -> float:
+    """Return where the profile meets the limit, looking from ``start`` in steps that double."""
+    inner, outer = start, start + step
+    while excess(outer) < 0.0 and abs(outer - start) < 600.0:
+        inner, step = outer, 2.0 * step
+        outer = start + step
+    return _cross(excess, min(inner, outer), max(inner, outer)) if excess(outer) > 0.0 else outer

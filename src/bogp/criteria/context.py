@@ -1,0 +1,109 @@
+"""What a criterion may look at, and what those that run the network share."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bogp.errors import SettingError
+from bogp.masks import Mask, check_fits
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """A network at the moment when its weights are scored.
+
+    Attributes:
+        model: the network with the weights at hand; no criterion changes it.
+        mask: the current mask; while scoring a weight outside it counts as zero.
+        inputs: examples to score on, (N, *shape); None for a criterion that needs none.
+        targets: their classes, (N,) int64.
+        seed: of what is random about the scores.
+    """
+
+    model: nn.Module
+    mask: Mask
+    inputs: Tensor | None = None
+    targets: Tensor | None = None
+    seed: int = 0
+
+
+Criterion = Callable[[Context], dict[str, Tensor]]
+"""From a context to a score for each weight of its mask's layers; higher is kept first.
+
+The scores of weights outside the mask mean nothing: selection looks inside the mask alone.
+"""
+
+
+def inputs_of(context: Context, criterion: str) -> Tensor:
+    """Return the inputs (N, *shape) to score on.
+
+    Raises:
+        SettingError: there are none.
+    """
+    if context.inputs is None or len(context.inputs) == 0:
+        raise SettingError(f"criterion {criterion!r} runs the network: give it inputs to run it on")
+    return context.inputs
+
+
+def examples_of(context: Context, criterion: str) -> tuple[Tensor, Tensor]:
+    """Return the inputs (N, *shape) and targets (N,) to score on.
+
+    Raises:
+        SettingError: there are none, or not as many of each.
+    """
+    inputs = inputs_of(context, criterion)
+    if context.targets is None or len(context.targets) != len(inputs):
+        found = 0 if context.targets is None else len(context.targets)
+        raise SettingError(
+            f"criterion {criterion!r} scores by a loss and has {len(inputs)} inputs and {found} "
+            "targets: give one target for each input"
+        )
+    return inputs, context.targets
+
+
+def masked_copy(
+    context: Context, device: torch.device, dtype: torch.dtype | None = None
+) -> tuple[nn.Module, dict[str, nn.Parameter]]:
+    """Return a copy of the model, zero outside the mask, and its parameters by name.
+
+    All that scoring does to a network (gradients, batch statistics) it does to the copy.
+
+    Raises:
+        MaskError: the mask does not fit the model.
+    """
+    check_fits(context.model, context.mask)
+    model = copy.deepcopy(context.model).to(device=device, dtype=dtype)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, layer in context.mask.items():
+            parameters[name].requires_grad_(True).mul_(layer.to(parameters[name]))
+    return model, parameters
+
+
+@contextlib.contextmanager
+def training_mode(model: nn.Module, seed: int) -> Iterator[None]:
+    """Run a block with gradients on and ``model`` training, what its modules draw from ``seed``.
+
+    torch's global random state is restored after it.
+    """
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+        torch.manual_seed(seed)
+        model.train()
+        yield
+
+
+def number_type(inputs: Tensor) -> torch.dtype | None:
+    """Return the type that a network must have for ``inputs``: theirs, or None for integers."""
+    return inputs.dtype if inputs.is_floating_point() else None
+
+
+def filled(gradient: Tensor | None, weight: Tensor) -> Tensor:
+    """Return a gradient, zeros where what was differentiated does not depend on ``weight``."""
+    return torch.zeros_like(weight) if gradient is None else gradient.detach()

@@ -1,0 +1,45 @@
+"""SNIP: what the loss would feel of a weight's absence, to first order."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bogp.criteria.context import (
+    Context,
+    examples_of,
+    filled,
+    masked_copy,
+    number_type,
+    training_mode,
+)
+
+
+def snip(context: Context) -> dict[str, Tensor]:
+    """Return connection sensitivity, |w · ∂L/∂w| on the examples, the loss L cross-entropy.
+
+    Lee et al. 2019 (arXiv 1810.02340), section 4.1: with a factor c on each weight, all 1,
+    ∂L/∂c = w · ∂L/∂w. Their division by the sum over all weights changes no order and is left out.
+    The network is in training mode (batch statistics), as they train it.
+
+    Raises:
+        SettingError: no examples.
+        MaskError: the mask does not fit the model.
+
+    >>> from bogp.masks import complete_mask
+    >>> model = nn.Linear(2, 2, bias=False)
+    >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [1.0, 2.0]]))
+    >>> inputs, targets = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
+    >>> snip(Context(model, complete_mask(model, ("weight",)), inputs, targets))["weight"].tolist()
+    [[0.5, 0.0], [0.5, 0.0]]
+    """
+    inputs, targets = examples_of(context, "snip")
+    model, parameters = masked_copy(context, inputs.device, number_type(inputs))
+    weights = [parameters[name] for name in context.mask]
+    with training_mode(model, context.seed):
+        loss = nn.functional.cross_entropy(model(inputs), targets)
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    return {
+        name: (weight.detach() * filled(gradient, weight)).abs()
+        for name, weight, gradient in zip(context.mask, weights, gradients, strict=True)
+    }

@@ -1,0 +1,78 @@
+"""SynFlow: how much of the flow from input to output runs through a weight. No data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bogp.criteria.context import Context, filled, inputs_of, masked_copy
+
+_CENTRING = (
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+)
+"""Layers that take the mean of their own input away, which would turn flow negative."""
+
+
+def synflow(context: Context) -> dict[str, Tensor]:
+    """Return |w| · ∂R/∂|w|, the share of the flow R = 1ᵀ(∏|W|)1 that runs through a weight.
+
+    Tanaka et al. 2020 (arXiv 2006.05467), equations 1 and 2: R is the sum of the outputs for an
+    input of ones, weights replaced by their absolute values; of the inputs the shape alone is used.
+    It is meant to be repeated as the mask shrinks (:data:`bogp.criteria.STEPS`): scored once, it
+    can empty a whole layer. Biases count as zero, so that every layer carries the same flow, R.
+    Batch normalisation only scales, and normalisation by a layer's own mean is left out. In double
+    precision: R grows with the product of the layers' widths.
+
+    Raises:
+        SettingError: no inputs to take the shape from.
+        MaskError: the mask does not fit the model.
+
+    >>> from bogp.masks import complete_mask
+    >>> model = nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 1))
+    >>> _ = model[0].weight.data.copy_(torch.tensor([[-2.0, 1.0]]))
+    >>> _ = model[1].weight.data.copy_(torch.tensor([[3.0]]))
+    >>> mask = complete_mask(model, ("0.weight", "1.weight"))
+    >>> {name: score.tolist() for name, score in synflow(Context(model, mask, torch.zeros(1, 2)))
+    ...     .items()}
+    {'0.weight': [[6.0, 3.0]], '1.weight': [[9.0]]}
+    """
+    example = inputs_of(context, "synflow")[:1]
+    # Apple's devices have no double precision.
+    device = torch.device("cpu") if example.device.type == "mps" else example.device
+    model, parameters = masked_copy(context, device, torch.float64)
+    _make_positive(model)
+    dtype = torch.float64 if example.is_floating_point() else example.dtype
+    ones = torch.ones_like(example, dtype=dtype, device=device)
+    weights = [parameters[name] for name in context.mask]
+    with torch.enable_grad():
+        flow = model.eval()(ones).sum()
+        gradients = torch.autograd.grad(flow, weights, allow_unused=True)
+    return {
+        name: weight.detach() * filled(gradient, weight)
+        for name, weight, gradient in zip(context.mask, weights, gradients, strict=True)
+    }
+
+
+def _make_positive(model: nn.Module) -> None:
+    """Make a network's weights positive and its biases zero, in place."""
+
+    def unchanged(_module: Any, given: Any, _output: Any) -> Any:
+        return given[0]
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.abs_()
+            if name.endswith("bias"):
+                parameter.zero_()
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.zero_()
+    for module in model.modules():
+        if isinstance(module, _CENTRING):
+            module.register_forward_hook(unchanged)

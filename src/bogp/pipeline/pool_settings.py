@@ -1,0 +1,151 @@
+"""The settings of a pool search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bogp.data import Dataset
+from bogp.database import GraphDatabase
+from bogp.errors import SettingError, UnknownNameError, check_sparsity
+from bogp.search import ACQUISITIONS
+from bogp.training import Halving, Recipe, recipe
+
+CRITERIA = ("random", "magnitude", "snip", "grasp", "synflow")
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """Every choice of a pool search that can change its result.
+
+    Attributes:
+        sparsity: maximise the accuracy at this sparsity.
+        alpha: maximise accuracy + alpha · sparsity over ``sparsities`` (the paper's f2).
+        pareto: find the whole front of accuracy against sparsity over ``sparsities``.
+        sparsities: of the masks, with alpha and pareto; none takes those of the database.
+        model: ``"mlp:128"`` is the paper's network.
+        layers: ``"hidden"`` or ``"all"``.
+        properties: what the surrogate sees of a graph; none takes all that the database holds.
+        criteria: what picks the kept weights inside a support.
+        rounds: numbers of pruning rounds; each prunes, then trains for a whole recipe.
+        pool: about how many candidates the search chooses from.
+        batch: trials asked at one time; results do not depend on the number of workers, but on
+            this.
+        population: trials trained together, at most; halving compares them.
+        replicates: share of a batch that trains promising candidates on another seed.
+        rungs: epochs after which only the best of a population go on; an empty tuple trains all to
+            the end, None is one rung after a third of the recipe's epochs.
+        keep: share of a population that goes on at a rung.
+        acquisition: ``"qlognei"``, ``"ucb"`` or ``"thompson"``.
+        random_arm: whether random search gets the same training; its winner stands beside.
+        asynchronous: ask again as soon as a population ends, not the whole batch. It keeps workers
+            busy, and makes the result depend on which of them is faster.
+        recipe: training recipe, by name or given.
+        protocol: ``"holdout"`` selects on a part of the training set and opens the test set
+            once, for the winner; ``"paper"`` selects and reports on the test set.
+        seed: master seed.
+    """
+
+    sparsity: float | None = None
+    alpha: float | None = None
+    pareto: bool = False
+    sparsities: tuple[float, ...] = ()
+    model: str = "mlp:128"
+    layers: str = "hidden"
+    properties: tuple[str, ...] = ()
+    criteria: tuple[str, ...] = CRITERIA
+    rounds: tuple[int, ...] = (1,)
+    pool: int = 5000
+    batch: int = 16
+    population: int = 16
+    replicates: float = 0.25
+    rungs: tuple[int, ...] | None = None
+    keep: float = 0.5
+    acquisition: str = "qlognei"
+    random_arm: bool = True
+    asynchronous: bool = False
+    recipe: Recipe | str = "calibrated"
+    protocol: str = "holdout"
+    seed: int = 0
+
+    def fields(self, dataset: Dataset, database: GraphDatabase) -> dict[str, Any]:
+        """Return every field that can change a trial's result, as a JSON object."""
+        lists = ("sparsities", "properties", "criteria", "rounds")
+        return (
+            asdict(self)
+            | {name: list(getattr(self, name)) for name in lists}
+            | {"rungs": list(self.rung_epochs)}
+            | {
+                "engine": "pool",
+                "recipe": recipe(self.recipe).model_dump(),
+                "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+                "database": dict(database.plan.rows()),
+            }
+        )
+
+    @property
+    def halving(self) -> Halving | None:
+        """The halving of new candidates, if there are rungs."""
+        return Halving(self.rung_epochs, self.keep) if self.rung_epochs else None
+
+    @property
+    def rung_epochs(self) -> tuple[int, ...]:
+        """The rungs, those of None worked out."""
+        epochs = recipe(self.recipe).epochs
+        if self.rungs is None:
+            return (max(1, epochs // 3),) if epochs > 1 else ()
+        return self.rungs
+
+    def targets(self, database: GraphDatabase) -> tuple[float, ...]:
+        """Return the sparsities of the masks."""
+        if self.sparsity is not None:
+            return (self.sparsity,)
+        return tuple(sorted(self.sparsities)) or database.sparsities
+
+
+def pool_settings(values: Mapping[str, Any]) -> PoolSettings:
+    """Return checked settings.
+
+    Raises:
+        SettingError, SparsityError, UnknownNameError: one is unknown or out of range.
+    """
+    known = PoolSettings.__dataclass_fields__
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise SettingError(
+            f"a search with engine 'pool' has no setting {unknown[0]!r}: it has {', '.join(known)}"
+        )
+    settings = PoolSettings(**values)
+    goals = (settings.sparsity is not None) + (settings.alpha is not None) + settings.pareto
+    if goals != 1:
+        raise SettingError(
+            "give one of a sparsity (maximise accuracy there), an alpha (maximise accuracy + "
+            f"alpha * sparsity) and pareto (the whole trade-off): {goals} are given"
+        )
+    if settings.sparsities and settings.sparsity is not None:
+        raise SettingError("sparsities go with alpha or pareto: a sparsity alone is the only one")
+    for sparsity in (*settings.sparsities, settings.sparsity or 0.0):
+        check_sparsity(sparsity)
+    if settings.alpha is not None and not math.isfinite(settings.alpha):
+        raise SettingError(f"alpha {settings.alpha} is not a number: give 0.25 say")
+    if settings.acquisition not in ACQUISITIONS:
+        raise UnknownNameError("acquisition", settings.acquisition, ACQUISITIONS)
+    if settings.batch < 1 or settings.population < 1:
+        raise SettingError(
+            f"a batch of {settings.batch} in populations of {settings.population}: "
+            "give at least one of each"
+        )
+    if not 0.0 <= settings.replicates < 1.0:
+        raise SettingError(
+            f"replicates {settings.replicates} is not in [0, 1): give the share of a batch, 0.25 "
+            "say"
+        )
+    epochs = recipe(settings.recipe).epochs
+    if settings.halving is not None and settings.rung_epochs[-1] >= epochs:
+        raise SettingError(
+            f"a rung after {settings.rung_epochs[-1]} of {epochs} epochs stops nothing early: "
+            "give rungs before the recipe's end, or none"
+        )
+    return settings

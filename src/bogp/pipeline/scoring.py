@@ -1,0 +1,125 @@
+"""One pruning round: from a network and its mask to the next, sparser mask."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from bogp.controls import invert
+from bogp.criteria import RUN_THE_NETWORK, STEPS, Context, criterion
+from bogp.data import Split
+from bogp.data.split import stratified_draw
+from bogp.errors import SettingError
+from bogp.keys import derive_seed
+from bogp.masks import Mask, densities, select
+from bogp.pipeline.methods import Method
+from bogp.sparsity import kept_count
+from bogp.training import torch_threads
+from bogp.training.checks import check_data, check_labels, class_count
+
+EXAMPLES = 1024
+"""Training examples that a criterion scores on, or all of them where there are fewer."""
+
+
+INVERTED = "inverted "
+"""Before a criterion's name: the same, its lowest scores kept first. A control, not a method."""
+
+
+def next_mask(
+    model: nn.Module,
+    mask: Mask,
+    method: Method,
+    kept: int,
+    seed: int,
+    number: int,
+    split: Split | None = None,
+) -> Mask:
+    """Return the mask of pruning round ``number``: ``kept`` weights inside ``mask``.
+
+    A criterion of several steps (:data:`bogp.criteria.STEPS`) scores anew after each, while the
+    mask shrinks by the same factor a step and the weights stay what they are. On one CPU thread,
+    so that the scores are the same on any machine's number of cores.
+
+    Args:
+        model: the network with the weights at hand; unchanged.
+        mask: the weights that may be kept.
+        method: its criterion and scope are used.
+        kept: weights to keep.
+        seed: of what is random about the mask, over all rounds.
+        number: of the round, from 1.
+        split: whose training data the criterion may score on (:func:`scoring_examples`).
+
+    Raises:
+        SparsityError: ``mask`` keeps fewer than ``kept``.
+        MaskError: the mask does not fit the model, or a score is NaN.
+        SettingError: a criterion that runs the network, without a split, or the model cannot take
+            the data.
+        DataError: the training data are no examples of the model's classes.
+    """
+    name = method.criterion.removeprefix(INVERTED)
+    score = criterion(name)
+    with torch_threads(1):
+        examples: tuple[Tensor | None, Tensor | None] = (None, None)
+        if name in RUN_THE_NETWORK:
+            examples = scoring_examples(model, split, name, seed)
+        counts = _step_counts(mask, kept, STEPS.get(name, 1))
+        for step, count in enumerate(counts, 1):
+            # The draws of a single step keep the names that they have always had.
+            place = (number,) if len(counts) == 1 else (number, step)
+            scores = score(Context(model, mask, *examples, derive_seed(seed, "scores", *place)))
+            if name != method.criterion:
+                scores = invert(scores)
+            mask = select(
+                {layer: values.cpu() for layer, values in scores.items()},
+                count,
+                scope=method.scope,
+                support=mask,
+                seed=derive_seed(seed, "select", *place),
+            )
+    return mask
+
+
+def scoring_examples(
+    model: nn.Module, split: Split | None, criterion: str, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return the training examples to score on, inputs and targets.
+
+    ``EXAMPLES`` of them, each class in its share, drawn from ``seed`` alone: the same for all
+    candidates with one mask seed, in all pruning rounds. What selects and what reports is never
+    looked at.
+
+    Raises:
+        SettingError, DataError: see :func:`next_mask`.
+    """
+    if split is None:
+        raise SettingError(f"criterion {criterion!r} runs the network: give it data to run it on")
+    (inputs, targets), _ = check_data((split.train_inputs, split.train_targets))
+    dtype = inputs.dtype if inputs.is_floating_point() else None
+    check_labels(
+        class_count(copy.deepcopy(model).to(inputs.device, dtype), inputs), training=targets
+    )
+    if len(targets) <= EXAMPLES:
+        return inputs, targets
+    drawn = stratified_draw(targets.cpu().numpy(), EXAMPLES, derive_seed(seed, "scoring examples"))
+    rows = torch.from_numpy(drawn).nonzero().squeeze(1).to(inputs.device)
+    return inputs[rows], targets[rows]
+
+
+def kept_counts(method: Method, support: Mask, sparsity: float) -> list[int]:
+    """Return the number of weights to keep in each pruning round."""
+    last = kept_count(support.total, sparsity)
+    if not 0 < last <= support.kept:
+        # Nothing to keep, or more than there is: one step, which select does or refuses.
+        return [last]
+    steps = densities(method.schedule, support.density, last / support.total, method.rounds)
+    return [*(round(density * support.total) for density in steps[:-1]), last]
+
+
+def _step_counts(mask: Mask, kept: int, steps: int) -> list[int]:
+    """Return the number of weights to keep after each of ``steps`` scorings of one round."""
+    if steps == 1 or not 0 < kept <= mask.kept:
+        return [kept]
+    falling = densities("exponential", mask.density, kept / mask.total, steps)
+    return [*(round(density * mask.total) for density in falling[:-1]), kept]

@@ -1,0 +1,120 @@
+"""Leases: who runs something, and until when nobody else may take it over."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """One opening of a study by one process.
+
+    Attributes:
+        host: name of the machine, for people.
+        pid: number of the process on it.
+        started: when the process started, in clock ticks since the machine did; None: unknown.
+        place: the machine since it was started and the process namespace in it, which is where
+            ``pid`` means something; "" where the system does not tell.
+        token: tells two openings by one process apart.
+    """
+
+    host: str
+    pid: int
+    started: int | None
+    place: str
+    token: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What ``owner`` holds until ``deadline``, in seconds since 1970."""
+
+    owner: Owner
+    deadline: float
+
+    def expired(self, now: float) -> bool:
+        """Return whether the deadline has passed or the owner, a process of this host, is gone."""
+        return now >= self.deadline or is_gone(self.owner)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the lease as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any] | None) -> Lease | None:
+        """Return the lease that :meth:`fields` made a JSON object of; None of None.
+
+        >>> Lease.of(None)
+        >>> lease = Lease(Owner("here", 1, None, "", "t"), 60.0)
+        >>> Lease.of(lease.fields()) == lease
+        True
+        """
+        if not fields:
+            return None
+        return cls(Owner(**fields["owner"]), float(fields["deadline"]))
+
+    def __str__(self) -> str:
+        return f"{self.owner} until {clock_time(self.deadline)}"
+
+
+def clock_time(seconds: float) -> str:
+    """Return a time in seconds since 1970 as people of this place write it."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def new_owner() -> Owner:
+    """Return this process as the owner of one more opening."""
+    pid = os.getpid()
+    token = uuid.uuid4().hex
+    return Owner(socket.gethostname(), pid, _started(pid), _place(), token)
+
+
+def is_this_process(owner: Owner) -> bool:
+    """Return whether ``owner`` is this process, and not the one that it was forked from."""
+    return owner.pid == os.getpid()
+
+
+def is_gone(owner: Owner) -> bool:
+    """Return whether the owner is known to have ended: never of a process of another machine.
+
+    A number that another process has by now, as its start tells, is as good as none.
+    """
+    if not owner.place or owner.place != _place():
+        return False
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # somebody else's process is a process
+    started = _started(owner.pid)
+    return started is not None and owner.started is not None and started != owner.started
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process started in ticks, -1 for one that has ended but not been waited for."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return -1 if fields[0] in "ZX" else int(fields[19])
+
+
+def _place() -> str:
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {(_PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return ""

@@ -1,0 +1,160 @@
+"""What was told of a pool's candidates, summed up for the surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+LIMIT = 5.0
+"""Robust standard deviations beyond which a low value is drawn in."""
+
+LEAST_VARIANCE = 1e-6
+"""Least known variance of a standardised value: below it a factor loses its digits."""
+
+_TWO_PI = 2.0 * np.pi
+_TO_SD = 1.4826  # from the median absolute deviation to the standard deviation of a normal
+
+
+@dataclass(frozen=True)
+class Tell:
+    """One evaluation of a candidate; variance None means the noise of one evaluation."""
+
+    index: int
+    value: float
+    variance: float | None = None
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """From values to the numbers that the surrogate sees: ``(value - centre) / scale``.
+
+    ``allowance`` is how far below the best a value may lie before it is drawn in to that
+    distance; None where nothing ever is.
+    """
+
+    centre: float = 0.0
+    scale: float = 1.0
+    allowance: float | None = None
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The tells of each distinct candidate, standardised: all that the likelihood needs of them.
+
+    Known variances enter as weights 1 / variance; the others share one variance, which may still
+    be unknown.
+    """
+
+    rows: npt.NDArray[np.int64]  # (n,) candidates, in the order of their first tells
+    count: Floats  # (n,) tells whose variance is the noise of one evaluation
+    total: Floats  # (n,) the sum of their values
+    square: Floats  # (n,) the sum of their squares
+    weight: Floats  # (n,) of the tells of known variance: sum of weights
+    weighted: Floats  # (n,) sum of weighted values
+    weighted_square: Floats  # (n,) sum of weighted squares
+    log_variance: Floats  # (n,) sum of log(2 pi variance)
+
+
+def scaling(tells: Sequence[Tell], second: Floats | None = None) -> Scaling:
+    """Return centre and scale of the values, and how low one may lie before it is drawn in.
+
+    A network that collapsed says 0.1 among values of 0.95 that differ by 0.002. Standardised as
+    they are, all but one would be equal. What lies more than five robust standard deviations (from
+    the median absolute deviation) further below the best than the median does is therefore moved
+    up to that limit, in the eyes of the surrogate only: that the candidate is bad remains, how bad
+    does not. High values are never moved.
+
+    With a known second objective (N,) the best is that of the candidates which are at least as
+    high in the second, so that the front is never touched.
+
+    >>> found = scaling([Tell(i, v) for i, v in enumerate([0.95, 0.951, 0.949, 0.952, 0.1])])
+    >>> found.allowance is not None and found.allowance < 0.02
+    True
+    """
+    if not tells:
+        return Scaling()
+    allowance = _allowance(_shortfalls(tells, second))
+    drawn = drawn_in(tells, allowance, second)
+    means = [np.mean(each) for each in _by_candidate(tells, drawn).values()]
+    centre = float(np.mean(means))
+    spread = float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
+    equal = spread <= 1e-12 * max(abs(value) for value in drawn)
+    return Scaling(centre, 1.0 if equal else spread, allowance)
+
+
+def drawn_in(
+    tells: Sequence[Tell], allowance: float | None, second: Floats | None = None
+) -> list[float]:
+    """Return the values, those too far below the best moved up to the allowance."""
+    values = [tell.value for tell in tells]
+    if allowance is None:
+        return values
+    short = _shortfalls(tells, second)
+    return [value + max(0.0, below - allowance) for value, below in zip(values, short, strict=True)]
+
+
+def sums(tells: Sequence[Tell], scale: Scaling, second: Floats | None = None) -> Sums:
+    """Return the standardised tells of each candidate."""
+    values = drawn_in(tells, scale.allowance, second)
+    place: dict[int, int] = {}
+    for tell in tells:
+        place.setdefault(tell.index, len(place))
+    table = np.zeros((7, len(place)))
+    for tell, value in zip(tells, values, strict=True):
+        column, y = place[tell.index], (value - scale.centre) / scale.scale
+        if tell.variance is None:
+            table[:3, column] += (1.0, y, y * y)
+        else:
+            variance = max(tell.variance / scale.scale**2, LEAST_VARIANCE)
+            table[3:, column] += (
+                1 / variance,
+                y / variance,
+                y * y / variance,
+                np.log(_TWO_PI * variance),
+            )
+    return Sums(np.array(list(place), dtype=np.int64), *table)
+
+
+def raw_means(tells: Sequence[Tell]) -> dict[int, float]:
+    """Return the plain mean of each told candidate's values.
+
+    >>> raw_means([Tell(3, 1.0), Tell(5, 4.0), Tell(3, 2.0)])
+    {3: 1.5, 5: 4.0}
+    """
+    values = [tell.value for tell in tells]
+    return {index: float(np.mean(each)) for index, each in _by_candidate(tells, values).items()}
+
+
+def _by_candidate(tells: Sequence[Tell], values: Sequence[float]) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    for tell, value in zip(tells, values, strict=True):
+        found.setdefault(tell.index, []).append(value)
+    return found
+
+
+def _shortfalls(tells: Sequence[Tell], second: Floats | None) -> Floats:
+    """Return how far each value is below the best of those at least as high in the second."""
+    means = raw_means(tells)
+    indices, best = list(means), np.array(list(means.values()))
+    if second is None:
+        highest = dict.fromkeys(indices, float(best.max()))
+    else:
+        highest = {i: float(best[second[indices] >= second[i]].max()) for i in indices}
+    return np.array([max(0.0, highest[tell.index] - tell.value) for tell in tells])
+
+
+def _allowance(short: Floats) -> float | None:
+    if len(short) < 3:
+        return None
+    middle = float(np.median(short))
+    deviations = np.abs(short - middle)
+    typical = float(np.median(deviations))
+    if typical == 0.0:  # more than half are equal
+        others = deviations[deviations > 0]
+        typical = float(np.median(others)) if len(others) else 0.0
+    return middle + LIMIT * _TO_SD * typical if typical > 0.0 else None

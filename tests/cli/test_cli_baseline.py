@@ -1,0 +1,36 @@
+import json
+
+import pytest
+
+from bogp.cli import main
+from bogp.criteria import CRITERIA
+from bogp.masks import SCOPES
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        main([*map(str, words)])
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["snip", "grasp", "synflow", "erk"])
+def test_a_method_that_prunes_before_training_is_a_baseline(name, capsys):
+    words = ("-s", 0.9, "--data", "digits", "--model", "mlp:16", "--layers", "all", "--seeds", 2)
+    shown = json.loads(run(capsys, "baseline", name, *words, "--json", "--quiet"))
+    assert shown["method"] == name
+    kept = round(0.1 * (64 * 16 + 16 * 10))
+    for record in shown["runs"]:
+        assert record["sparsity"] == 1 - kept / (64 * 16 + 16 * 10)
+        assert record["epochs"] == 3
+        assert 0.0 < record["test"] < 1.0
+    assert shown["runs"][0]["mask"] != shown["runs"][1]["mask"]
+
+
+def test_criteria_scopes_and_methods_are_listed(capsys):
+    listed = json.loads(run(capsys, "list", "--json"))
+    assert list(listed["criteria"]) == list(CRITERIA)
+    assert list(listed["scopes"]) == list(SCOPES)
+    assert listed["methods"]["erk"] == "criterion random, scope erk, pruning rounds 1"
+    for kind in ("criteria", "scopes"):
+        assert all(listed[kind].values())
