@@ -103,6 +103,17 @@ def test_neither_threads_nor_company_nor_order_change_a_bit(source, expected):
         assert comparable(evaluate_population(task(source, plans=(plan,)))) == [whole]
 
 
+def test_criteria_that_look_at_the_data_depend_on_nothing_else(source):
+    """Torch scores for them, whose sums depend on its threads."""
+    scored = [Method(name, "global", rounds=2) for name in ("snip", "grasp", "synflow")]
+    given = tuple(Plan(None, method, 0.8, 1, 21) for method in scored)
+    expected = comparable(evaluate_population(task(source, plans=given), threads=1))
+    for k in (2, 0, 1):
+        (found,) = comparable(evaluate_population(task(source, plans=given[k : k + 1]), threads=2))
+        assert found == expected[k]
+    assert len({one.record["mask"] for one in expected}) == 3
+
+
 def test_a_process_evaluates_one_task_at_a_time(source, expected):
     """Torch's random state is of the process: threads that shared it would draw each other's."""
     torch.set_num_threads(2)

@@ -28,6 +28,12 @@ from bogp.search.fitting import Hyperparameters
 from bogp.search.surrogate import condition, standardise
 from bogp.search.tells import Scaling, Tell, sums
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit.script in GPyTorch
+    from botorch.acquisition.analytic import LogExpectedImprovement
+    from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+    from botorch.sampling import SobolQMCNormalSampler
+
 RNG = np.random.default_rng(11)
 POOL = RNG.normal(size=(120, 2))
 FEATURES = torch.from_numpy(standardise(POOL))
@@ -67,8 +73,6 @@ def test_improvement_to_the_last_digits(z):
 
 
 def test_without_noise_it_is_log_expected_improvement():
-    from botorch.acquisition.analytic import LogExpectedImprovement
-
     ours, model, values = surrogate(1e-4)
     baseline = contenders(ours, 0)
     known = fantasise(ours, baseline, normals(512, len(baseline), 0))
@@ -87,9 +91,6 @@ def test_without_noise_it_is_log_expected_improvement():
 
 @pytest.mark.parametrize("pending", [[], [40, 77]])
 def test_with_noise_it_is_botorchs_within_its_sampling_error(pending):
-    from botorch.acquisition.logei import qLogNoisyExpectedImprovement
-    from botorch.sampling import SobolQMCNormalSampler
-
     ours, model, _ = surrogate(0.1)
     baseline = np.array(TOLD + pending)
     found = log_noisy_improvement(fantasise(ours, baseline, normals(2048, len(baseline), 0)))
@@ -228,9 +229,9 @@ def test_top_two_picks_as_top_two_thompson_sampling_does():
         wanted[challenger] += 1
     allowed = np.zeros(120, dtype=bool)
     allowed[TOLD] = True
-    picks = [top_two_picks(ours, allowed, 1, seed)[0] for seed in range(500)]
-    found = np.array([picks.count(row) for row in TOLD]) / 500
-    assert found == pytest.approx(wanted / wanted.sum(), abs=0.08)
+    picks = [top_two_picks(ours, allowed, 1, seed)[0] for seed in range(250)]
+    found = np.array([picks.count(row) for row in TOLD]) / 250
+    assert found == pytest.approx(wanted / wanted.sum(), abs=0.1)
     assert sorted(top_two_picks(ours, allowed, len(TOLD), 0)) == TOLD
 
 

@@ -89,7 +89,7 @@ def test_whatever_is_done_nothing_is_asked_twice(data):
 
 
 @pytest.mark.parametrize("acquisition", ACQUISITIONS)
-@pytest.mark.parametrize("stop", [1, 4, 6, 9])
+@pytest.mark.parametrize("stop", [1, 3, 7])
 def test_a_resumed_search_asks_what_the_unbroken_one_does(acquisition, stop):
     tells = []
 
@@ -130,31 +130,31 @@ def test_refitting_less_often_resumes_as_well(monkeypatch):
     monkeypatch.setattr(model, "_GROWTH", 3)  # factors grow between fits, as in a long search
     unbroken = PoolSearch(POOL, seed=1)
     asked = run(unbroken, 14)
+    unbroken.posterior()
     unbroken.tell(asked[3], value(asked[3], 1))  # a replicate between two fits
-    asked_twice = asked[3]
-    more = run(unbroken, 2)
     state = unbroken.state()
     resumed = PoolSearch(POOL, seed=1)
     for index in asked:
         resumed.tell(index, value(index))
-    resumed.tell(asked_twice, value(asked_twice, 1))
-    for index in more:
-        resumed.tell(index, value(index))
+    resumed.tell(asked[3], value(asked[3], 1))
     resumed.restore(state)
-    assert state["fit"]["tells"] < state["tells"]
+    assert state["fit"]["tells"] == 12 < state["tells"] == 15
     assert (resumed.posterior()[0] == unbroken.posterior()[0]).all()
     assert run(resumed, 5) == run(unbroken, 5)
 
 
 def test_looking_changes_nothing():
     looked, plain = PoolSearch(POOL, seed=4), PoolSearch(POOL, seed=4)
-    for _ in range(12):
-        looked.posterior()
-        picks = looked.ask()
-        assert plain.ask() == picks
-        for search in (looked, plain):
-            search.tell(picks[0], value(picks[0]))
-        looked.recommend()
+    for _ in range(6):
+        picks = looked.ask(3)
+        assert plain.ask(3) == picks
+        for index in picks:
+            looked.tell(index, value(index))
+            looked.posterior()  # between two asks, where a refit would begin elsewhere
+            looked.recommend()
+            plain.tell(index, value(index))
+    assert (looked.posterior()[0] == plain.posterior()[0]).all()
+    assert looked.state() == plain.state()
 
 
 def test_the_seed_decides():
@@ -225,7 +225,7 @@ def test_constant_columns_do_not_matter():
 
 def test_regret_is_below_that_of_random():
     regret = {"qlognei": [], "random": []}
-    for seed in range(5):
+    for seed in range(4):
         generator = np.random.default_rng(seed)
         pool = generator.normal(size=(300, 4))
         truth = np.sin(1.5 * pool[:, 0]) + 0.6 * pool[:, 1] - 0.3 * pool[:, 2] ** 2

@@ -19,6 +19,11 @@ from bogp.search.model import Fit, Model, restored
 from bogp.search.surrogate import Factors, condition, robust_cholesky, standardise
 from bogp.search.tells import Scaling, Tell, drawn_in, raw_means, scaling, sums
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit.script in GPyTorch
+    from botorch.fit import fit_gpytorch_mll
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+
 RNG = np.random.default_rng(7)
 POOL = RNG.normal(size=(40, 3))
 FEATURES = torch.from_numpy(standardise(POOL))
@@ -44,8 +49,6 @@ def botorch_model(tells, scale, found, variances=None):
 
 
 def botorch_density(model):
-    from gpytorch.mlls import ExactMarginalLogLikelihood
-
     model.train()
     mll = ExactMarginalLogLikelihood(model.likelihood, model)
     with torch.no_grad():
@@ -122,9 +125,6 @@ def test_density_and_gradient_against_brute_force(known):
 
 
 def test_fit_is_at_least_as_good_as_botorchs():
-    from botorch.fit import fit_gpytorch_mll
-    from gpytorch.mlls import ExactMarginalLogLikelihood
-
     scale, told, inputs = told_of(PLAIN)
     found = fit(inputs, told)
     ours, _ = log_density(inputs, told, np.array(found.lengths), found.noise, priors(3), True)
@@ -312,3 +312,18 @@ def test_known_noise_is_not_estimated():
     model.commit(PLAIN)
     found = model.committed
     assert math.sqrt(found.hyperparameters.noise) * found.scaling.scale == pytest.approx(0.2)
+
+
+def test_between_fits_the_posterior_is_that_of_all_tells():
+    surrogate = Model(standardise(POOL), None)
+    tells = [Tell(row, float(np.sin(POOL[row, 0]))) for row in [*range(10), *range(10), *range(10)]]
+    tells += tells[:20]
+    surrogate.commit(tells)
+    known = surrogate.committed
+    for further in (Tell(12, 0.3), Tell(12, 0.5)):  # a new candidate, then its replicate
+        tells.append(further)
+        found = surrogate.posterior(tells)
+        assert surrogate.fit(tells) is known
+        wanted = condition(FEATURES, sums(tells, known.scaling), known.hyperparameters)
+        assert torch.allclose(found.mean, wanted.mean, atol=1e-8)
+        assert torch.allclose(found.variance, wanted.variance, atol=1e-8)

@@ -127,14 +127,10 @@ def _winner_table(result: SearchResult) -> Table:
         [f"its best trial on the {chosen_on}", f"{evidence.selected:.4f} (chosen: optimistic)"],
         ["posterior of its true value", f"{mean:.4f} ± {deviation:.4f} (SD)"],
     ]
-    if evidence.corrected is not None:
-        corrected = evidence.corrected
-        rows.append(
-            [
-                f"corrected for having won ({corrected.method})",
-                format_interval(corrected.corrected, digits=4),
-            ]
-        )
+    for winner in (evidence.shrunken, evidence.conditional):
+        if winner is not None:
+            name = f"corrected for having been chosen ({winner.method})"
+            rows.append([name, format_interval(winner.corrected, digits=4)])
     for name, interval in (
         (f"{chosen_on}, fresh seeds", evidence.fresh),
         (f"{reported_on}, fresh seeds", evidence.sealed),

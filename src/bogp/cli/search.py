@@ -89,8 +89,8 @@ def search(
             "--property",
             "-p",
             metavar="NAME",
-            help="A property to search by; repeat for several. Default: with engine pool all that "
-            "the database holds, with the others the paper's five.",
+            help="A property to search by; repeat for several. Default: with engine pool seven "
+            "that differ at a fixed number of edges, with the others the paper's five.",
         ),
     ] = None,
     at: Annotated[
@@ -167,6 +167,10 @@ def search(
             rich_help_panel=_POOL,
         ),
     ] = 1,
+    retries: Annotated[
+        int,
+        typer.Option(min=0, help="How often a trial is tried again after a kill or a lost worker."),
+    ] = 2,
     asynchronous: Annotated[
         bool | None,
         typer.Option(
@@ -265,6 +269,7 @@ def search(
                 study=study,
                 name=name,
                 workers=workers,
+                retries=retries,
                 progress=progress,
                 on_trial=None if quiet or as_json else print_trial,
                 model=model,

@@ -21,6 +21,7 @@ from bogp.analysis import (
     mean_interval,
     paired_interval,
     replicate_components,
+    shrunken,
     tell_apart_sentence,
     winner_interval,
 )
@@ -93,8 +94,9 @@ class Evidence:
     Attributes:
         selected: value of the best single trial of the winner: what a naive report would give.
         posterior: mean and standard deviation of the winner's true value under the surrogate.
-        corrected: the estimate that allows for the winner's having been chosen; None without
-            replicates, which say how noisy a trial is.
+        shrunken: the empirical-Bayes estimate of its true value, which allows for the winner's
+            having been chosen; None without replicates, which say how noisy a trial is.
+        conditional: the same from the law of a winner alone, wider and with fewer assumptions.
         fresh: accuracy on the data that selects, over fresh seeds.
         sealed: accuracy on the report data, over fresh seeds.
         components: variance between candidates and between seeds, over the trials that ended
@@ -107,7 +109,8 @@ class Evidence:
 
     selected: float
     posterior: tuple[float, float]
-    corrected: Winner | None
+    shrunken: Winner | None
+    conditional: Winner | None
     fresh: Interval | None
     sealed: Interval | None
     components: ReplicateComponents | None
@@ -262,11 +265,13 @@ def weigh(arm: Arm, best: int, finals: Finals) -> Evidence:
     own = values.get(best, [])
     mean, deviation = arm.engine.posterior([best])
     components = _components(values)
+    corrected = _corrected(values, best, components)
     winner = [run for run in runs if run.name == WINNER]
     return Evidence(
         selected=max(own) if own else float("nan"),
         posterior=(float(mean[0]), float(deviation[0])),
-        corrected=_corrected(values, best, components),
+        shrunken=corrected[0],
+        conditional=corrected[1],
         fresh=_interval([run.selected for run in winner]),
         sealed=_interval([run.accuracy for run in winner]),
         components=components,
@@ -292,13 +297,14 @@ def _components(values: Mapping[int, Sequence[float]]) -> ReplicateComponents | 
 
 def _corrected(
     values: Mapping[int, Sequence[float]], best: int, components: ReplicateComponents | None
-) -> Winner | None:
+) -> tuple[Winner | None, Winner | None]:
     """Return what the winner is worth, given that it was chosen among all that ended whole."""
     if components is None or not components.within_sd > 0 or best not in values:
-        return None
+        return None, None
     means = [float(np.mean(each)) for each in values.values()]
-    errors = [components.within_sd / math.sqrt(len(each)) for each in values.values()]
-    return winner_interval(means, errors, winner=list(values).index(best))
+    errors = np.array([components.within_sd / math.sqrt(len(each)) for each in values.values()])
+    place = list(values).index(best)
+    return shrunken(means, errors**2).corrected(place), winner_interval(means, errors, winner=place)
 
 
 def _runner_up(

@@ -47,6 +47,7 @@ def pool_search(
     name: str,
     workers: int,
     executor: Executor | None,
+    retries: int,
     progress: Progress | None,
     on_trial: OnTrial | None,
     command: dict[str, Any],
@@ -72,6 +73,7 @@ def pool_search(
             name=name,
             objectives=("accuracy", "sparsity") if chosen.pareto else ("accuracy",),
             space=space.ranges(),
+            retries=retries,
         ) as opened:
             opened.note("command", command)
             bench = Bench(
@@ -116,7 +118,7 @@ def _ended(study: Study, settings: PoolSettings) -> int:
 def _space(
     settings: PoolSettings, database: GraphDatabase, factory: ModelFactory
 ) -> CandidateSpace:
-    names = database.select_names(settings.properties or None)
+    names = database.select_names(settings.properties or _informative(database))
     return candidate_space(
         database,
         sparsities=settings.targets(database),
@@ -127,6 +129,23 @@ def _space(
         size=settings.pool,
         seed=settings.seed,
     )
+
+
+INFORMATIVE = (
+    "clustering",
+    "average_shortest_path_length",
+    "degree_deviation",
+    "degree_assortativity",
+    "algebraic_connectivity",
+    "spectral_gap",
+    "local_efficiency",
+)
+"""Properties that differ at a fixed number of edges and are not each other in disguise."""
+
+
+def _informative(database: GraphDatabase) -> tuple[str, ...] | None:
+    """Return what a search sees by default: the informative ones that there are, or else all."""
+    return tuple(name for name in INFORMATIVE if name in database.names) or None
 
 
 def _supports(database: GraphDatabase) -> Callable[[Point], Support]:

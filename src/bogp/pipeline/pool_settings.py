@@ -27,7 +27,8 @@ class PoolSettings:
         sparsities: of the masks, with alpha and pareto; none takes those of the database.
         model: ``"mlp:128"`` is the paper's network.
         layers: ``"hidden"`` or ``"all"``.
-        properties: what the surrogate sees of a graph; none takes all that the database holds.
+        properties: what the surrogate sees of a graph; none takes those of the database that
+            differ at a fixed number of edges (:data:`bogp.pipeline.pool_search.INFORMATIVE`).
         criteria: what picks the kept weights inside a support.
         rounds: numbers of pruning rounds; each prunes, then trains for a whole recipe.
         pool: about how many candidates the search chooses from.

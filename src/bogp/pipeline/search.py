@@ -36,6 +36,7 @@ def search(
     name: str = "bogp",
     workers: int = 1,
     executor: Executor | None = None,
+    retries: int = 2,
     progress: Progress | None = None,
     on_trial: OnTrial | None = None,
     **settings: Any,
@@ -61,6 +62,7 @@ def search(
         workers: processes that train, engine pool alone; 1 trains in this one, on all its cores.
             Results do not depend on it.
         executor: trains there instead: any ``concurrent.futures.Executor``, a Dask client's say.
+        retries: how often a trial is tried again after a kill or the loss of a worker.
         progress: called with (trainings done, trainings in all).
         on_trial: called with each trial as it ends.
         settings: the fields of :class:`bogp.PoolSettings` for engine pool, of
@@ -91,6 +93,7 @@ def search(
                 name=name,
                 workers=workers,
                 executor=executor,
+                retries=retries,
                 progress=progress,
                 on_trial=on_trial,
                 **settings,
@@ -103,6 +106,7 @@ def search(
         "final_seeds": final_seeds,
         "study": study,
         "name": name,
+        "retries": retries,
         "progress": progress,
         "on_trial": on_trial,
         "command": {

@@ -80,6 +80,7 @@ def vector_search(
     final_seeds: int = 5,
     study: str | os.PathLike[str] | None = None,
     name: str = "bogp",
+    retries: int = 2,
     progress: Progress | None = None,
     on_trial: OnTrial | None = None,
     command: Mapping[str, Any] | None = None,
@@ -97,6 +98,7 @@ def vector_search(
         final_seeds: fresh seeds on which the winner is trained and measured at the end.
         study: file of the study, or the URL of an Optuna storage; None keeps it in memory.
         name: of the study in its storage, which may hold several.
+        retries: how often a trial is tried again after a kill.
         progress: called with (trainings done, trainings in all).
         on_trial: called with each trial as it ends.
         command: what `bogp study resume` runs, noted in the study.
@@ -122,6 +124,7 @@ def vector_search(
                 final_seeds=final_seeds,
                 study=study,
                 name=name,
+                retries=retries,
                 progress=progress,
                 on_trial=on_trial,
                 command=command,
@@ -133,7 +136,7 @@ def vector_search(
     run.rehearse()
     warn_constant(database, chosen.properties, chosen.sparsity)
     fields = chosen.fields(dataset, database)
-    with Study(study, fields, name=name, space=_ranges(run.space)) as opened_study:
+    with Study(study, fields, name=name, space=_ranges(run.space), retries=retries) as opened_study:
         if command is not None:
             opened_study.note("command", dict(command))
         done = run.trials(opened_study, trials, final_seeds, progress, on_trial)
