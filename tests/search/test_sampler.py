@@ -87,6 +87,39 @@ def test_a_new_sampler_in_every_trial_asks_the_same(tmp_path):
     assert candidates(made) == by_hand(9)
 
 
+def test_a_new_sampler_goes_on_from_what_was_fitted():
+    """From forty values on not every tell leads to a new fit, so the last one must be kept."""
+    made = {"one": study(), "new in every trial": study()}
+    for each in made.values():
+        for index in range(44):
+            each.add_trial(
+                optuna.trial.create_trial(
+                    params={"candidate": index}, distributions=RANGE, value=VALUES[index]
+                )
+            )
+    for _ in range(2):
+        made["new in every trial"].sampler = PoolSampler(POOL, seed=3)
+        for each in made.values():
+            evaluate(each, 1)
+    one, other = (each.user_attrs["bogp:candidate"] for each in made.values())
+    assert one == other
+    assert (one["state"]["fit"]["tells"], one["state"]["tells"]) == (44, 45)
+    assert candidates(made["one"]) == candidates(made["new in every trial"])
+
+
+def test_what_was_handed_out_is_taken_before_the_storage_knows():
+    made = study()
+    evaluate(made, 5)
+    running = [made.ask(), made.ask()]
+    drawn = [
+        made.sampler.sample_independent(
+            made, trial._get_latest_trial(), "candidate", *RANGE.values()
+        )
+        for trial in running
+    ]
+    assert drawn[0] != drawn[1]
+
+
 def test_one_sampler_may_serve_two_studies():
     sampler = PoolSampler(POOL, seed=3)
     first, second = study(sampler, name="first"), study(sampler, name="second")

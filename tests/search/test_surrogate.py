@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def told_of(tells):
     return scale, told, FEATURES[torch.from_numpy(told.rows)]
 
 
-def brute_density(tells, noise, lengths):
+def brute_density(tells, noise, lengths, own=0.0):
     """Log posterior density of the hyperparameters with one row a tell, by scipy."""
     scale = scaling(tells)
     values = standardised(tells, scale).numpy()
@@ -72,24 +73,26 @@ def brute_density(tells, noise, lengths):
     distance = math.sqrt(5) * np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
     kernel = (1 + distance + distance**2 / 3) * np.exp(-distance)
     variance = [noise if t.variance is None else t.variance / scale.scale**2 for t in tells]
+    kernel += own * np.equal.outer(rows, rows)
     covariance = kernel + np.diag(variance)
     ones = np.linalg.solve(covariance, np.ones(len(values)))
     mean = ones @ values / ones.sum()
     return multivariate_normal(np.full(len(values), mean), covariance).logpdf(values), mean
 
 
-def test_priors_are_those_of_the_paper():
+def test_priors_of_the_length_scales_are_those_of_the_paper():
     found = priors(9)
     assert found.length_location == pytest.approx(math.sqrt(2) + math.log(9) / 2)
     assert found.length_scale == pytest.approx(math.sqrt(3))
-    assert (found.noise_location, found.noise_scale) == (-4.0, 1.0)
+    assert (found.noise_location, found.noise_scale) == (math.log(0.1), 1.0)
+    assert (found.own_location, found.own_scale) == (math.log(0.1), 1.0)
     assert (found.length_least, found.noise_least) == pytest.approx((0.025, 1e-4), rel=1e-6)
     assert default(9).lengths == pytest.approx((math.exp(math.sqrt(2) - 3) * 3,) * 9, rel=1e-5)
 
 
 def test_density_with_replicates_is_that_of_botorch_with_one_row_a_tell():
     scale, told, inputs = told_of(PLAIN)
-    value, _ = log_density(inputs, told, LENGTHS, 0.07, priors(3), True)
+    value, _ = log_density(inputs, told, Hyperparameters(tuple(LENGTHS), 0.07), priors(3), True)
     _, mean = brute_density(PLAIN, 0.07, LENGTHS)
     model = botorch_model(PLAIN, scale, Hyperparameters(tuple(LENGTHS), 0.07, mean))
     assert value == pytest.approx(botorch_density(model), abs=1e-6)
@@ -110,15 +113,17 @@ def test_density_and_gradient_against_brute_force(known):
     flat = priors(3)
 
     def ours(point):
-        noise = math.exp(point[-1])
-        return log_density(inputs, told, np.exp(point[:3]), noise, flat, estimated)
+        lengths = tuple(np.exp(point[:3]).tolist())
+        given = Hyperparameters(lengths, math.exp(point[4]), own=math.exp(point[3]))
+        return log_density(inputs, told, given, flat, estimated)
 
-    point = np.log([*LENGTHS, 0.07])
+    point = np.log([*LENGTHS, 0.13, 0.07])
     value, gradient = ours(point)
-    brute, _ = brute_density(tells, 0.07, LENGTHS)
+    brute, _ = brute_density(tells, 0.07, LENGTHS, own=0.13)
     normal = lambda x, m, s: -x - 0.5 * ((x - m) / s) ** 2 - math.log(s * math.sqrt(2 * math.pi))  # noqa: E731
     prior = sum(normal(x, flat.length_location, flat.length_scale) for x in point[:3])
-    prior += normal(point[3], -4.0, 1.0) if estimated else 0.0
+    prior += normal(point[3], math.log(0.1), 1.0)
+    prior += normal(point[4], math.log(0.1), 1.0) if estimated else 0.0
     assert value == pytest.approx(brute + prior, abs=1e-8)
     numeric = approx_fprime(point, lambda at: ours(at)[0], 1e-6)
     assert gradient == pytest.approx(numeric[: len(gradient)], abs=1e-3)
@@ -127,15 +132,17 @@ def test_density_and_gradient_against_brute_force(known):
 def test_fit_is_at_least_as_good_as_botorchs():
     scale, told, inputs = told_of(PLAIN)
     found = fit(inputs, told)
-    ours, _ = log_density(inputs, told, np.array(found.lengths), found.noise, priors(3), True)
+    ours, _ = log_density(inputs, told, found, priors(3), True)
     model = gaussian_process(FEATURES[[t.index for t in PLAIN]], standardised(PLAIN, scale), None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-    assert ours >= botorch_density(model) - 1e-3
+    lengths = tuple(model.covar_module.lengthscale.detach().squeeze().tolist())
+    for own in (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3):
+        theirs = Hyperparameters(lengths, float(model.likelihood.noise.detach()), own=own)
+        assert ours >= log_density(inputs, told, theirs, priors(3), True)[0] - 1e-3
     again = fit(inputs, told, None, found)
-    warm, _ = log_density(inputs, told, np.array(again.lengths), again.noise, priors(3), True)
-    assert warm >= ours - 1e-6
+    assert log_density(inputs, told, again, priors(3), True)[0] >= ours - 1e-6
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -145,7 +152,7 @@ def test_posterior_is_that_of_botorch(known):
         Tell(t.index, t.value, v if known else None) for t, v in zip(PLAIN, variances, strict=True)
     ]
     scale, told, inputs = told_of(tells)
-    found = fit(inputs, told)
+    found = replace(fit(inputs, told), own=0.0)
     given_variances = torch.tensor(variances, dtype=torch.float64) / scale.scale**2
     model = botorch_model(tells, scale, found, given_variances if known else None)
     model.eval()
@@ -162,12 +169,49 @@ def test_posterior_is_that_of_botorch(known):
     assert torch.allclose(ours.with_pool(some), covariance[:, some], atol=1e-7)
 
 
+def test_a_candidates_own_effect_is_that_of_a_column_a_candidate():
+    """A linear effect of an indicator of each candidate, unit amplitude, is the same model."""
+    scale, told, _ = told_of(PLAIN)
+    found = Hyperparameters((0.4, 0.9, 2.0), 0.07, 0.2, own=0.3)
+    scaled = FEATURES.numpy() / np.array(found.lengths)
+    distance = math.sqrt(5) * np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
+    indicators = np.eye(len(FEATURES))
+    kernel = (1 + distance + distance**2 / 3) * np.exp(-distance)
+    kernel += 0.3 * indicators @ indicators.T
+    rows = [tell.index for tell in PLAIN]
+    gain = kernel[:, rows] @ np.linalg.inv(
+        kernel[np.ix_(rows, rows)] + found.noise * np.eye(len(rows))
+    )
+    mean = found.mean + gain @ (standardised(PLAIN, scale).numpy() - found.mean)
+    covariance = kernel - gain @ kernel[rows]
+    ours = condition(FEATURES, told, found)
+    everything = torch.arange(len(FEATURES))
+    assert ours.mean.numpy() == pytest.approx(mean, abs=1e-9)
+    assert ours.variance.numpy() == pytest.approx(np.diag(covariance), abs=1e-9)
+    assert ours.covariance(everything, everything).numpy() == pytest.approx(covariance, abs=1e-9)
+    some = torch.tensor([4, 30, 7])
+    assert ours.with_pool(some).numpy() == pytest.approx(covariance[:, some], abs=1e-9)
+
+
+def test_replicates_tell_apart_candidates_of_equal_features():
+    generator = np.random.default_rng(5)
+    pool = np.repeat(generator.normal(size=(10, 2)), 2, axis=0)
+    features = torch.from_numpy(standardise(pool))
+    own = generator.normal(size=20)
+    tells = [Tell(i, own[i] + 0.1 * generator.normal()) for i in range(20) for _ in range(5)]
+    told = sums(tells, scaling(tells))
+    found = fit(features[torch.from_numpy(told.rows)], told)
+    assert found.own > 0.3
+    posterior = condition(features, told, found)
+    assert np.corrcoef(posterior.mean.numpy(), own)[0, 1] > 0.95
+
+
 def test_grown_factors_are_those_computed_at_once():
     rows, variances = (
         torch.arange(0, 40)[torch.randperm(40, generator=torch.Generator().manual_seed(1))],
         torch.linspace(0.01, 0.2, 40, dtype=torch.float64),
     )
-    lengths = (0.5, 0.7, 1.5)
+    lengths = Hyperparameters((0.5, 0.7, 1.5), 0.1, own=0.2)
     whole = Factors(FEATURES, rows, variances, lengths)
     grown = Factors(FEATURES, rows[:5], variances[:5], lengths)
     for row, variance in zip(rows[5:].tolist(), variances[5:].tolist(), strict=True):
@@ -179,10 +223,11 @@ def test_grown_factors_are_those_computed_at_once():
 
 def test_growing_past_the_room_held():
     pool = torch.from_numpy(standardise(np.random.default_rng(0).normal(size=(150, 2))))
+    flat = Hyperparameters((1.0, 1.0), 0.1, own=0.05)
     rows, variances = torch.arange(130), torch.full((130,), 0.1, dtype=torch.float64)
     whole, grown = (
-        Factors(pool, rows, variances, (1.0, 1.0)),
-        Factors(pool, rows[:60], variances[:60], (1.0, 1.0)),
+        Factors(pool, rows, variances, flat),
+        Factors(pool, rows[:60], variances[:60], flat),
     )
     for row in range(60, 130):
         grown.grow(row, 0.1)
@@ -191,9 +236,10 @@ def test_growing_past_the_room_held():
 
 def test_threads_change_no_bit():
     pool = torch.from_numpy(standardise(np.random.default_rng(0).normal(size=(2500, 4))))
+    flat = Hyperparameters((1.0,) * 4, 0.1, own=0.05)
     rows, variances = torch.arange(70), torch.full((70,), 0.1, dtype=torch.float64)
-    one = Factors(pool, rows, variances, (1.0,) * 4, threads=1)
-    three = Factors(pool, rows, variances, (1.0,) * 4, threads=3)
+    one = Factors(pool, rows, variances, flat, threads=1)
+    three = Factors(pool, rows, variances, flat, threads=3)
     assert torch.equal(one.white, three.white)
 
 
@@ -316,8 +362,7 @@ def test_known_noise_is_not_estimated():
 
 def test_between_fits_the_posterior_is_that_of_all_tells():
     surrogate = Model(standardise(POOL), None)
-    tells = [Tell(row, float(np.sin(POOL[row, 0]))) for row in [*range(10), *range(10), *range(10)]]
-    tells += tells[:20]
+    tells = [Tell(row, float(np.sin(POOL[row, 0]))) for row in range(10)] * 6
     surrogate.commit(tells)
     known = surrogate.committed
     for further in (Tell(12, 0.3), Tell(12, 0.5)):  # a new candidate, then its replicate

@@ -232,7 +232,10 @@ def joint_samples(
         return torch.cos(angle) @ weights[:_FREQUENCIES] + torch.sin(angle) @ weights[_FREQUENCIES:]
 
     drawn = torch.randn(len(posterior.told), count, generator=generator, dtype=torch.float64)
-    seen = prior(posterior.inputs[posterior.told]) + posterior.noise.sqrt().unsqueeze(1) * drawn
+    effects = torch.randn(len(posterior.mean), count, generator=generator, dtype=torch.float64)
+    effects.mul_(math.sqrt(posterior.own))
+    seen = prior(posterior.inputs[posterior.told]) + effects[posterior.told]
+    seen = seen + posterior.noise.sqrt().unsqueeze(1) * drawn
     correction = posterior.pull.unsqueeze(1) - torch.linalg.solve_triangular(
         posterior.factor, seen, upper=False
     )
@@ -241,6 +244,7 @@ def joint_samples(
     def block(part: slice) -> None:
         here = chosen[part]
         samples[part] = prior(posterior.inputs[here]) + posterior.white[here] @ correction
+        samples[part] += effects[here]
 
     over_blocks(block, len(rows), threads)
     return samples.add_(posterior.constant)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_LOG_TENTH = math.log(0.1)
+
 
 @dataclass(frozen=True)
 class Priors:
-    """Log-normal priors of a length scale and of the noise variance, and their least values.
+    """Log-normal priors of a length scale, the noise and a candidate's own variance, and the least.
 
     The length scale's grows with the square root of the number of features, so that what the model
     expects of a function does not get rougher with every feature added (Hvarfner et al. 2024,
-    arXiv 2402.02229); both are BoTorch's defaults since 0.12.
+    arXiv 2402.02229).
     """
 
     length_location: float
@@ -31,11 +34,21 @@ class Priors:
     noise_location: float
     noise_scale: float
     noise_least: float
+    own_location: float
+    own_scale: float
+    own_least: float
 
 
 @functools.cache
 def priors(features: int) -> Priors:
-    """Return BoTorch's priors for so many features, read from its own modules."""
+    """Return the priors for so many features.
+
+    Those of the length scales are BoTorch's, read from its own modules. Its prior of the noise has
+    a median of 2 % of the variance of the values, which trainings of one mask on several seeds
+    exceed by far, and with few replicates the model then explains noise by short length scales.
+    Ours, and that of a candidate's own effect, have a median of 10 % and the same spread: what the
+    pilot of docs/search.md found, to within a factor of two.
+    """
     modules = _imported("botorch.models.utils.gpytorch_modules")
     kernel = modules.get_covar_module_with_dim_scaled_prior(max(features, 1), use_rbf_kernel=False)
     noise = modules.get_gaussian_likelihood_with_lognormal_prior().noise_covar
@@ -44,7 +57,10 @@ def priors(features: int) -> Priors:
         _single(length.loc),
         _single(length.scale),
         _single(kernel.raw_lengthscale_constraint.lower_bound),
-        _single(noise_prior.loc),
+        _LOG_TENTH,
+        _single(noise_prior.scale),
+        _single(noise.raw_noise_constraint.lower_bound),
+        _LOG_TENTH,
         _single(noise_prior.scale),
         _single(noise.raw_noise_constraint.lower_bound),
     )
@@ -68,16 +84,27 @@ def gaussian_process(
 ) -> Any:
     """Return BoTorch's ``SingleTaskGP`` as the surrogate has it.
 
-    Matérn-5/2 of unit amplitude with the dimension-scaled prior. Values are taken as they
-    are: standardise them first.
+    Matérn-5/2 of unit amplitude with the dimension-scaled prior, our prior of the noise, and no
+    effect of a candidate's own. Values are taken as they are: standardise them first.
     """
     modules = _imported("botorch.models.utils.gpytorch_modules")
     models = _imported("botorch.models.gp_regression")
     kernel = modules.get_covar_module_with_dim_scaled_prior(inputs.shape[-1], use_rbf_kernel=False)
+    likelihood = None
+    if variances is None:
+        gpytorch_priors = _imported("gpytorch.priors")
+        likelihood, ours = modules.get_gaussian_likelihood_with_lognormal_prior(), priors(1)
+        likelihood.noise_covar.register_prior(
+            "noise_prior",
+            gpytorch_priors.LogNormalPrior(ours.noise_location, ours.noise_scale),
+            lambda module: module.noise,
+            lambda module, value: module._set_noise(value),
+        )
     return models.SingleTaskGP(
         inputs,
         values.unsqueeze(-1),
         None if variances is None else variances.unsqueeze(-1),
+        likelihood=likelihood,
         covar_module=kernel,
         outcome_transform=None,
     )

@@ -2,16 +2,19 @@
 
 The density is that of BoTorch's ``SingleTaskGP`` (Matérn-5/2 of unit amplitude with one length
 scale a feature, a constant mean, the priors of ``botorch_base``) times the likelihood of every
-single tell. Two things make it fast: replicates enter through their sums, so that the matrix has
-one row a candidate, not one a tell (Binois, Gramacy and Ludkovski 2018, arXiv 1611.05902); and the
-gradient in all length scales costs one product of matrices.
+single tell. One thing is added: each candidate has an effect of its own that its features do not
+tell, independent between candidates, which is what replicates of one candidate can show and
+neighbours cannot. Without it a posterior mean could not say which of two graphs with equal
+properties is the better. Two things make it fast: replicates enter through their sums, so that the
+matrix has one row a candidate, not one a tell (Binois, Gramacy and Ludkovski 2018, arXiv
+1611.05902); and the gradient in all length scales costs one product of matrices.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,14 +36,16 @@ _SHORT = 100
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Length scales of the features as the surrogate sees them, noise variance and mean.
+    """Length scales of the features as the surrogate sees them, variances and mean.
 
-    Noise is the variance of one evaluation, and mean the constant one, of standardised values.
+    Noise is the variance of one evaluation, own that of a candidate's own effect, and mean the
+    constant one, of standardised values.
     """
 
     lengths: tuple[float, ...]  # (D,)
     noise: float
     mean: float = 0.0
+    own: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,10 @@ def default(features: int, known_noise: float | None = None) -> Hyperparameters:
     prior = priors(features)
     length = math.exp(prior.length_location - prior.length_scale**2)
     noise = math.exp(prior.noise_location - prior.noise_scale**2)
-    return Hyperparameters((length,) * features, noise if known_noise is None else known_noise)
+    own = math.exp(prior.own_location - prior.own_scale**2)
+    if known_noise is not None:
+        noise = known_noise
+    return Hyperparameters((length,) * features, noise, own=own)
 
 
 def fit(
@@ -79,14 +87,23 @@ def fit(
     """
     prior, features = priors(inputs.shape[1]), inputs.shape[1]
     modes = default(features, known_noise)
-    medians = Hyperparameters((math.exp(prior.length_location),) * features, modes.noise * 10)
+    medians = Hyperparameters(
+        (math.exp(prior.length_location),) * features,
+        math.exp(prior.noise_location) if known_noise is None else known_noise,
+        own=math.exp(prior.own_location),
+    )
     estimated = known_noise is None and bool((told.count > 0).any())
-    lower = [math.log(prior.length_least)] * features + [math.log(prior.noise_least)] * estimated
-    bounds = [(low, _CEILING) for low in lower]
+    least_of = [prior.length_least] * features + [prior.own_least]
+    least_of += [prior.noise_least] * estimated
+    bounds = [(math.log(low), _CEILING) for low in least_of]
+
+    def given(point: Floats) -> Hyperparameters:
+        values = np.exp(point).tolist()
+        noise = values[-1] if estimated else modes.noise
+        return Hyperparameters(tuple(values[:features]), noise, own=values[features])
 
     def lost(point: Floats) -> tuple[float, Floats]:
-        noise = float(np.exp(point[-1])) if estimated else modes.noise
-        found = log_density(inputs, told, np.exp(point[:features]), noise, prior, estimated)
+        found = log_density(inputs, told, given(point), prior, estimated)
         if found is None:
             return 1e10, np.zeros_like(point)
         return -found[0] / len(told.rows), -found[1] / len(told.rows)
@@ -96,34 +113,34 @@ def fit(
     if start is not None and len(told.rows) <= _SHORT:
         starts += [modes, medians]
     for beginning in starts:
-        theta = np.log([*beginning.lengths, *([beginning.noise] * estimated)])
-        point, loss = (theta, lost(theta)[0]) if not bounds else _descend(lost, theta, bounds)
+        own = max(beginning.own, prior.own_least)
+        theta = np.log([*beginning.lengths, own, *([beginning.noise] * estimated)])
+        point, loss = _descend(lost, theta, bounds)
         if np.isfinite(point).all() and loss < min(least, 1e9):
-            noise = float(np.exp(point[-1])) if estimated else modes.noise
-            best = Hyperparameters(tuple(np.exp(point[:features]).tolist()), noise)
-            least = loss
+            best, least = given(point), loss
     return _with_mean(inputs, told, best)
 
 
 def log_density(
     inputs: Tensor,  # (n, D)
     told: Sums,
-    lengths: Floats,
-    noise: float,
+    given: Hyperparameters,
     prior: Priors,
     estimated: bool,
 ) -> tuple[float, Floats] | None:
     """Return the log posterior density and its gradient by the logarithms of the hyperparameters.
 
-    The mean is at its optimum, so that it needs no derivative. ``estimated`` False leaves the
-    noise out of prior and gradient. None where the matrix has no factor.
+    The gradient's order is lengths, own (if there is any), noise. The mean is at its optimum, so
+    that it needs no derivative. ``estimated`` False leaves the noise out of prior and gradient.
+    None where the matrix has no factor.
     """
+    lengths, noise = np.array(given.lengths), given.noise
     summary = summarise(told, noise)
-    scaled = inputs / torch.from_numpy(np.asarray(lengths))
+    scaled = inputs / torch.from_numpy(lengths)
     distance = math.sqrt(5.0) * distances(scaled, scaled)
     decay = torch.exp(-distance)
     kernel = (1.0 + distance + distance * distance / 3.0) * decay
-    kernel.diagonal().copy_(1.0 + summary.variance)
+    kernel.diagonal().copy_(1.0 + given.own + summary.variance)
     factor, failed = torch.linalg.cholesky_ex(kernel)
     if int(failed) != 0:
         return None
@@ -136,6 +153,7 @@ def log_density(
     slope = 0.5 * (torch.outer(pull, pull) - inverse)  # by the matrix
     by_noise = float(slope.diagonal() @ summary.variance_slope - pull @ summary.value_slope)
     by_noise = noise * (by_noise + summary.rest_slope)
+    by_own = given.own * float(slope.diagonal().sum())
     # dk / dlog(length_d) is (5/3) (1 + r) exp(-r) times the squared distance along d.
     slope.mul_((1.0 + distance).mul_(decay)).mul_(5.0 / 3.0)
     along = 2.0 * ((scaled * scaled * slope.sum(1, keepdim=True)) - scaled * (slope @ scaled)).sum(
@@ -145,6 +163,9 @@ def log_density(
     log_lengths = np.log(lengths)
     density, by_prior = _log_normal(log_lengths, prior.length_location, prior.length_scale)
     value, gradient = value + float(density.sum()), gradient + by_prior
+    if given.own > 0.0:
+        density, by_prior = _log_normal(np.log([given.own]), prior.own_location, prior.own_scale)
+        value, gradient = value + float(density[0]), np.append(gradient, by_own + by_prior[0])
     if estimated:
         density, by_prior = _log_normal(np.log([noise]), prior.noise_location, prior.noise_scale)
         value = value + float(density[0])
@@ -204,12 +225,12 @@ def _with_mean(inputs: Tensor, told: Sums, found: Hyperparameters) -> Hyperparam
     summary = summarise(told, found.noise)
     scaled = inputs / torch.tensor(found.lengths, dtype=torch.float64)
     matrix = matern(distances(scaled, scaled))
-    matrix.diagonal().add_(summary.variance)
+    matrix.diagonal().add_(found.own + summary.variance)
     factor, failed = torch.linalg.cholesky_ex(matrix)
     if int(failed) != 0:
-        return Hyperparameters(found.lengths, found.noise, float(summary.value.mean()))
+        return replace(found, mean=float(summary.value.mean()))
     mean = _best_mean(torch.cholesky_inverse(factor), summary.value)
-    return Hyperparameters(found.lengths, found.noise, mean)
+    return replace(found, mean=mean)
 
 
 def _descend(

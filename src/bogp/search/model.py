@@ -33,6 +33,7 @@ class Fit:
         return {
             "lengths": list(given.lengths),
             "noise": given.noise,
+            "own": given.own,
             "mean": given.mean,
             "centre": scale.centre,
             "scale": scale.scale,
@@ -44,7 +45,7 @@ class Fit:
 def restored(state: Mapping[str, Any]) -> Fit:
     """Return the fit that :meth:`Fit.state` described."""
     return Fit(
-        Hyperparameters(tuple(state["lengths"]), state["noise"], state["mean"]),
+        Hyperparameters(tuple(state["lengths"]), state["noise"], state["mean"], state["own"]),
         Scaling(state["centre"], state["scale"], state["allowance"]),
         int(state["tells"]),
     )
@@ -125,8 +126,8 @@ class Model:
         if known is None or known[0] is not found or known[1] != base:
             size = len({tell.index for tell in tells[:base]})
             rows = torch.from_numpy(told.rows[:size])
-            lengths = found.hyperparameters.lengths
-            made = Factors(self._features, rows, summary.variance[:size], lengths, self._threads)
+            given = found.hyperparameters
+            made = Factors(self._features, rows, summary.variance[:size], given, self._threads)
             self._factors = known = (found, base, made)
         factors = known[2]
         while factors.count < len(told.rows):

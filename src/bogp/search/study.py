@@ -249,6 +249,12 @@ class Study:
             arms.failed(held, (batch.number, position), str(reason))
             arms.check_attempts(held, batch, position, self.retries, self._named.called())
 
+    def attempts(self, arm: str = "search") -> dict[tuple[int, int], int]:
+        """Return how often each trial was begun, by its batch and position."""
+        with self._lock:
+            held = self._arms.get(_arm(arm))
+            return {} if held is None else dict(held.attempts)
+
     def note(self, name: str, value: Any) -> None:
         """Record a JSON value of the study as a whole, in one write."""
         with self._writing():

@@ -45,15 +45,18 @@ class Posterior:
     noise: Tensor  # (n,) variance of what was told of each
     one_noise: float  # variance of one further evaluation
     constant: float  # the prior mean
+    own: float = 0.0  # prior variance of a candidate's own effect
 
     def covariance(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the posterior covariance of two sets of candidates, (len(left), len(right))."""
         prior = matern(distances(self.inputs[left], self.inputs[right]))
+        prior.add_((left.unsqueeze(1) == right).to(prior.dtype), alpha=self.own)
         return prior.addmm_(self.white[left], self.white[right].T, alpha=-1.0)
 
     def with_pool(self, right: Tensor) -> Tensor:
         """Return the posterior covariance of the whole pool and some candidates, (N, k)."""
         prior = matern(distances(self.inputs, self.inputs[right]))
+        prior[right, torch.arange(len(right))] += self.own
         return prior.addmm_(self.white, self.white[right].T, alpha=-1.0)
 
 
@@ -96,23 +99,26 @@ class Factors:
         inputs: Tensor,  # (N, D) standardised
         rows: Tensor,  # (n,) told candidates
         variances: Tensor,  # (n,) of what was told of each
-        lengths: tuple[float, ...],
+        given: Hyperparameters,
         threads: int = 1,
     ) -> None:
-        self.inputs = inputs / torch.tensor(lengths, dtype=torch.float64)
+        self.inputs = inputs / torch.tensor(given.lengths, dtype=torch.float64)
+        self.own = given.own
         seen, size = self.inputs[rows], len(rows)
         self.count = size
         self.variance = torch.empty(len(inputs), dtype=torch.float64)
         self._factor = torch.zeros(_capacity(size), _capacity(size), dtype=torch.float64)
         self._white = torch.zeros(len(inputs), _capacity(size), dtype=torch.float64)
-        factor = robust_cholesky(matern(distances(seen, seen)) + torch.diag(variances))
+        factor = robust_cholesky(matern(distances(seen, seen)) + torch.diag(variances + self.own))
         self._factor[:size, :size] = factor
 
         def block(part: slice) -> None:
             prior = matern(distances(self.inputs[part], seen))
+            here = ((rows >= part.start) & (rows < part.stop)).nonzero().squeeze(1)
+            prior[rows[here] - part.start, here] += self.own
             white = torch.linalg.solve_triangular(factor.T, prior, upper=True, left=False)
             self._white[part, :size] = white
-            self.variance[part] = 1.0 - (white * white).sum(1)
+            self.variance[part] = 1.0 + self.own - (white * white).sum(1)
 
         over_blocks(block, len(inputs), threads)
 
@@ -130,8 +136,9 @@ class Factors:
         """Add one told candidate."""
         size, share = self.count, self.white[row].clone()
         # What the others leave of its variance; never less than its noise, but for rounding.
-        left = max(1.0 + variance - float(share @ share), 0.5 * variance)
+        left = max(1.0 + self.own + variance - float(share @ share), 0.5 * variance)
         prior = matern(distances(self.inputs, self.inputs[row : row + 1])).squeeze(1)
+        prior[row] += self.own
         column = (prior - self.white @ share) / math.sqrt(left)
         if _capacity(size + 1) > len(self._factor):
             more = _capacity(size + 1) - len(self._factor)
@@ -158,6 +165,7 @@ class Factors:
             summary.variance,
             given.noise,
             given.mean,
+            given.own,
         )
 
 
@@ -169,7 +177,7 @@ def condition(
 ) -> Posterior:
     """Return the posterior at every candidate, computed at once."""
     rows, summary = torch.from_numpy(told.rows), summarise(told, given.noise)
-    factors = Factors(inputs, rows, summary.variance, given.lengths, threads)
+    factors = Factors(inputs, rows, summary.variance, given, threads)
     return factors.posterior(rows, summary, given)
 
 
