@@ -79,8 +79,10 @@ class CandidateSpace:
         points: (N,)
         names: names of the D features.
         features: (N, D). Properties are standardised among the graphs of one sparsity, because
-            density drives nearly every property and is a feature of its own; they are 0, the mean,
-            for the complete support. Criterion and scope are indicator columns.
+            density drives nearly every property and is a feature of its own, and multiplied by
+            that sparsity: a graph that prunes little can do little, whatever its wiring, and the
+            complete support, which prunes nothing, is the limit, all 0. Criterion and scope are
+            indicator columns.
         anchors: the points with complete support, which are the known methods.
     """
 
@@ -195,7 +197,7 @@ def candidate_space(
         ids, table = levels[cell.support]
         draw = np.random.default_rng(derive_seed(seed, "pool", *asdict(cell).values()))
         chosen = np.sort(draw.choice(len(ids), size=min(each, len(ids)), replace=False))
-        vectors.append(table[chosen])
+        vectors.append(cell.support * table[chosen])
         points += [
             Point(int(ids[k]), cell.support, cell.criterion, cell.scope, cell.rounds, cell.sparsity)
             for k in chosen
@@ -265,7 +267,4 @@ def _features(
         for choice in sorted(set(values)):
             names.append(f"{field}={choice}")
             columns.append(np.array([[float(value == choice)] for value in values]))
-    # The complete support has no graph: its properties are the mean of all, and this says so.
-    names.append("complete=yes")
-    columns.append(np.array([[float(point.graph is None)] for point in points]))
     return tuple(names), np.concatenate(columns, axis=1)
