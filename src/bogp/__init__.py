@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from bogp.masks import load_mask as load_mask
     from bogp.masks import save_mask as save_mask
     from bogp.masks import select as select
+    from bogp.pipeline import Evidence as Evidence
     from bogp.pipeline import Method as Method
+    from bogp.pipeline import PoolSettings as PoolSettings
     from bogp.pipeline import SearchResult as SearchResult
     from bogp.pipeline import SearchSettings as SearchSettings
     from bogp.pipeline import baseline as baseline
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from bogp.pipeline import screen as screen
     from bogp.pipeline import search as search
     from bogp.pipeline import synthesize as synthesize
+    from bogp.search import ParetoSearch as ParetoSearch
+    from bogp.search import PoolSampler as PoolSampler
+    from bogp.search import PoolSearch as PoolSearch
     from bogp.training import Halving as Halving
     from bogp.training import Recipe as Recipe
     from bogp.training import evaluate as evaluate
@@ -60,8 +65,9 @@ _HOMES = {
         "graph_to_mask mask_to_graph properties random_mask",
         "bogp.graphs.synthesis": "Synthesis",
         "bogp.masks": "Mask load_mask save_mask select",
-        "bogp.pipeline": "Method SearchResult SearchSettings baseline prune_and_train "
+        "bogp.pipeline": "Evidence Method PoolSettings SearchResult SearchSettings baseline prune_and_train "
         "prune_and_train_population screen search synthesize",
+        "bogp.search": "ParetoSearch PoolSampler PoolSearch",
         "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
         "train_population",
     }.items()
