@@ -83,11 +83,11 @@ def brute_density(tells, noise, lengths, own=0.0):
 def test_priors_of_the_length_scales_are_those_of_the_paper():
     found = priors(9)
     assert found.length_location == pytest.approx(math.sqrt(2) + math.log(9) / 2)
-    assert found.length_scale == pytest.approx(math.sqrt(3))
-    assert (found.noise_location, found.noise_scale) == (math.log(0.1), 1.0)
+    assert found.length_scale == 1.0
+    assert (found.noise_location, found.noise_scale) == (math.log(0.25), 0.5)
     assert (found.own_location, found.own_scale) == (math.log(0.1), 1.0)
     assert (found.length_least, found.noise_least) == pytest.approx((0.025, 1e-4), rel=1e-6)
-    assert default(9).lengths == pytest.approx((math.exp(math.sqrt(2) - 3) * 3,) * 9, rel=1e-5)
+    assert default(9).lengths == pytest.approx((math.exp(math.sqrt(2) - 1) * 3,) * 9, rel=1e-5)
 
 
 def test_density_with_replicates_is_that_of_botorch_with_one_row_a_tell():
@@ -123,7 +123,7 @@ def test_density_and_gradient_against_brute_force(known):
     normal = lambda x, m, s: -x - 0.5 * ((x - m) / s) ** 2 - math.log(s * math.sqrt(2 * math.pi))  # noqa: E731
     prior = sum(normal(x, flat.length_location, flat.length_scale) for x in point[:3])
     prior += normal(point[3], math.log(0.1), 1.0)
-    prior += normal(point[4], math.log(0.1), 1.0) if estimated else 0.0
+    prior += normal(point[4], math.log(0.25), 0.5) if estimated else 0.0
     assert value == pytest.approx(brute + prior, abs=1e-8)
     numeric = approx_fprime(point, lambda at: ours(at)[0], 1e-6)
     assert gradient == pytest.approx(numeric[: len(gradient)], abs=1e-3)

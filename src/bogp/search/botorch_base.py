@@ -16,8 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_LOG_TENTH = math.log(0.1)
-
 
 @dataclass(frozen=True)
 class Priors:
@@ -43,26 +41,27 @@ class Priors:
 def priors(features: int) -> Priors:
     """Return the priors for so many features.
 
-    Those of the length scales are BoTorch's, read from its own modules. Its prior of the noise has
-    a median of 2 % of the variance of the values, which trainings of one mask on several seeds
-    exceed by far, and with few replicates the model then explains noise by short length scales.
-    Ours, and that of a candidate's own effect, have a median of 10 % and the same spread: what the
-    pilot of docs/search.md found, to within a factor of two.
+    The length scale's median is BoTorch's, read from its own modules; its spread is a factor of e
+    and not of e^1.7, because with 25 noisy values and as many length scales as properties the
+    wider one lets the model explain noise by short length scales. The noise has a median of a
+    quarter of the variance of the values and a spread of e^0.5, where BoTorch has 2 %: trainings
+    of one mask on several seeds differ by so much (docs/decisions/0014). A candidate's own effect
+    has a median of a tenth and a spread of e.
     """
     modules = _imported("botorch.models.utils.gpytorch_modules")
     kernel = modules.get_covar_module_with_dim_scaled_prior(max(features, 1), use_rbf_kernel=False)
     noise = modules.get_gaussian_likelihood_with_lognormal_prior().noise_covar
-    length, noise_prior = kernel.lengthscale_prior, noise.noise_prior
+    least = _single(noise.raw_noise_constraint.lower_bound)
     return Priors(
-        _single(length.loc),
-        _single(length.scale),
-        _single(kernel.raw_lengthscale_constraint.lower_bound),
-        _LOG_TENTH,
-        _single(noise_prior.scale),
-        _single(noise.raw_noise_constraint.lower_bound),
-        _LOG_TENTH,
-        _single(noise_prior.scale),
-        _single(noise.raw_noise_constraint.lower_bound),
+        length_location=_single(kernel.lengthscale_prior.loc),
+        length_scale=1.0,
+        length_least=_single(kernel.raw_lengthscale_constraint.lower_bound),
+        noise_location=math.log(0.25),
+        noise_scale=0.5,
+        noise_least=least,
+        own_location=math.log(0.1),
+        own_scale=1.0,
+        own_least=least,
     )
 
 
@@ -84,19 +83,25 @@ def gaussian_process(
 ) -> Any:
     """Return BoTorch's ``SingleTaskGP`` as the surrogate has it.
 
-    Matérn-5/2 of unit amplitude with the dimension-scaled prior, our prior of the noise, and no
-    effect of a candidate's own. Values are taken as they are: standardise them first.
+    Matérn-5/2 of unit amplitude with the priors of :func:`priors` and no effect of a candidate's
+    own. Values are taken as they are: standardise them first.
     """
     modules = _imported("botorch.models.utils.gpytorch_modules")
     models = _imported("botorch.models.gp_regression")
     kernel = modules.get_covar_module_with_dim_scaled_prior(inputs.shape[-1], use_rbf_kernel=False)
+    ours, distributions = priors(inputs.shape[-1]), _imported("gpytorch.priors")
+    kernel.register_prior(
+        "lengthscale_prior",
+        distributions.LogNormalPrior(ours.length_location, ours.length_scale),
+        lambda module: module.lengthscale,
+        lambda module, value: module._set_lengthscale(value),
+    )
     likelihood = None
     if variances is None:
-        gpytorch_priors = _imported("gpytorch.priors")
-        likelihood, ours = modules.get_gaussian_likelihood_with_lognormal_prior(), priors(1)
+        likelihood = modules.get_gaussian_likelihood_with_lognormal_prior()
         likelihood.noise_covar.register_prior(
             "noise_prior",
-            gpytorch_priors.LogNormalPrior(ours.noise_location, ours.noise_scale),
+            distributions.LogNormalPrior(ours.noise_location, ours.noise_scale),
             lambda module: module.noise,
             lambda module, value: module._set_noise(value),
         )
