@@ -65,8 +65,8 @@ _HOMES = {
         "graph_to_mask mask_to_graph properties random_mask",
         "bogp.graphs.synthesis": "Synthesis",
         "bogp.masks": "Mask load_mask save_mask select",
-        "bogp.pipeline": "Evidence Method PoolSettings SearchResult SearchSettings baseline prune_and_train "
-        "prune_and_train_population screen search synthesize",
+        "bogp.pipeline": "Evidence Method PoolSettings SearchResult SearchSettings baseline "
+        "prune_and_train prune_and_train_population screen search synthesize",
         "bogp.search": "ParetoSearch PoolSampler PoolSearch",
         "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
         "train_population",

@@ -9,7 +9,7 @@ import pytest
 from bogp.cli import main
 from bogp.database import GraphDatabase
 
-TINY = ["--data", "digits", "--model", "mlp:8", "-n", "1", "--final-seeds", "0"]
+TINY = ["--data", "digits", "--model", "mlp:8", "-n", "1", "--final-seeds", "0", "-e", "paper"]
 
 
 @pytest.fixture(scope="module")

@@ -170,6 +170,7 @@ def test_resume_calls_the_search_that_was_noted(tmp_path, capsys, monkeypatch):
     calls = []
     search = importlib.import_module("bogp.pipeline.search")
     monkeypatch.setattr(search, "search", lambda **named: calls.append(named))
+    monkeypatch.setattr("bogp.cli.study.print_found", lambda result: None)
     path = fill(tmp_path / "study.db", "mine", command=COMMAND)
     run(capsys, "resume", path, "-q")
     (named,) = calls

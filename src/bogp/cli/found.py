@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +13,6 @@ from bogp.cli.common import console, print_table
 if TYPE_CHECKING:
     from bogp.masks import Mask
     from bogp.pipeline import FrontPoint, SearchResult
-    from bogp.report import Table
-
-PAPER_ALPHAS = (0.1, 0.15, 0.25, 0.5, 0.75, 0.9)
-"""The columns of the paper's table 2."""
 
 
 def save_masks(result: SearchResult, place: Path) -> list[Path]:
@@ -26,6 +24,8 @@ def save_masks(result: SearchResult, place: Path) -> list[Path]:
             _save(result, entry.mask, str(entry.point), path)
             written.append(path)
         return written
+    from bogp.experiments.study_tables import winner_name
+
     _save(result, result.mask, winner_name(result), place)
     return [place]
 
@@ -38,17 +38,14 @@ def _save(result: SearchResult, mask: Mask | None, name: str, path: Path) -> Non
     save_mask(mask, path, about)
 
 
-def winner_name(result: SearchResult) -> str:
-    """Return what the winner is, in words."""
-    if "index" in result.best.point:
-        from bogp.pipeline import Point
-
-        return str(Point.from_record(result.best.point))
-    return f"graph {result.best.record['graph']}"
-
-
 def summary(result: SearchResult) -> dict[str, Any]:
-    """Return a search's result as a JSON object."""
+    """Return a search's result as a JSON object; what is no finite number is null.
+
+    Every search has ``key``, ``settings``, ``best``, ``finals`` and ``trials``; one of engine pool
+    also ``random_trials``, ``evidence``, ``front``, ``random_front``, ``hypervolumes`` and
+    ``epochs``, those that do not apply null or empty. An interval is ``estimate``, ``low``,
+    ``high``, ``count`` and ``level``.
+    """
     found: dict[str, Any] = {
         "key": result.key,
         "settings": dict(result.settings),
@@ -66,7 +63,19 @@ def summary(result: SearchResult) -> dict[str, Any]:
             "hypervolumes": {arm: list(each) for arm, each in result.hypervolumes.items()},
             "epochs": dict(result.epochs),
         }
-    return found
+    plain: dict[str, Any] = _finite(found)
+    return plain
+
+
+def _finite(value: Any) -> Any:
+    """Return ``value`` with null for what JSON has no number for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return value
 
 
 def _trial(trial: Any) -> dict[str, Any]:
@@ -84,151 +93,15 @@ def _front_point(entry: FrontPoint) -> dict[str, Any]:
     }
 
 
-def print_found(result: SearchResult, saved: list[Path]) -> None:
-    """Print a search's result as tables."""
+def print_found(
+    result: SearchResult, saved: Sequence[Path] = (), report: Path | None = None
+) -> None:
+    """Print a search's result as tables, and where its masks and report are."""
+    from bogp.experiments.study_tables import found_tables
+
     for table in found_tables(result):
         print_table(table)
     for path in saved:
         console.print(f"mask written to {path}", markup=False, soft_wrap=True)
-
-
-def found_tables(result: SearchResult) -> list[Table]:
-    """Return the tables of a search's result."""
-    if result.front:
-        return [_front_table(result), _alpha_table(result)]
-    if result.evidence is not None:
-        return [_winner_table(result), _comparison_table(result)]
-    return [_plain_table(result)]
-
-
-def _sets(result: SearchResult) -> tuple[str, str, list[str]]:
-    """Return what selected and what reports, and what to say of protocol paper."""
-    if result.settings["protocol"] == "paper":
-        note = "Protocol paper: one set of images selected the winner and reports it."
-        return "test set", "test set", [note]
-    return "validation split", "test set", []
-
-
-def _cost(result: SearchResult) -> str:
-    spent = ", ".join(f"{name} {epochs:,}" for name, epochs in result.epochs.items())
-    return f"Training spent, in epochs: {spent}."
-
-
-def _winner_table(result: SearchResult) -> Table:
-    from bogp.report import Table, format_interval
-
-    evidence = result.evidence
-    assert evidence is not None
-    chosen_on, reported_on, notes = _sets(result)
-    mean, deviation = evidence.posterior
-    rows: list[list[Any]] = [
-        ["winner", winner_name(result)],
-        ["sparsity of the pruned layers", f"{result.best.record['sparsity']:.4f}"],
-        [f"its best trial on the {chosen_on}", f"{evidence.selected:.4f} (chosen: optimistic)"],
-        ["posterior of its true value", f"{mean:.4f} ± {deviation:.4f} (SD)"],
-    ]
-    for winner in (evidence.shrunken, evidence.conditional):
-        if winner is not None:
-            name = f"corrected for having been chosen ({winner.method})"
-            rows.append([name, format_interval(winner.corrected, digits=4)])
-    for name, interval in (
-        (f"{chosen_on}, fresh seeds", evidence.fresh),
-        (f"{reported_on}, fresh seeds", evidence.sealed),
-    ):
-        if interval is not None:
-            rows.append([name, format_interval(interval, digits=4)])
-    parts = evidence.components
-    if parts is not None:
-        icc = "–" if parts.icc is None else format_interval(parts.icc, digits=2)
-        rows += [
-            ["SD between candidates", f"{100 * parts.between_sd:.2f} pp"],
-            ["SD between seeds", f"{100 * parts.within_sd:.2f} pp"],
-            ["share of a trial's variance that is the candidate's (ICC)", icc],
-        ]
-    if evidence.runner_up is not None:
-        rows.append(["winner and second best", evidence.runner_up])
-    notes = [*notes, _cost(result)]
-    title = f"Engine pool, {len(result.trials)} trials"
-    return Table(title, ["", "result"], rows, notes)
-
-
-def _comparison_table(result: SearchResult) -> Table:
-    from bogp.report import Table, format_interval
-
-    evidence = result.evidence
-    assert evidence is not None
-    _, reported_on, _ = _sets(result)
-    rows: list[list[Any]] = [
-        [
-            entry.name,
-            format_interval(entry.accuracy, digits=4),
-            format_interval(entry.lead, scale=100, digits=2),
-        ]
-        for entry in evidence.comparisons
-    ]
-    rows += [[name, "does not apply", why] for name, why in evidence.left_out.items()]
-    notes = [
-        f"On the {reported_on}, fresh seeds; the lead is the winner's, paired by seed, in points. "
-        "Nothing was chosen by these numbers."
-    ]
-    columns = ["beside the winner", "accuracy", "lead of the winner"]
-    return Table("Random search at equal cost, and controls", columns, rows, notes)
-
-
-def _front_table(result: SearchResult) -> Table:
-    from bogp.report import Table, format_interval
-
-    chosen_on, reported_on, notes = _sets(result)
-    rows = [
-        [
-            f"{entry.point.sparsity:g}",
-            str(entry.point),
-            f"{entry.posterior[0]:.4f} ± {entry.posterior[1]:.4f}",
-            "–" if entry.fresh is None else format_interval(entry.fresh, digits=4),
-            "–" if entry.sealed is None else format_interval(entry.sealed, digits=4),
-        ]
-        for entry in result.front
-    ]
-    volumes = ", ".join(f"{arm} {each[-1]:.4f}" for arm, each in result.hypervolumes.items())
-    notes = [*notes, f"Hypervolume of the front at the end: {volumes}.", _cost(result)]
-    columns = [
-        "sparsity",
-        "candidate",
-        "posterior ± SD",
-        f"{chosen_on}, fresh seeds",
-        f"{reported_on}, fresh seeds",
-    ]
-    return Table(f"Trade-off, {len(result.trials)} trials", columns, rows, notes)
-
-
-def _alpha_table(result: SearchResult) -> Table:
-    from bogp.report import Table
-
-    rows: list[list[Any]] = []
-    for alpha in PAPER_ALPHAS:
-        entry = result.at(alpha)
-        accuracy = entry.sealed.estimate if entry.sealed else entry.posterior[0]
-        rows.append([f"{alpha:g}", f"{entry.point.sparsity:g}", accuracy])
-    notes = ["Accuracy + alpha · sparsity (the paper's f2) maximised over the front above."]
-    return Table("The same front by alpha", ["alpha", "sparsity", "accuracy"], rows, notes, 4)
-
-
-def _plain_table(result: SearchResult) -> Table:
-    from bogp.analysis import mean_interval
-    from bogp.report import Table, format_interval
-
-    best = result.best
-    chosen_on, _, notes = _sets(result)
-    rows = [
-        ["winner", f"trial {best.number + 1}, graph {best.record['graph']}"],
-        ["sparsity of the pruned layers", f"{best.record['sparsity']:.4f}"],
-        [f"its accuracy on the {chosen_on}", f"{best.record['accuracy']:.4f} (best of all)"],
-    ]
-    if result.settings["alpha"] is not None:
-        rows.append(["accuracy + alpha * sparsity", f"{best.value:.4f}"])
-    if result.finals:
-        interval = mean_interval([run.accuracy for run in result.finals])
-        rows.append(["test accuracy on fresh seeds", format_interval(interval, digits=4)])
-    rows.append(["training time of the trials", f"{result.seconds:.1f} s"])
-    title = f"Engine {result.settings['engine']}, {len(result.trials)} trials"
-    return Table(title, ["", "result"], rows, notes)
+    if report is not None:
+        console.print(f"report: {report}", markup=False, soft_wrap=True)

@@ -102,9 +102,9 @@ def _metrics() -> dict[str, str]:
 
 
 def _parts() -> dict[str, str]:
-    from bogp.experiments import PARTS
+    from bogp.experiments import PART, PARTS
 
-    return _plain((*PARTS, "all"))
+    return _plain((*PARTS, "all", PART))
 
 
 def _properties() -> dict[str, str]:

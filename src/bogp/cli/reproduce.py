@@ -19,6 +19,7 @@ from bogp.cli.common import (
     progress_bars,
 )
 from bogp.cli.demo import loading
+from bogp.errors import SettingError, UnknownNameError
 
 if TYPE_CHECKING:
     from bogp.experiments import Setup
@@ -28,7 +29,9 @@ def reproduce(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="PART", help="table1, table2, fig5, fig6, fig7, fig8, or all with the verdicts."
+            metavar="PART",
+            help="table1, table2, fig5, fig6, fig7, fig8, or all of these with the verdicts; "
+            "methods compares engine pool with all other methods.",
         ),
     ],
     out: options.Out = Path("replication"),
@@ -39,11 +42,17 @@ def reproduce(
     recipe: options.RecipeName = "calibrated",
     sparsity: Annotated[
         list[float] | None,
-        typer.Option("--sparsity", "-s", help="Columns of table 1; repeat. Default: the paper's."),
+        typer.Option(
+            "--sparsity", "-s", help="Columns of table 1 or methods; repeat. Default: all of them."
+        ),
     ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option(help="Readings of table 1: hidden, all; repeat. Default: both."),
+        typer.Option(help="Readings of table 1 or methods: hidden, all; repeat. Default: both."),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", "-n", help="Trials of each search of methods. Default: 64."),
     ] = None,
     data: options.Data = "mnist",
     workers: options.Workers = 2,
@@ -59,22 +68,34 @@ def reproduce(
 
     On two cores table1 takes about an hour, all of it two; --quick two minutes.
 
+    methods is table 1 extended: engine pool and its random search against Glob, Unif, SNIP, GraSP,
+    SynFlow and ERK-random at one pruning round, chosen on a validation split, the test set sealed.
+
     Example: bogp reproduce table1 --seeds 5 --out replication
     """
     kept = f"what is trained is in {out}, and the same command goes on from there"
     with interruptible(kept), progress_bars(("graphs", "trainings"), quiet) as (building, training):
-        from bogp.experiments import Setup, publish, train_all
-        from bogp.experiments import quick as cut
+        from bogp import experiments
 
-        setup = Setup(out=out, data=data, recipe_name=recipe, seeds=seeds, workers=workers)
-        if quick:
-            setup = cut(setup)
+        _check(what, trials)
+        setup = experiments.Setup(
+            out=out, data=data, recipe_name=recipe, seeds=seeds, workers=workers
+        )
+        if what == experiments.PART:
+            setup = experiments.comparison_setup(setup, trials, quick=quick)
+        elif quick:
+            setup = experiments.quick(setup)
         if sparsity or layers:
             setup = setup.narrowed(sparsity, layers)
         if not quiet:
             error_console.print(loading(data), markup=False)
-        run = train_all(what, setup, building=building, training=training)
-        shown = publish(run, what, _command(what, setup, quick, sparsity, layers))
+        command = _command(what, setup, quick, sparsity, layers, trials)
+        if what == experiments.PART:
+            compared = experiments.compare_methods(setup, building=building, training=training)
+            shown = experiments.publish_comparison(compared, command)
+        else:
+            run = experiments.train_all(what, setup, building=building, training=training)
+            shown = experiments.publish(run, what, command)
     if as_json:
         print_json([{"title": t.title, "columns": t.columns, "rows": _rows(t.rows)} for t in shown])
         return
@@ -84,12 +105,26 @@ def reproduce(
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
 
 
+def _check(what: str, trials: int | None) -> None:
+    """Refuse an unknown part, and trials of one that has its own."""
+    from bogp.experiments import PART, PARTS
+
+    parts = (*PARTS, "all", PART)
+    if what not in parts:
+        raise UnknownNameError("part", what, parts)
+    if trials is not None and what != PART:
+        raise SettingError(
+            f"--trials {trials} goes with {PART}: those of {what} are as many as the paper's"
+        )
+
+
 def _command(
     what: str,
     setup: Setup,
     quick: bool,
     sparsity: list[float] | None,
     layers: list[str] | None,
+    trials: int | None,
 ) -> str:
     """Return the command that makes this replication again."""
     words = ["bogp", "reproduce", what, "--seeds", str(setup.seeds)]
@@ -97,6 +132,7 @@ def _command(
     words += ["--quick"] if quick else []
     words += [word for s in sparsity or () for word in ("--sparsity", f"{s:g}")]
     words += [word for reading in layers or () for word in ("--layers", reading)]
+    words += [] if trials is None else ["--trials", str(trials)]
     words += ["--data", setup.data] if setup.data != "mnist" else []
     return shlex.join([*words, "--out", str(setup.out)])
 

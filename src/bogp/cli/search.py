@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,11 @@ import typer
 from bogp.cli import options
 from bogp.cli.common import error_console, interruptible, print_json, progress_bar
 from bogp.cli.found import print_found, save_masks, summary
-from bogp.errors import ConstantPropertyWarning
+from bogp.errors import ConstantPropertyWarning, OutputError, SettingError
 from bogp.files import output_folder
 
 if TYPE_CHECKING:
+    from bogp.pipeline import SearchResult
     from bogp.search import FinishedTrial
 
 _POOL = "Engine pool"
@@ -24,6 +26,7 @@ _PAPER = "Engines paper and random"
 
 
 def search(
+    context: typer.Context,
     database: Annotated[
         Path, typer.Argument(metavar="DATABASE", help="A graph database (bogp database build).")
     ],
@@ -212,6 +215,12 @@ def search(
     recipe: options.RecipeName = "calibrated",
     protocol: options.Protocol = "holdout",
     seed: options.Seed = 0,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", help="Write tables and figures to this .html file, which opens offline."
+        ),
+    ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -226,10 +235,17 @@ def search(
     Every trial is on disk as it ends. With --study, a search that was stopped or killed resumes
     when the same command runs again (or `bogp study resume`), and ends as an unbroken one would.
 
-    Example: bogp search graphs.db --sparsity 0.9 --study study.db --save mask.safetensors
+    Example: bogp search graphs.db --sparsity 0.9 --study study.db --report report.html
     """
     if save is not None:
         output_folder(save if pareto else save.parent)
+        if pareto and not final_seeds:
+            raise SettingError(
+                "a front's masks are drawn on fresh seeds: give --final-seeds 1 or more with "
+                f"--save {save}, not 0"
+            )
+    if report is not None:
+        check_report(report)
     given: dict[str, Any] = {
         "sparsity": sparsity,
         "alpha": alpha,
@@ -279,11 +295,52 @@ def search(
                 seed=seed,
                 **{key: value for key, value in given.items() if value is not None},
             )
-    saved = [] if save is None else save_masks(result, save)
+        saved = [] if save is None else save_masks(result, save)
+        if report is not None:
+            write_report(result, database, report, typed(context))
     if as_json:
         print_json(summary(result))
     else:
-        print_found(result, saved)
+        print_found(result, saved, report)
+
+
+def check_report(path: Path) -> None:
+    """Refuse a report's name before the search, not after it.
+
+    Raises:
+        OutputError: it does not end in .html, or its folder cannot be.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"report {str(path)!r} is a web page: let its name end in .html")
+    output_folder(path.parent)
+
+
+def write_report(result: SearchResult, database: Path, path: Path, command: str) -> None:
+    """Write the report of a search in ``database``."""
+    from bogp.database import GraphDatabase
+    from bogp.experiments import write_search_report
+
+    with GraphDatabase.open(database) as opened:
+        write_search_report(path, result, opened, command)
+
+
+def typed(context: typer.Context) -> str:
+    """Return the command with the options that it was given, less --quiet and --json."""
+    words = ["bogp", str(context.info_name)]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE" or name in ("quiet", "as_json"):
+            continue
+        value = context.params[name]
+        if parameter.param_type_name == "argument":
+            words.append(str(value))
+        elif isinstance(value, bool):
+            words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
+        else:
+            for each in value if isinstance(value, (list, tuple)) else [value]:
+                words += [parameter.opts[0], str(each)]
+    return shlex.join(words)
 
 
 def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:

@@ -10,6 +10,7 @@ import typer
 
 from bogp.cli import options
 from bogp.cli.common import console, interruptible, print_json, print_table, progress_bar
+from bogp.cli.found import print_found, summary
 from bogp.errors import SettingError, StudyError
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ def resume(
 ) -> None:
     """Go on with a search where it stopped, with the arguments that it was started with.
 
-    It ends as an unbroken search would have. A study of `bogp screen` goes on with its own
-    command.
+    It ends as an unbroken search would have, and prints what that prints. A study of `bogp screen`
+    goes on with its own command.
 
     Example: bogp study resume study.db
     """
@@ -120,17 +121,11 @@ def resume(
         from bogp.pipeline.search import search
 
         with progress_bar("trainings", quiet) as progress:
-            search(**arguments, study=storage, name=found.name, progress=progress)
-    line = _line(_read(storage).study(found.name))
+            result = search(**arguments, study=storage, name=found.name, progress=progress)
     if as_json:
-        print_json(line)
+        print_json(summary(result))
         return
-    console.print(
-        f"study {found.name} has {line['ended']} trials, {line['stopped']} of them stopped early; "
-        f"best value {_number(line['best'])}",
-        markup=False,
-        soft_wrap=True,
-    )
+    print_found(result)
     console.print(f"`bogp study show {storage}` shows them", markup=False, soft_wrap=True)
 
 

@@ -8,16 +8,21 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from bogp.analysis import mean_interval
 from bogp.experiments.compare import (
     BASELINES,
     CONTROL,
     READINGS,
+    SAME,
     SEARCH,
     Comparison,
     control_table,
     judge,
     lead_table,
+    leads,
+    points,
     table,
     values,
 )
@@ -32,6 +37,7 @@ from bogp.report import (
     verdict_table,
     write_report,
 )
+from bogp.report.evidence import interval_figure
 
 HEADING = "Table 1 extended: every method at one pruning round"
 
@@ -59,11 +65,15 @@ def publish_comparison(run: Comparison, command: str) -> list[Table]:
             f"{plural(run.setup.seeds, 'seed')}, each the mean of several networks."
         )
         heading = READINGS[layers][0].upper() + READINGS[layers][1:]
-        sections.append(Section(heading, "", tables, [picture(figure, caption)]))
+        ahead = _leads(run, layers)
+        save_figure(ahead, folder, f"leads-{layers}")
+        words = f"Lead of the search over the best other method, {READINGS[layers]}."
+        pictures = [picture(figure, caption), picture(ahead, words)]
+        sections.append(Section(heading, "", tables, pictures))
         lines += [f"## {heading}", ""]
         for each in tables:
             lines += [each.to_markdown(), ""]
-        lines += [f"![{caption}](methods-{layers}.svg)", ""]
+        lines += [f"![{caption}](methods-{layers}.png)", "", f"![{words}](leads-{layers}.png)", ""]
         shown += tables
     write_atomic(folder / "methods.csv", _long(run).to_csv())
     write_atomic(folder / "verdicts.json", json.dumps([asdict(v) for v in judged], indent=1))
@@ -80,16 +90,33 @@ def _text(run: Comparison) -> str:
     )
 
 
+def _leads(run: Comparison, layers: str) -> Figure:
+    rows = [
+        (f"s = {lead.sparsity:g}, over {BASELINES[lead.rival]}", points(lead.lead))
+        for lead in leads(run, layers)
+    ]
+    return interval_figure(
+        rows, title=f"Lead over the best other method, {READINGS[layers]}",
+        note=f"{plural(run.setup.seeds, 'seed')}, paired; 95 % t intervals, vermilion where one "
+        "excludes 0",
+        xlabel="percentage points of test accuracy", zero=True,
+    )  # fmt: skip
+
+
 def _series(run: Comparison, layers: str) -> dict[str, list[tuple[float, Any]]]:
-    names = {SEARCH: SEARCH, CONTROL: CONTROL, **BASELINES, "random": "random masks"}
+    """Return the lines of the figure, each method once: there are eight colours."""
+    names = {SEARCH: SEARCH, CONTROL: CONTROL, **BASELINES}
+    if layers == "hidden":
+        names = {name: label for name, label in names.items() if name not in SAME}
+        names["random"] = "random masks"
     series = {}
     for name, label in names.items():
-        points = []
+        places = []
         for sparsity in run.setup.sparsities:
             numbers = values(run, name, layers, sparsity)
             if numbers:
-                points.append((sparsity, mean_interval(numbers)))
-        series[label] = points
+                places.append((sparsity, mean_interval(numbers)))
+        series[label] = places
     return series
 
 

@@ -81,7 +81,11 @@ def method_job(dataset: Dataset, name: str, **settings: Any) -> Job:
 
 
 def methods_job(dataset: Dataset, name: str, *, runs: int, **settings: Any) -> Job:
-    """Return the job of ``runs`` networks of one method, trained together on the same batches."""
+    """Return the job of ``runs`` networks of one method, on the fresh seeds of a pool search.
+
+    A search of the same seed trains its winner from the same initial weights on the same batches,
+    so that the two are paired.
+    """
     job = method_job(dataset, name, **settings)
     return Job("methods", {**job.fields, "runs": runs}, runs)
 
@@ -191,33 +195,32 @@ def _run_methods(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     started = time.perf_counter()
     data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
     factory = model_factory(fields["model"], dataset.features, dataset.classes)
-    found = baseline_population(
-        fields["name"],
-        factory,
-        data,
-        Recipe(**fields["recipe"]),
-        layers=fields["layers"],
-        sparsity=fields["sparsity"],
-        seeds=[derive_seed(fields["seed"], "run", number) for number in range(fields["runs"])],
-        order_seed=derive_seed(fields["seed"], "order"),
-    )
-    measured = [_measured(outcome, data) for outcome in found.outcomes(factory, data)]
-    tick(job.trainings)
+    measured, epochs = [], 0
+    for number in range(fields["runs"]):
+        # The seeds on which a pool search of this seed trains its winner.
+        found = baseline_population(
+            fields["name"],
+            factory,
+            data,
+            Recipe(**fields["recipe"]),
+            layers=fields["layers"],
+            sparsity=fields["sparsity"],
+            seeds=[derive_seed(fields["seed"], "final", number)],
+            order_seed=derive_seed(fields["seed"], "final order", number),
+        )
+        measured += [_measured(outcome, data) for outcome in found.outcomes(factory, data)]
+        epochs += found.epochs
+        tick(1)
     return {
         "selected": [one["accuracy"] for one in measured],
         "reported": [one["reported"]["accuracy"] for one in measured],
         "sparsity": [one["sparsity"] for one in measured],
-        "epochs": {"methods": found.epochs},
+        "epochs": {"methods": epochs},
         "seconds": round(time.perf_counter() - started, 3),
     }
 
 
 def _run_pool(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
-    fields = dict(job.fields)
-    trials, finals = fields.pop("trials"), fields.pop("finals")
-    for derived in ("dataset", "database", "engine"):
-        fields.pop(derived)
-    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     started = time.perf_counter()
     done = 0
 
@@ -226,8 +229,21 @@ def _run_pool(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
         tick(now - done)
         done = now
 
+    result = pool_result(job, place, progress)
+    return _found(result) | {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def pool_result(
+    job: Job, place: Place, progress: Callable[[int, int], None] | None = None
+) -> SearchResult:
+    """Run the search of a pool job, or return what it found: all of it is in its study."""
+    fields = dict(job.fields)
+    trials, finals = fields.pop("trials"), fields.pop("finals")
+    for derived in ("dataset", "database", "engine"):
+        fields.pop(derived)
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     assert place.database is not None
-    result = search(
+    return search(
         place.database,
         _dataset(place.data),
         engine="pool",
@@ -237,7 +253,6 @@ def _run_pool(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
         progress=progress,
         **(fields | lists | {"recipe": Recipe(**fields["recipe"])}),
     )
-    return _found(result) | {"seconds": round(time.perf_counter() - started, 3)}
 
 
 def _found(result: SearchResult) -> dict[str, Any]:

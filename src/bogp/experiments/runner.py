@@ -16,6 +16,7 @@ from typing import Any
 import filelock
 import torch
 
+from bogp.cores import available_cores, use_at_most
 from bogp.errors import DataError, StudyError
 from bogp.experiments.jobs import Job, Place, run_job
 from bogp.files import output_folder, write_atomic
@@ -62,8 +63,9 @@ def run_jobs(
 ) -> Records:
     """Run the jobs that ``path`` has no record of and return key → record of all of them.
 
-    A result does not depend on ``workers``: each job draws from its own seeds, on the threads
-    that its recipe names. A kill loses at most the trainings in flight.
+    A result does not depend on ``workers``: each job draws from its own seeds, and workers share
+    the cores evenly, on which nothing depends but time. A kill loses at most the trainings in
+    flight.
 
     Raises:
         StudyError: another process writes to the same file.
@@ -121,7 +123,10 @@ def _parallel(
     with manager:
         ticks = manager.Queue()
         pool = ProcessPoolExecutor(
-            min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(ticks,)
+            min(workers, len(jobs)),
+            mp_context=context,
+            initializer=_start,
+            initargs=(ticks, max(1, available_cores() // workers)),
         )
         try:
             with interrupts_deferred():
@@ -155,11 +160,12 @@ def _drain(ticks: queue.Queue[int], done: int) -> int:
             return done
 
 
-def _start(ticks: Any) -> None:
-    """Prepare a worker: one thread is a job's share."""
+def _start(ticks: Any, cores: int) -> None:
+    """Prepare a worker: torch on one thread, populations on the worker's share of the cores."""
     global _ticks
     _ticks = ticks
     torch.set_num_threads(1)
+    use_at_most(cores)
     start_worker()
 
 

@@ -9,29 +9,23 @@ from concurrent.futures import Executor
 from typing import Any
 
 from bogp.analysis import mean_interval
-from bogp.data import Dataset
+from bogp.data import PROTOCOLS, Dataset
 from bogp.database import GraphDatabase
-from bogp.errors import SettingError
+from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import prunable
-from bogp.pipeline.arm import Arm, Bench, OnTrial
-from bogp.pipeline.evidence import (
-    RANDOM,
-    WINNER,
-    Contender,
-    Finals,
-    run_finals,
-    weigh,
-)
+from bogp.pipeline.arm import Arm
+from bogp.pipeline.bench import LOST, Bench, Counter, OnTrial, Progress
+from bogp.pipeline.evidence import RANDOM, WINNER, weigh
+from bogp.pipeline.finals import Contender, Finals, run_finals
 from bogp.pipeline.pool_settings import PoolSettings, pool_settings
-from bogp.pipeline.pruning import Support, draw_mask
+from bogp.pipeline.pruning import Support, draw_mask, support_mask
 from bogp.pipeline.results import FinalRun, FrontPoint, SearchResult
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
 from bogp.pipeline.workers import evaluator
 from bogp.search import FinishedTrial, ParetoSearch, PoolSearch, Study
+from bogp.sparsity import kept_count
 from bogp.training import ModelFactory, initialise, model_factory
-
-Progress = Callable[[int, int], None]
 
 TRIALS = 64
 """Trainings of a pool search, if none are asked for."""
@@ -65,54 +59,47 @@ def pool_search(
         factory = model_factory(chosen.model, dataset.features, dataset.classes)
         space = _space(chosen, database, factory)
         supports = _supports(database)
-        _rehearse(chosen, space, supports, factory)
-        counter = _Counter(progress, (2 if chosen.random_arm else 1) * trials + final_seeds)
+        _rehearse(chosen, database, space, supports, factory)
+        fields = chosen.fields(dataset, database)
         with Study(
             study,
-            chosen.fields(dataset, database),
+            fields,
             name=name,
             objectives=("accuracy", "sparsity") if chosen.pareto else ("accuracy",),
             space=space.ranges(),
             retries=retries,
         ) as opened:
             opened.note("command", command)
+            counter = _counter(opened, chosen, trials, final_seeds, progress)
             bench = Bench(
-                chosen, space, supports, evaluate.data, opened, evaluate, counter.add, on_trial
+                chosen, space, supports, evaluate.data, opened, evaluate, counter, on_trial
             )
-            counter.add(_ended(opened, chosen))
-            arms = _run_arms(bench, trials, dataset.classes)
+            arms = _run_arms(bench, trials)
             finish = _trade_off if chosen.pareto else _single
-            return finish(bench, arms, final_seeds, chosen.fields(dataset, database))
+            return finish(bench, arms, final_seeds, fields)
 
 
-def _run_arms(bench: Bench, trials: int, classes: int) -> tuple[Arm, Arm | None]:
+def _run_arms(bench: Bench, trials: int) -> list[Arm]:
     """Run the search and, unless it is left out, random search at the same cost or above."""
-    settings, space = bench.settings, bench.space
-    search = Arm("search", _engine(settings, space, settings.acquisition, classes), bench)
+    settings = bench.settings
+    search = Arm("search", _engine(bench, settings.acquisition), bench)
     search.run(trials)
     if not settings.random_arm:
-        return search, None
-    other = Arm("random", _engine(settings, space, "random", classes), bench)
+        return [search]
+    other = Arm("random", _engine(bench, "random"), bench)
     other.run(trials, search.epochs)
-    return search, other
+    return [search, other]
 
 
-class _Counter:
-    """Trainings done, of about as many as there will be."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self.progress, self.done, self.total = progress, 0, total
-
-    def add(self, count: int) -> None:
-        self.done += count
-        self.total = max(self.total, self.done)
-        if self.progress:
-            self.progress(self.done, self.total)
-
-
-def _ended(study: Study, settings: PoolSettings) -> int:
-    arms = ("search", "random") if settings.random_arm else ("search",)
-    return sum(len(study.trials(arm)) for arm in arms)
+def _counter(
+    study: Study, settings: PoolSettings, trials: int, final_seeds: int, progress: Progress | None
+) -> Counter:
+    """Return the count of trainings: those that there will be, and those that there are."""
+    total, done = final_seeds, 0
+    for arm in ("search", "random") if settings.random_arm else ("search",):
+        total += max(trials, sum(len(batch.asked) for batch in study.batches(arm)))
+        done += len(study.trials(arm))
+    return Counter(progress, total, done)
 
 
 def _space(
@@ -159,11 +146,14 @@ def _supports(database: GraphDatabase) -> Callable[[Point], Support]:
 
 def _rehearse(
     settings: PoolSettings,
+    database: GraphDatabase,
     space: CandidateSpace,
     supports: Callable[[Point], Support],
     factory: ModelFactory,
 ) -> None:
     """Draw one mask of each kind: what cannot work is refused before there is a study."""
+    if settings.protocol not in PROTOCOLS:
+        raise UnknownNameError("protocol", settings.protocol, PROTOCOLS)
     kinds = {(point.sparsity, point.support): point for point in space.points}
     for point in kinds.values():
         draw_mask(
@@ -173,15 +163,24 @@ def _rehearse(
             support=supports(point),
             mask_seed=0,
         )
+    model = initialise(factory, 0)
+    names = prunable(model, settings.layers)
+    shapes = {tuple(parameter.shape) for parameter in model.parameters()}
+    # In layers of the database's shape every graph has weights enough; in others they differ.
+    doubtful = () if database.shape in shapes else space.points
+    for point in dict.fromkeys(p for p in doubtful if abs(p.support - p.sparsity) < 1e-9):
+        mask = support_mask(supports(point), model, names)
+        if mask.kept < kept_count(mask.total, point.sparsity):
+            raise SparsityError(
+                f"graph {point.graph} of sparsity {point.support:g} keeps only {mask.kept:,} of "
+                f"{mask.total:,} weights of model {settings.model!r}, too few for sparsity "
+                f"{point.sparsity:g}: build the database with the model's shape"
+            )
 
 
-def _engine(
-    settings: PoolSettings, space: CandidateSpace, acquisition: str, classes: int
-) -> PoolSearch | ParetoSearch:
-    """Return an engine that asks for the known methods first, where a batch has room for them.
-
-    The hypervolume of a trade-off is measured from chance and from the dense network.
-    """
+def _engine(bench: Bench, acquisition: str) -> PoolSearch | ParetoSearch:
+    """Return an engine that asks for the known methods first, where a batch has room for them."""
+    settings, space = bench.settings, bench.space
     options: dict[str, Any] = {
         "seed": derive_seed(settings.seed, "engine", acquisition),
         "acquisition": acquisition,
@@ -189,14 +188,13 @@ def _engine(
     }
     if settings.pareto:
         options["acquisition"] = "random" if acquisition == "random" else "ehvi"
-        reference = (1.0 / classes, 0.0)
-        return ParetoSearch(space.features, space.sparsities, reference=reference, **options)
+        return ParetoSearch(space.features, space.sparsities, reference=bench.reference, **options)
     return PoolSearch(space.features, **options)
 
 
 def _initial(settings: PoolSettings, space: CandidateSpace) -> tuple[int, ...]:
-    """Return the known methods to begin with: at most half a batch, spread over sparsities."""
-    room = max(1, settings.batch // 2)
+    """Return the known methods to begin with: at most three quarters of a batch, spread over sparsities."""
+    room = max(1, 3 * settings.asked_together // 4)
     anchors = list(space.anchors)
     if len(anchors) <= room:
         return tuple(anchors)
@@ -206,14 +204,13 @@ def _initial(settings: PoolSettings, space: CandidateSpace) -> tuple[int, ...]:
 
 
 def _single(
-    bench: Bench, arms: tuple[Arm, Arm | None], count: int, settings: dict[str, Any]
+    bench: Bench, arms: Sequence[Arm], count: int, settings: dict[str, Any]
 ) -> SearchResult:
-    search, other = arms
-    best = search.engine.recommend()
+    search = arms[0]
+    best = search.best()
     points = bench.space.points
     contenders = [Contender(WINNER, points[best])]
-    if other is not None:
-        contenders.append(Contender(RANDOM, points[other.engine.recommend()]))
+    contenders += [Contender(RANDOM, points[other.best()]) for other in arms[1:]]
     finals = run_finals(bench, contenders, count, controls=True)
     runs = tuple(
         FinalRun(run.seed, run.accuracy, run.loss) for run in finals.runs if run.name == WINNER
@@ -222,11 +219,11 @@ def _single(
         settings,
         search.trials,
         _best_trial(search, best),
-        finals.masks.get(WINNER) or _first_mask(bench, points[best]),
+        finals.masks[WINNER],
         runs,
-        random_trials=() if other is None else other.trials,
+        random_trials=tuple(trial for other in arms[1:] for trial in other.trials),
         evidence=weigh(search, best, finals),
-        epochs=_spent([search] if other is None else [search, other], finals),
+        epochs=_spent(arms, finals),
     )
 
 
@@ -235,46 +232,35 @@ def _best_trial(arm: Arm, index: int) -> FinishedTrial:
     return max(own, key=lambda trial: (not trial.stopped, trial.value))
 
 
-def _first_mask(bench: Bench, point: Point) -> Any:
-    """Return the mask on the first fresh seed, where no network was trained on any."""
-    seed = derive_seed(bench.settings.seed, "final", 0)
-    task = bench.task([bench.plan(point, seed)], 0, keep=True)
-    return bench.evaluator.submit(task).result()[0].mask
-
-
 def _trade_off(
-    bench: Bench, arms: tuple[Arm, Arm | None], count: int, settings: dict[str, Any]
+    bench: Bench, arms: Sequence[Arm], count: int, settings: dict[str, Any]
 ) -> SearchResult:
-    search, other = arms
-    sides = [search] if other is None else [search, other]
-    contenders: list[Contender] = []
-    for arm in sides:
-        assert isinstance(arm.engine, ParetoSearch)
-        contenders += [
-            Contender(f"{arm.name} {index}", bench.space.points[index])
-            for index in arm.engine.front()
-        ]
+    search = arms[0]
+    contenders = [
+        Contender(f"{arm.name} {index}", bench.space.points[index])
+        for arm in (arms if count else arms[:1])
+        for index in arm.front()
+    ]
     finals = run_finals(bench, contenders, count, controls=False)
-    fronts = {arm.name: _front(arm, bench.space, finals) for arm in sides}
-    best = max(search.told, key=lambda trial: trial.value)
+    fronts = {arm.name: _front(arm, bench.space, finals) for arm in arms}
+    best = max(search.told, key=lambda trial: (not trial.stopped, trial.value))
     return SearchResult(
         settings,
         search.trials,
         best,
         None,
         (),
-        random_trials=() if other is None else other.trials,
+        random_trials=tuple(trial for other in arms[1:] for trial in other.trials),
         front=fronts["search"],
         random_front=fronts.get("random", ()),
-        hypervolumes={arm.name: tuple(arm.hypervolumes) for arm in sides},
-        epochs=_spent(sides, finals),
+        hypervolumes={arm.name: tuple(arm.hypervolumes) for arm in arms},
+        epochs=_spent(arms, finals),
     )
 
 
 def _front(arm: Arm, space: CandidateSpace, finals: Finals) -> tuple[FrontPoint, ...]:
-    assert isinstance(arm.engine, ParetoSearch)
     found = []
-    for index in arm.engine.front():
+    for index in arm.front():
         name = f"{arm.name} {index}"
         own = [run for run in finals.runs if run.name == name]
         mean, deviation = arm.engine.posterior([index])
@@ -291,7 +277,9 @@ def _front(arm: Arm, space: CandidateSpace, finals: Finals) -> tuple[FrontPoint,
 
 
 def _spent(arms: Sequence[Arm], finals: Finals) -> dict[str, int]:
+    """Return all the training, in epochs, by what it was spent on."""
     names = {"search": "search", "random": "random search"}
-    return {names[arm.name]: arm.epochs for arm in arms} | {
-        "fresh seeds and controls": sum(run.epochs for run in finals.runs)
-    }
+    spent = {names[arm.name]: arm.epochs for arm in arms}
+    spent["fresh seeds and controls"] = finals.epochs
+    lost = sum(arm.lost for arm in arms) + finals.lost
+    return spent | ({LOST: lost} if lost else {})

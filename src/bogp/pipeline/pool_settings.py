@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,8 +41,10 @@ class PoolSettings:
         keep: share of a population that goes on at a rung.
         acquisition: ``"qlognei"``, ``"ucb"`` or ``"thompson"``.
         random_arm: whether random search gets the same training; its winner stands beside.
-        asynchronous: ask again as soon as a population ends, not the whole batch. It keeps workers
-            busy, and makes the result depend on which of them is faster.
+        asynchronous: ask as soon as a worker is free, not when a whole batch has ended, and a
+            population at a time. It keeps workers busy, and makes the result depend on which of
+            them is faster; with one worker it is the search whose batch is a population. On an
+            executor as many populations are under way as make a batch.
         recipe: training recipe, by name or given.
         protocol: ``"holdout"`` selects on a part of the training set and opens the test set
             once, for the winner; ``"paper"`` selects and reports on the test set.
@@ -103,7 +105,21 @@ class PoolSettings:
         """Return the sparsities of the masks."""
         if self.sparsity is not None:
             return (self.sparsity,)
-        return tuple(sorted(self.sparsities)) or database.sparsities
+        return tuple(sorted(set(self.sparsities))) or database.sparsities
+
+    @property
+    def asked_together(self) -> int:
+        """Trials that are asked at one time."""
+        return min(self.batch, self.population) if self.asynchronous else self.batch
+
+
+_TUPLES = ("sparsities", "properties", "criteria", "rounds", "rungs")
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    """Return a list as a tuple, and what stands alone as a tuple of it."""
+    alone = isinstance(value, str) or not isinstance(value, Iterable)
+    return (value,) if alone else tuple(value)
 
 
 def pool_settings(values: Mapping[str, Any]) -> PoolSettings:
@@ -118,7 +134,8 @@ def pool_settings(values: Mapping[str, Any]) -> PoolSettings:
         raise SettingError(
             f"a search with engine 'pool' has no setting {unknown[0]!r}: it has {', '.join(known)}"
         )
-    settings = PoolSettings(**values)
+    tuples = {name: _tuple(values[name]) for name in _TUPLES if values.get(name) is not None}
+    settings = PoolSettings(**{**values, **tuples})
     goals = (settings.sparsity is not None) + (settings.alpha is not None) + settings.pareto
     if goals != 1:
         raise SettingError(
@@ -133,6 +150,17 @@ def pool_settings(values: Mapping[str, Any]) -> PoolSettings:
         raise SettingError(f"alpha {settings.alpha} is not a number: give 0.25 say")
     if settings.acquisition not in ACQUISITIONS:
         raise UnknownNameError("acquisition", settings.acquisition, ACQUISITIONS)
+    if settings.pareto and settings.acquisition in ("ucb", "thompson"):
+        raise SettingError(
+            f"acquisition {settings.acquisition!r} looks for one winner: with pareto leave it out, "
+            "which takes the expected improvement of the hypervolume, or give random"
+        )
+    _check_numbers(settings)
+    return settings
+
+
+def _check_numbers(settings: PoolSettings) -> None:
+    Halving(settings.rung_epochs or (1,), settings.keep)
     if settings.batch < 1 or settings.population < 1:
         raise SettingError(
             f"a batch of {settings.batch} in populations of {settings.population}: "
@@ -149,4 +177,3 @@ def pool_settings(values: Mapping[str, Any]) -> PoolSettings:
             f"a rung after {settings.rung_epochs[-1]} of {epochs} epochs stops nothing early: "
             "give rungs before the recipe's end, or none"
         )
-    return settings

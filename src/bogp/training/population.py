@@ -259,7 +259,11 @@ def _alone(together: int | None) -> int:
 
 
 def _stack_kind(
-    arithmetic: str, model: nn.Module, masks: Sequence[Mask | None], task: Task, exact: bool
+    arithmetic: str,
+    model: nn.Module,
+    masks: Sequence[Mask | None],
+    task: Task,
+    exact: bool = False,
 ) -> type[Stack]:
     """Return what trains the population.
 

@@ -1,0 +1,296 @@
+"""Networks on fresh seeds: the winners and the controls, trained once all selection is over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from bogp.controls import (
+    CONTROLS,
+    Change,
+    differing_share,
+    erk_random,
+    measure_change,
+    random_like,
+    rewire,
+    shuffle_layers,
+    why_not,
+)
+from bogp.controls.names import EQUAL, ERK, INVERT, NO_SUPPORT, REINITIALISE, REWIRE, SHUFFLE
+from bogp.errors import StudyError
+from bogp.graphs import RelationalGraph
+from bogp.keys import content_key, derive_seed
+from bogp.masks import Mask
+from bogp.pipeline.bench import Bench
+from bogp.pipeline.evaluation import Evaluated, Plan
+from bogp.pipeline.methods import GRAPH
+from bogp.pipeline.pruning import initial_seed, support_mask
+from bogp.pipeline.scoring import INVERTED
+from bogp.pipeline.space import Point
+from bogp.pipeline.workers import WorkerLostError
+from bogp.training import ModelFactory, initialise, model_factory
+
+
+@dataclass(frozen=True)
+class Final:
+    """One network of the evidence: trained on one fresh seed, measured on both sets.
+
+    Attributes:
+        name: ``"winner"``, ``"random search's winner"``, or a control of
+            :data:`bogp.controls.CONTROLS`.
+        number: of the fresh seed, from 0: networks of one number are paired.
+        seed: of the initial weights.
+        selected: accuracy on the data that selects.
+        accuracy: on the report data.
+        loss: on the report data; None where it was no number.
+        epochs: of training; 0 where another of this number is the same network.
+        mask: fingerprint of its mask.
+        change: what a control did to the winner's mask.
+    """
+
+    name: str
+    number: int
+    seed: int
+    selected: float
+    accuracy: float
+    loss: float | None
+    epochs: int
+    mask: str
+    change: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A point that the evidence trains, with the name that it goes by."""
+
+    name: str
+    point: Point
+
+
+@dataclass(frozen=True)
+class Finals:
+    """What was trained on fresh seeds.
+
+    Attributes:
+        runs: all networks, seed by seed.
+        left_out: controls that do not apply, and why.
+        masks: of each contender on the first seed.
+        epochs: of all trainings.
+        lost: epochs that a kill or a lost worker took, at most.
+    """
+
+    runs: tuple[Final, ...]
+    left_out: Mapping[str, str]
+    masks: Mapping[str, Mask]
+    epochs: int
+    lost: int
+
+
+def run_finals(
+    bench: Bench, contenders: Sequence[Contender], count: int, *, controls: bool
+) -> Finals:
+    """Train contenders, and controls of the first, on fresh seeds; open the report data.
+
+    Each seed is in the study before the next begins. Without a seed each contender is trained once
+    all the same, for its mask; the report data stay closed.
+
+    Raises:
+        StudyError: workers were lost too often.
+    """
+    runs: list[Final] = []
+    left_out: dict[str, str] = {}
+    masks: dict[str, Mask] = {}
+    epochs = lost = 0
+    key = content_key({"contenders": [[each.name, each.point.record()] for each in contenders]})
+    for number in range(max(1, count)):
+        name = f"final {number} of {key}" if count else f"masks of {key}"
+        stored = bench.study.noted(name)
+        if stored is None:
+            stored = _OneSeed(bench, name, number, report=count > 0).run(contenders, controls)
+            bench.study.note(name, stored)
+        if count:
+            bench.counter.add(1)
+        runs += [Final(**entry) for entry in stored["runs"]]
+        left_out |= stored["left out"]
+        epochs, lost = epochs + stored["epochs"], lost + stored["lost"]
+        if number == 0:
+            masks = {name: _unpacked(packed) for name, packed in stored["masks"].items()}
+    ran = {run.name for run in runs if not (run.change or {}).get("problem")}
+    left_out = {name: why for name, why in left_out.items() if name not in ran}
+    return Finals(tuple(runs), left_out, masks, epochs, lost)
+
+
+@dataclass
+class _OneSeed:
+    """Everything on one fresh seed."""
+
+    bench: Bench
+    name: str
+    number: int
+    report: bool
+    epochs: int = 0
+    lost: int = 0
+
+    def run(self, contenders: Sequence[Contender], controls: bool) -> dict[str, Any]:
+        """Return what came of it as a JSON object."""
+        bench, number = self.bench, self.number
+        seed = derive_seed(bench.settings.seed, "final", number)
+        plans = {entry.point: bench.plan(entry.point, seed) for entry in contenders}
+        found = dict(zip(plans, self._trained(list(plans.values())), strict=True))
+        runs: list[Final] = []
+        left_out: dict[str, str] = {}
+        seen: set[Point] = set()
+        for entry in contenders:
+            run = _final(entry.name, number, seed, found[entry.point]) if self.report else None
+            if run is not None:
+                runs.append(replace(run, epochs=0) if entry.point in seen else run)
+            seen.add(entry.point)
+        if controls and self.report:
+            first = contenders[0].point
+            beside, left_out = self._controls(plans[first], _mask(found[first]), seed)
+            runs += beside
+        return {
+            "runs": [vars(run) for run in runs],
+            "left out": left_out,
+            "masks": {
+                entry.name: _packed(_mask(found[entry.point]))
+                for entry in contenders
+                if number == 0
+            },
+            "epochs": self.epochs,
+            "lost": self.lost,
+        }
+
+    def _controls(self, plan: Plan, winner: Mask, seed: int) -> tuple[list[Final], dict[str, str]]:
+        bench, runs = self.bench, list[Final]()
+        dataset = bench.evaluator.dataset
+        factory = model_factory(bench.settings.model, dataset.features, dataset.classes)
+        made, left_out = _control_plans(factory, plan, winner, derive_seed(seed, "control"))
+        if not made:
+            return runs, left_out
+        found = self._trained(list(made.values()), "controls")
+        for (name, control), evaluated in zip(made.items(), found, strict=True):
+            change = _change(name, factory, plan, control, winner, _mask(evaluated))
+            if change.problem is not None:
+                left_out[name] = f"it is no control here: {change.problem}"
+            run = _final(name, self.number, control.seed, evaluated)
+            runs.append(replace(run, change=change.record()))
+        return runs, left_out
+
+    def _trained(self, plans: Sequence[Plan], what: str = "winners") -> tuple[Evaluated, ...]:
+        """Return the trained plans; what workers lost is run again, as often as trials are."""
+        study = self.bench.study
+        order = derive_seed(self.bench.settings.seed, "final order", self.number)
+        task = self.bench.task(plans, order, report=self.report, keep=True)
+        note = f"{what} begun, {self.name}"
+        for failed in range(1, study.retries + 2):
+            study.note(note, begun := study.noted(note, 0) + 1)
+            try:
+                found = self.bench.evaluator.submit(task).result()
+            except WorkerLostError as error:
+                if failed > study.retries:
+                    raise StudyError(
+                        f"the training of the {what} on fresh seed {self.number} failed {failed} "
+                        f"times, the last time because {error}: mend that, or resume with more "
+                        f"than {study.retries} retries"
+                    ) from error
+                continue
+            self.epochs += sum(each.epochs for each in found)
+            self.lost += (begun - 1) * task.epochs
+            return found
+        raise AssertionError("retries are at least 0")
+
+
+def _final(name: str, number: int, seed: int, found: Evaluated) -> Final:
+    assert found.report is not None
+    loss = found.report.loss if math.isfinite(found.report.loss) else None
+    return Final(
+        name=name,
+        number=number,
+        seed=seed,
+        selected=found.record["accuracy"],
+        accuracy=found.report.accuracy,
+        loss=loss,
+        epochs=found.epochs,
+        mask=found.record["mask"],
+    )
+
+
+def _mask(found: Evaluated) -> Mask:
+    assert found.mask is not None  # the tasks of finals keep them
+    return found.mask
+
+
+def _control_plans(
+    factory: ModelFactory, plan: Plan, mask: Mask, seed: int
+) -> tuple[dict[str, Plan], dict[str, str]]:
+    """Return the controls of a winner as plans, and those that do not apply with the reason."""
+    graph = plan.support if isinstance(plan.support, RelationalGraph) else None
+    support = support_mask(plan.support, initialise(factory, 0), tuple(mask))
+    # A mask that is given is trained for as many pruning rounds as the winner's, and stays.
+    kept = replace(GRAPH, rounds=plan.method.rounds)
+    fixed = replace(plan, method=kept, sparsity=mask.sparsity)
+    inverted = replace(plan.method, criterion=INVERTED + plan.method.criterion)
+    other = derive_seed(plan.seed, "other weights")
+    makers: dict[str, Callable[[], Plan]] = {
+        SHUFFLE: lambda: replace(fixed, support=shuffle_layers(mask, seed)),
+        REWIRE: lambda: replace(plan, support=rewire(_present(graph), seed)),
+        REINITIALISE: lambda: replace(fixed, support=mask, seed=other),
+        INVERT: lambda: replace(plan, method=inverted),
+        EQUAL: lambda: replace(fixed, support=random_like(mask, seed)),
+        ERK: lambda: replace(fixed, support=erk_random(mask, seed)),
+        NO_SUPPORT: lambda: replace(plan, support=None),
+    }
+    made: dict[str, Plan] = {}
+    left_out: dict[str, str] = {}
+    for name in CONTROLS:
+        reason = why_not(name, mask, graph=graph, support=support, criterion=plan.method.criterion)
+        if reason is None:
+            made[name] = makers[name]()
+        else:
+            left_out[name] = reason
+    return made, left_out
+
+
+def _change(
+    name: str, factory: ModelFactory, plan: Plan, control: Plan, before: Mask, after: Mask
+) -> Change:
+    """Return what a control did to the winner's mask, graph and initial weights."""
+    graphs, differing = None, 0.0
+    if isinstance(plan.support, RelationalGraph) and isinstance(control.support, RelationalGraph):
+        graphs = plan.support, control.support
+    if control.seed != plan.seed:
+        first, second = (
+            initialise(factory, initial_seed(each.seed)).state_dict() for each in (plan, control)
+        )
+        differing = differing_share(before, first, second)
+    return measure_change(name, before, after, graphs=graphs, weights_changed=differing)
+
+
+def _present(graph: RelationalGraph | None) -> RelationalGraph:
+    assert graph is not None  # why_not has seen to it
+    return graph
+
+
+def _packed(mask: Mask) -> dict[str, Any]:
+    return {
+        name: {
+            "shape": list(layer.shape),
+            "bits": np.packbits(layer.cpu().numpy().ravel()).tobytes().hex(),
+        }
+        for name, layer in mask.items()
+    }
+
+
+def _unpacked(stored: Mapping[str, Any]) -> Mask:
+    layers = {}
+    for name, entry in stored.items():
+        count = math.prod(entry["shape"])
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(entry["bits"]), np.uint8), count=count)
+        layers[name] = torch.from_numpy(bits.astype(bool)).reshape(entry["shape"])
+    return Mask(layers)
