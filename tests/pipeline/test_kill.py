@@ -31,7 +31,7 @@ recipe = Recipe(learning_rate=0.003, batch_size=256, epochs=2)
 
 def search(**options):
     return bogp.search(
-        place, data, sparsity=0.8, model="mlp:16", recipe=recipe, trials=10, batch=4, population=2,
+        place, data, sparsity=0.8, model="mlp:16", recipe=recipe, trials=10, batch=3, population=2,
         pool=60, final_seeds=2, retries=1000, **options,
     )
 
@@ -67,7 +67,7 @@ def telling(owner, name, label, after=False):
 
 def killed(reached, wanted, further, delay):
     # Fork a run; once ``reached`` trainings are done (None: the finals have begun) kill it so many
-    # seconds after ``further`` more events called ``wanted``, or as the finals begin.
+    # seconds after ``further`` more events called ``wanted``, or some trainings later.
     global events
     reading, events = os.pipe()
     child = os.fork()
@@ -96,6 +96,8 @@ def killed(reached, wanted, further, delay):
             word = line.strip()
             if word.isdigit():
                 due = due or (reached is not None and int(word) >= reached)
+                if reached is not None and int(word) >= reached + 4:
+                    break
             elif word.startswith("arm ") or word == "finals":
                 place = word.removeprefix("arm ")
                 if place == "finals" and reached is not None:

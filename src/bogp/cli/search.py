@@ -72,11 +72,17 @@ def search(
         str | None,
         typer.Option(
             metavar="FILE|URL",
-            help="Where the study is kept: a file, or the URL of an Optuna storage. With it a "
-            "killed search resumes.",
+            help="Where the study is kept: a file, or the URL of an Optuna storage; a search that "
+            "was killed resumes from it. Default: study.db, under a name of its own for each "
+            "search.",
         ),
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the study: a storage may hold many.")] = "bogp",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the study: a storage may hold many. With --study bogp, if none."
+        ),
+    ] = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -232,8 +238,8 @@ def search(
     early, and the winner is trained on fresh seeds beside random search's winner and controls;
     only then is the test set opened.
 
-    Every trial is on disk as it ends. With --study, a search that was stopped or killed resumes
-    when the same command runs again (or `bogp study resume`), and ends as an unbroken one would.
+    Every trial is on disk as it ends. A search that was stopped or killed resumes when the same
+    command runs again (or `bogp study resume`), and ends as an unbroken one would.
 
     Example: bogp search graphs.db --sparsity 0.9 --study study.db --report report.html
     """
@@ -267,7 +273,10 @@ def search(
         "fetch": fetch,
         "kappa": kappa,
     }
-    with interruptible(kept(study)):
+    # In the default file each search goes by its key, so that the next one finds room beside it.
+    named = name if name is not None or study is None else "bogp"
+    storage = "study.db" if study is None else study
+    with interruptible(kept(storage)):
         from bogp.database import GraphDatabase
         from bogp.pipeline import search as run_search
 
@@ -282,8 +291,8 @@ def search(
                 engine=engine,
                 trials=trials,
                 final_seeds=final_seeds,
-                study=study,
-                name=name,
+                study=storage,
+                name=named,
                 workers=workers,
                 retries=retries,
                 progress=progress,
@@ -347,10 +356,8 @@ def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
     return tuple(values) if values else None
 
 
-def kept(study: str | None) -> str:
+def kept(study: str) -> str:
     """Return what a Ctrl-C leaves of the search."""
-    if study is None:
-        return "nothing was kept; with --study FILE a search goes on where it stopped"
     return f"the finished trials are in {study}, and the same command goes on from there"
 
 

@@ -104,10 +104,17 @@ def show(
 def resume(
     storage: Storage,
     name: Name = None,
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", min=1, help="Processes; results do not depend on it.")
+    ] = 1,
+    retries: Annotated[
+        int,
+        typer.Option(min=0, help="How often a trial is tried again after a kill or a lost worker."),
+    ] = 2,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Go on with a search where it stopped, with the arguments that it was started with.
+    """Go on with a search where it stopped, with the settings that it was started with.
 
     It ends as an unbroken search would have, and prints what that prints. A study of `bogp screen`
     goes on with its own command.
@@ -121,7 +128,14 @@ def resume(
         from bogp.pipeline.search import search
 
         with progress_bar("trainings", quiet) as progress:
-            result = search(**arguments, study=storage, name=found.name, progress=progress)
+            result = search(
+                **arguments,
+                study=storage,
+                name=found.name,
+                workers=workers,
+                retries=retries,
+                progress=progress,
+            )
     if as_json:
         print_json(summary(result))
         return
@@ -267,7 +281,7 @@ def _command(found: StudyRecord, storage: str) -> dict[str, Any]:
         from bogp.training import Recipe
 
         settings["recipe"] = Recipe(**settings["recipe"])
-    taken = {"study", "name", "progress"} & {*command, *settings}
+    taken = {"study", "name", "progress", "workers", "retries"} & {*command, *settings}
     if taken:
         raise SettingError(f"the command of study {found.name!r} names its own {taken.pop()}")
     return {key: value for key, value in command.items() if key != "settings"} | settings

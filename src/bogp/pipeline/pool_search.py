@@ -20,7 +20,7 @@ from bogp.pipeline.evidence import RANDOM, WINNER, weigh
 from bogp.pipeline.finals import Contender, Finals, run_finals
 from bogp.pipeline.pool_settings import PoolSettings, pool_settings
 from bogp.pipeline.pruning import Support, draw_mask, support_mask
-from bogp.pipeline.results import FinalRun, FrontPoint, SearchResult
+from bogp.pipeline.results import FinalRun, FrontPoint, SearchResult, study_name
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
 from bogp.pipeline.workers import evaluator
 from bogp.search import FinishedTrial, ParetoSearch, PoolSearch, Study
@@ -38,7 +38,7 @@ def pool_search(
     trials: int,
     final_seeds: int,
     study: str | os.PathLike[str] | None,
-    name: str,
+    name: str | None,
     workers: int,
     executor: Executor | None,
     retries: int,
@@ -64,7 +64,7 @@ def pool_search(
         with Study(
             study,
             fields,
-            name=name,
+            name=study_name(name, fields),
             objectives=("accuracy", "sparsity") if chosen.pareto else ("accuracy",),
             space=space.ranges(),
             retries=retries,
@@ -193,7 +193,10 @@ def _engine(bench: Bench, acquisition: str) -> PoolSearch | ParetoSearch:
 
 
 def _initial(settings: PoolSettings, space: CandidateSpace) -> tuple[int, ...]:
-    """Return the known methods to begin with: at most three quarters of a batch, spread over sparsities."""
+    """Return the known methods to begin with: at most 3/4 of a batch.
+
+    They are spread over the sparsities.
+    """
     room = max(1, 3 * settings.asked_together // 4)
     anchors = list(space.anchors)
     if len(anchors) <= room:

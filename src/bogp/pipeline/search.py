@@ -33,7 +33,7 @@ def search(
     trials: int | None = None,
     final_seeds: int = 5,
     study: str | os.PathLike[str] | None = None,
-    name: str = "bogp",
+    name: str | None = "bogp",
     workers: int = 1,
     executor: Executor | None = None,
     retries: int = 2,
@@ -58,7 +58,8 @@ def search(
         trials: trainings, those already in the study counted: 64 for the pool, 20 for the others.
         final_seeds: fresh seeds on which the winner is trained and measured at the end.
         study: file of the study, or the URL of an Optuna storage; None keeps it in memory.
-        name: of the study in its storage, which may hold several.
+        name: of the study in its storage, which may hold several; None names it by the key of its
+            settings, so that other settings find another study.
         workers: processes that train, engine pool alone; 1 trains in this one, on all its cores.
             Results do not depend on it.
         executor: trains there instead: any ``concurrent.futures.Executor``, a Dask client's say.

@@ -16,7 +16,7 @@ from bogp.keys import derive_seed
 from bogp.masks import Mask
 from bogp.pipeline.fetch import Fetched, fetch, fetched_again
 from bogp.pipeline.pruning import GRAPH, Outcome, draw_mask, prune_and_train
-from bogp.pipeline.results import FinalRun, SearchResult
+from bogp.pipeline.results import FinalRun, SearchResult, study_name
 from bogp.search import FinishedTrial, Observation, Proposal, Space, Study, engine
 from bogp.search.records import Asked
 from bogp.training import ModelFactory, Recipe, evaluate, model_factory, recipe
@@ -79,7 +79,7 @@ def vector_search(
     trials: int = 20,
     final_seeds: int = 5,
     study: str | os.PathLike[str] | None = None,
-    name: str = "bogp",
+    name: str | None = "bogp",
     retries: int = 2,
     progress: Progress | None = None,
     on_trial: OnTrial | None = None,
@@ -97,7 +97,8 @@ def vector_search(
         trials: masks to train, those already in the study counted.
         final_seeds: fresh seeds on which the winner is trained and measured at the end.
         study: file of the study, or the URL of an Optuna storage; None keeps it in memory.
-        name: of the study in its storage, which may hold several.
+        name: of the study in its storage, which may hold several; None names it by the key of its
+            settings, so that other settings find another study.
         retries: how often a trial is tried again after a kill.
         progress: called with (trainings done, trainings in all).
         on_trial: called with each trial as it ends.
@@ -136,7 +137,13 @@ def vector_search(
     run.rehearse()
     warn_constant(database, chosen.properties, chosen.sparsity)
     fields = chosen.fields(dataset, database)
-    with Study(study, fields, name=name, space=_ranges(run.space), retries=retries) as opened_study:
+    with Study(
+        study,
+        fields,
+        name=study_name(name, fields),
+        space=_ranges(run.space),
+        retries=retries,
+    ) as opened_study:
         if command is not None:
             opened_study.note("command", dict(command))
         done = run.trials(opened_study, trials, final_seeds, progress, on_trial)
