@@ -74,7 +74,11 @@ def test_an_interrupted_search_goes_on_as_if_unbroken(tmp_path):
 @pytest.mark.parametrize(
     ("words", "place", "said"),
     [
-        (["search", "{g}", "-s", "0.5"], "bogp.pipeline.search", "nothing was kept; with --study"),
+        (
+            ["search", "{g}", "-s", "0.5"],
+            "bogp.pipeline.search",
+            "the finished trials are in study.db",
+        ),
         (["baseline", "dense", "--data", "digits"], "bogp.pipeline.baseline", "run it again"),
         (["demo", "--data", "digits", "--out", "o"], "bogp.experiments.run_demo", "is in o, and"),
         (["reproduce", "fig8", "--out", "o"], "bogp.experiments.train_all", "is in o, and"),

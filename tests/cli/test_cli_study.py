@@ -172,7 +172,7 @@ def test_resume_calls_the_search_that_was_noted(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(search, "search", lambda **named: calls.append(named))
     monkeypatch.setattr("bogp.cli.study.print_found", lambda result: None)
     path = fill(tmp_path / "study.db", "mine", command=COMMAND)
-    run(capsys, "resume", path, "-q")
+    run(capsys, "resume", path, "-q", "--workers", 3, "--retries", 9)
     (named,) = calls
     assert named.pop("recipe").learning_rate == 0.5
     assert named.pop("progress") is not None
@@ -185,6 +185,8 @@ def test_resume_calls_the_search_that_was_noted(tmp_path, capsys, monkeypatch):
         "criteria": ("snip", "random"),
         "study": str(path),
         "name": "mine",
+        "workers": 3,
+        "retries": 9,
     }
     fill(tmp_path / "object.db", command=COMMAND | {"data": None})
     shown = run(capsys, "resume", tmp_path / "object.db", status=2)
