@@ -14,8 +14,8 @@ help:  ## List the targets
 demo: $(READY)  ## Search masks for MNIST, train the baselines, write demo/report.html
 	$(BIN)/bogp demo --out demo
 
-test: $(READY)  ## Run all tests, warnings as errors
-	$(BIN)/python -m pytest
+test: $(READY)  ## Run all tests on two processes, warnings as errors
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(READY)  ## Lint, format, types, layers, doctests
 	$(BIN)/ruff check .
