@@ -20,6 +20,10 @@ from bogp.report.style import GREY, bars, look, new_axes, plural, styled, titled
 ACCURACY_TICKS = (0.0, 0.5, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.975, 0.98, 0.985)
 
 
+_NARROW = 0.04
+"""Sparsities nearer than this have labels that would run into each other."""
+
+
 @dataclass(frozen=True)
 class TradeoffPoint:
     """One search of f2 = accuracy + alpha * sparsity: what its winner has of either."""
@@ -68,6 +72,8 @@ def accuracy_by_sparsity(
     _error_scale(axes, shown)
     sparsities = sorted({s for points in (*series.values(), *paper.values()) for s, _ in points})
     axes.set_xticks(sparsities, [f"{s:g}" for s in sparsities])
+    if len(sparsities) > 1 and float(np.diff(sparsities).min()) < _NARROW:
+        axes.tick_params(axis="x", labelrotation=60)
     axes.set(xlabel="sparsity", ylabel=f"{ylabel} (log scale of the error)")
     titled(figure, axes, title)
     _legend_beside(figure, axes, names, paper=bool(paper))
