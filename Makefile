@@ -24,12 +24,14 @@ check: $(READY)  ## Lint, format, types, layers, doctests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules src/bogp -q
 
-bench: $(READY)  ## Print the benchmarks: each pairs its sides in one run (a quarter of an hour)
+bench: $(READY)  ## Print the benchmarks: each pairs its sides in one run (half an hour)
 	$(BIN)/python benchmarks/properties.py
 	$(BIN)/python benchmarks/mixed.py
 	$(BIN)/python benchmarks/synthesis.py --seed 7
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/suggest.py
+	$(BIN)/python benchmarks/duel.py
 	$(BIN)/python benchmarks/end_to_end.py
 
 replicate: $(READY)  ## Every table, figure and claim of the paper (about two hours on two cores)
