@@ -6,8 +6,7 @@ evaluation adds normal noise of 0.2 points: what `seed SD` and between-graph SD 
 be. Five kinds of pool, so that the result does not hinge on one:
 
 - `gp`: made-up properties of unlike scales, some whole numbers, mildly correlated; the accuracy is
-  a draw of a Gaussian process with a length scale of 6 standard deviations of a property, about
-  what fits trained networks (docs/decisions/0014).
+  a draw of a Gaussian process with a length scale of 6 standard deviations of a property: smooth.
 - `rough`: the same with a length scale of 2.2, so that two masks at the typical distance correlate
   by 1/e and there are several optima; 25 noisy values cannot tell much of it.
 - `bowl`: the same properties; a quadratic bowl in two of them, three are irrelevant.

@@ -156,7 +156,9 @@ def search(
     ] = None,
     acquisition: Annotated[
         str | None,
-        typer.Option(help="qlognei, ucb or thompson. Default: qlognei.", rich_help_panel=_POOL),
+        typer.Option(
+            help="qlognei, ucb, thompson or random. Default: qlognei.", rich_help_panel=_POOL
+        ),
     ] = None,
     random_arm: Annotated[
         bool | None,

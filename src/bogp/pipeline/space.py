@@ -182,8 +182,8 @@ def candidate_space(
         held = ", ".join(f"{value:g}" for value in database.sparsities)
         raise DatabaseError(
             f"database {str(database.path)!r} holds graphs of sparsity {held}: none is as dense as "
-            f"a mask of sparsity {min(sparsities):g}; build it with sparser masks' supports, "
-            f"--sparsity {min(sparsities):g} say"
+            f"a mask of sparsity {min(sparsities):g}: search at a higher sparsity, or build a "
+            f"database with --sparsity {min(sparsities):g}"
         )
     anchors = [
         Point(None, 0.0, cell.criterion, cell.scope, cell.rounds, cell.sparsity)

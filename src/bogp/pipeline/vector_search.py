@@ -10,7 +10,7 @@ from typing import Any
 
 from bogp.data import Dataset, Split, load_dataset, split
 from bogp.database import GraphDatabase, warn_constant
-from bogp.errors import DatabaseError, SettingError
+from bogp.errors import SettingError
 from bogp.graphs import PAPER_FIVE
 from bogp.keys import derive_seed
 from bogp.masks import Mask
@@ -73,64 +73,23 @@ class SearchSettings:
 
 
 def vector_search(
-    database: GraphDatabase | str | os.PathLike[str],
-    data: Dataset | str = "mnist",
+    database: GraphDatabase,
+    data: Dataset | str,
     *,
-    trials: int = 20,
-    final_seeds: int = 5,
-    study: str | os.PathLike[str] | None = None,
-    name: str | None = "bogp",
-    retries: int = 2,
-    progress: Progress | None = None,
-    on_trial: OnTrial | None = None,
-    command: Mapping[str, Any] | None = None,
+    trials: int,
+    final_seeds: int,
+    study: str | os.PathLike[str] | None,
+    name: str | None,
+    retries: int,
+    progress: Progress | None,
+    on_trial: OnTrial | None,
+    command: Mapping[str, Any],
     **settings: Any,
 ) -> SearchResult:
-    """Search a graph database for the mask that trains best.
+    """Run the paper's search, or random search, one trial at a time.
 
-    Every trial is in ``study`` before the next begins; the same call resumes a killed study and
-    ends as an unbroken one would.
-
-    Args:
-        database: a graph database or its file.
-        data: a dataset or its name (see :func:`bogp.data.load_dataset`).
-        trials: masks to train, those already in the study counted.
-        final_seeds: fresh seeds on which the winner is trained and measured at the end.
-        study: file of the study, or the URL of an Optuna storage; None keeps it in memory.
-        name: of the study in its storage, which may hold several; None names it by the key of its
-            settings, so that other settings find another study.
-        retries: how often a trial is tried again after a kill.
-        progress: called with (trainings done, trainings in all).
-        on_trial: called with each trial as it ends.
-        command: what `bogp study resume` runs, noted in the study.
-        settings: the fields of :class:`SearchSettings`, ``sparsity=0.9`` or ``alpha=0.25`` first.
-
-    Returns:
-        The trials, the winner by its single value, its mask, and its fresh-seed results.
-
-    Warns:
-        ConstantPropertyWarning: for each property that is constant over the graphs searched.
-
-    Raises:
-        SettingError, UnknownNameError: a setting out of range or unknown.
-        DatabaseError: the database lacks that sparsity.
-        StudyError: the study is in use, or was made with other settings.
+    The arguments are those of :func:`bogp.search`; ``command`` is what `bogp study resume` runs.
     """
-    if isinstance(database, (str, os.PathLike)):
-        with GraphDatabase.open(database) as opened:
-            return vector_search(
-                opened,
-                data,
-                trials=trials,
-                final_seeds=final_seeds,
-                study=study,
-                name=name,
-                retries=retries,
-                progress=progress,
-                on_trial=on_trial,
-                command=command,
-                **settings,
-            )
     chosen = _settings(database, trials, final_seeds, settings)
     dataset = load_dataset(data) if isinstance(data, str) else data
     run = _Run(chosen, dataset, database)
@@ -144,8 +103,7 @@ def vector_search(
         space=_ranges(run.space),
         retries=retries,
     ) as opened_study:
-        if command is not None:
-            opened_study.note("command", dict(command))
+        opened_study.note("command", dict(command))
         done = run.trials(opened_study, trials, final_seeds, progress, on_trial)
         best = max(done, key=lambda trial: trial.value)
         mask, finals = run.finals(opened_study, best, trials, final_seeds, progress)
@@ -158,8 +116,8 @@ def _settings(
     unknown = sorted(set(values) - set(SearchSettings.__dataclass_fields__))
     if unknown:
         raise SettingError(
-            f"search has no setting {unknown[0]!r}: "
-            f"it has {', '.join(SearchSettings.__dataclass_fields__)}"
+            f"a search with engine {values.get('engine', 'paper')!r} has no setting "
+            f"{unknown[0]!r}: it has {', '.join(SearchSettings.__dataclass_fields__)}"
         )
     settings = SearchSettings(**values)
     if trials < 1 or final_seeds < 0:
@@ -211,11 +169,7 @@ class _Run:
         self.recipe = recipe(settings.recipe)
         self.split = split(self.dataset, settings.protocol, seed=0)
         ids, vectors = self.database.vectors(settings.properties, sparsity=settings.sparsity)
-        if not self.database.complete:
-            raise DatabaseError(
-                f"database {str(self.database.path)!r} holds {len(self.database)} of "
-                f"{self.database.expected} graphs: run its build again to finish it"
-            )
+        self.database.require_complete()
         self.space = Space(ids, tuple(settings.properties), vectors)
 
     def rehearse(self) -> None:

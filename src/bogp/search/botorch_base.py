@@ -44,8 +44,8 @@ def priors(features: int) -> Priors:
     The length scale's median is BoTorch's, read from its own modules; its spread is a factor of e
     and not of e^1.7, because with 25 noisy values and as many length scales as properties the
     wider one lets the model explain noise by short length scales. The noise has a median of a
-    quarter of the variance of the values and a spread of e^0.5, where BoTorch has 2 %: trainings
-    of one mask on several seeds differ by so much (docs/decisions/0014). A candidate's own effect
+    quarter of the variance of the values and a spread of e^0.5, where BoTorch has 2 %:
+    chosen by hand, as docs/decisions/0014 says. A candidate's own effect
     has a median of a tenth and a spread of e.
     """
     modules = _imported("botorch.models.utils.gpytorch_modules")
