@@ -13,6 +13,3 @@ from bogp.experiments.run import Run as Run
 from bogp.experiments.run import train_all as train_all
 from bogp.experiments.setup import Setup as Setup
 from bogp.experiments.setup import quick as quick
-from bogp.experiments.study_report import search_figures as search_figures
-from bogp.experiments.study_report import search_sections as search_sections
-from bogp.experiments.study_report import write_search_report as write_search_report

@@ -15,7 +15,6 @@ from bogp.data import Dataset, load_dataset
 from bogp.database import GraphDatabase
 from bogp.experiments.jobs import Job, Place, methods_job, pool_job, pool_result, search_job
 from bogp.experiments.runner import Records, run_jobs
-from bogp.experiments.study_report import search_figures, search_sections
 from bogp.files import output_folder, write_atomic
 from bogp.graphs import PAPER_FIVE
 from bogp.pipeline import SearchResult
@@ -27,6 +26,7 @@ from bogp.report import (
     search_trace,
     write_report,
 )
+from bogp.studies import search_figures, search_sections
 from bogp.training import recipe
 
 Progress = Callable[[int, int], None]

@@ -13,7 +13,6 @@ from bogp.experiments.run import Run
 from bogp.experiments.tables import (
     LABELS,
     PAPER_TABLE1,
-    PAPER_TABLE2,
     READINGS,
     interval_of,
     pick,
@@ -30,6 +29,7 @@ from bogp.report import (
     search_trace,
     tradeoff,
 )
+from bogp.studies.paper import PAPER_TABLE2
 
 FIGURE_OF_PROPERTY = {
     "fig5": "clustering",

@@ -11,6 +11,7 @@ from bogp.analysis import Interval, bootstrap_interval, mean_interval
 from bogp.experiments.plan import METHOD_NAMES
 from bogp.experiments.run import Run
 from bogp.report import Table, TradeoffPoint, plural
+from bogp.studies.paper import PAPER_TABLE2
 
 PAPER_DENSE = 0.970
 """The paper's base model (table 1)."""
@@ -26,16 +27,6 @@ PAPER_TABLE1: dict[str, dict[float, float]] = {
     }.items()
 }
 """The paper's table 1: accuracy on the 10,000 images, by method and sparsity."""
-
-PAPER_TABLE2: tuple[tuple[float, float, float], ...] = (
-    (0.1, 0.90, 0.73),
-    (0.15, 0.88, 0.76),
-    (0.25, 0.82, 0.79),
-    (0.5, 0.37, 0.93),
-    (0.75, 0.36, 0.94),
-    (0.9, 0.25, 0.98),
-)
-"""The paper's table 2: alpha, accuracy, sparsity."""
 
 LABELS = {
     "bogp": "BoGP, best of the search",

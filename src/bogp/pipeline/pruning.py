@@ -13,13 +13,12 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from bogp.data import Split
-from bogp.errors import MaskError, RecipeError
-from bogp.graphs import RelationalGraph, graph_to_mask
+from bogp.errors import RecipeError
 from bogp.keys import derive_seed
-from bogp.masks import Mask, check_fits, complete_mask, prunable
+from bogp.masks import Mask, prunable
 from bogp.pipeline.methods import BASELINES as BASELINES
 from bogp.pipeline.methods import GRAPH as GRAPH
 from bogp.pipeline.methods import METHODS as METHODS
@@ -27,6 +26,8 @@ from bogp.pipeline.methods import Method as Method
 from bogp.pipeline.methods import method_named as method_named
 from bogp.pipeline.scoring import kept_counts as kept_counts
 from bogp.pipeline.scoring import next_mask as next_mask
+from bogp.pipeline.supports import Support as Support
+from bogp.pipeline.supports import support_mask as support_mask
 from bogp.training import (
     Metrics,
     ModelFactory,
@@ -78,42 +79,6 @@ def structure_record(shape: Structure | None) -> dict[str, float | None] | None:
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-Support = RelationalGraph | Tensor | Mask | None
-"""What bounds a mask: a graph, one layer's bool mask, a whole mask, or nothing."""
-
-
-def support_mask(support: Support, model: nn.Module, names: tuple[str, ...]) -> Mask:
-    """Return ``support`` as a mask of the parameters ``names`` of ``model``.
-
-    A layer that cannot carry the support (for a graph: fewer inputs or outputs than nodes, as
-    the 10 classes of MNIST have; for one layer's mask: another shape) gets the complete support.
-    There the random criterion draws the paper's plain random 0-1 mask.
-
-    Raises:
-        GraphError: no layer is wide enough for the graph.
-        MaskError: no layer has the mask's shape, or a whole mask lacks a layer.
-    """
-    mask = complete_mask(model, names)
-    if support is None:
-        return mask
-    if isinstance(support, RelationalGraph):
-        fits = [name for name in names if min(mask[name].shape[:2]) >= support.nodes]
-        widest = max(mask.values(), key=lambda layer: min(layer.shape[:2])).shape
-        if not fits:
-            graph_to_mask(support, widest[0], widest[1], tuple(widest[2:]))  # Raises, in numbers.
-        shapes = {name: mask[name].shape for name in fits}
-        bound = {n: graph_to_mask(support, s[0], s[1], tuple(s[2:])) for n, s in shapes.items()}
-    elif isinstance(support, Tensor):
-        bound = {name: support for name in names if mask[name].shape == support.shape}
-    else:
-        check_fits(model, support)
-        bound = {name: support[name] for name in names if name in support}
-    if not bound:
-        shapes_text = ", ".join(str(tuple(layer.shape)) for layer in mask.values())
-        raise MaskError(f"the support fits none of the layers to prune (shapes {shapes_text})")
-    return Mask({**mask, **bound})
 
 
 def prune_and_train(

@@ -15,21 +15,6 @@ from matplotlib.figure import Figure
 from bogp.analysis import Interval
 from bogp.controls import CONTROLS
 from bogp.database import GraphDatabase
-from bogp.experiments.study_tables import (
-    PAPER_ALPHAS,
-    alpha_table,
-    change_table,
-    comparison_table,
-    data_sets,
-    found_tables,
-    front_table,
-    leader_table,
-    noise_table,
-    objective,
-    winner_name,
-    winner_table,
-)
-from bogp.experiments.tables import PAPER_TABLE2
 from bogp.graphs import RelationalGraph
 from bogp.pipeline import FrontPoint, Point, SearchResult
 from bogp.report import (
@@ -48,6 +33,21 @@ from bogp.report.evidence import course_figure, interval_figure, support_figure
 from bogp.report.fronts import FrontPoint as DrawnPoint
 from bogp.report.fronts import front_figure, hypervolume_figure
 from bogp.search import FinishedTrial
+from bogp.studies.paper import PAPER_TABLE2
+from bogp.studies.tables import (
+    PAPER_ALPHAS,
+    alpha_table,
+    change_table,
+    comparison_table,
+    data_sets,
+    found_tables,
+    front_table,
+    leader_table,
+    noise_table,
+    objective,
+    winner_name,
+    winner_table,
+)
 
 ARMS = {"search": "search", "random": "random search"}
 _NORMAL = 1.959963984540054  # of a posterior's 95 % interval

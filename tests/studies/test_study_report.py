@@ -9,8 +9,8 @@ from bogp.analysis import Interval, Winner
 from bogp.controls import CONTROLS
 from bogp.database import GraphDatabase
 from bogp.errors import OutputError
-from bogp.experiments import search_figures, search_sections, write_search_report
-from bogp.experiments.study_tables import (
+from bogp.studies import search_figures, search_sections, write_search_report
+from bogp.studies.tables import (
     alpha_table,
     change_table,
     comparison_table,
