@@ -14,26 +14,33 @@ from bogp.errors import DataError
 LABEL_LIMIT = 1000
 """Labels up to this are believed even if there are fewer examples than that."""
 
-_PARTS = ("train", "test")
+_PARTS = ("train", "test", "select")
 
 
-def build_dataset(name: str, arrays: dict[str, npt.NDArray[Any]]) -> Dataset:
+def build_dataset(
+    name: str, arrays: dict[str, npt.NDArray[Any]], *, tokens: bool = False
+) -> Dataset:
     """Return the dataset of ``arrays`` x_train, y_train, x_test and y_test (keras' names).
 
     uint8 inputs are divided by 255, floats are left as they are. Labels are whole numbers from 0 in
-    an array (N,) or (N, 1); the number of classes is the highest label of both sets plus one.
+    an array (N,) or (N, 1); the number of classes is the highest label of all sets plus one. With
+    ``tokens``, int64 inputs are token numbers and left as they are, and labels may be (N, T).
+    x_select and y_select are a validation set, if there is one.
 
     Raises:
         DataError: an array is of another type or shape, or the result is no sound `Dataset`.
     """
-    targets = {part: _targets(arrays[f"y_{part}"], f"y_{part} of {name!r}") for part in _PARTS}
+    parts = [part for part in _PARTS if f"x_{part}" in arrays]
+    targets = {
+        part: _targets(arrays[f"y_{part}"], f"y_{part} of {name!r}", tokens) for part in parts
+    }
     highest = max((int(labels.max()) for labels in targets.values() if labels.numel()), default=0)
-    if highest >= max(LABEL_LIMIT, len(targets["train"])):
+    if highest >= max(LABEL_LIMIT, targets["train"].numel()):
         raise DataError(
             f"dataset {name!r} has label {highest} with {len(targets['train'])} training examples: "
             "number the classes 0, 1, 2, ..."
         )
-    inputs = {part: _inputs(arrays[f"x_{part}"], f"x_{part} of {name!r}") for part in _PARTS}
+    inputs = {part: _inputs(arrays[f"x_{part}"], f"x_{part} of {name!r}", tokens) for part in parts}
     return Dataset(
         name=name,
         train_inputs=inputs["train"],
@@ -41,14 +48,18 @@ def build_dataset(name: str, arrays: dict[str, npt.NDArray[Any]]) -> Dataset:
         test_inputs=inputs["test"],
         test_targets=targets["test"],
         classes=highest + 1,
+        select_inputs=inputs.get("select"),
+        select_targets=targets.get("select"),
     )
 
 
-def _inputs(array: npt.NDArray[Any], where: str) -> torch.Tensor:
+def _inputs(array: npt.NDArray[Any], where: str, tokens: bool) -> torch.Tensor:
     if array.ndim < 2:
         raise DataError(f"{where} has shape {array.shape}: it must be (N, ...)")
     if array.dtype == np.uint8:
         return torch.from_numpy(array.astype(np.float32)).div_(255)
+    if tokens and array.dtype == np.int64:
+        return torch.from_numpy(np.ascontiguousarray(array))
     if array.dtype.kind != "f":
         raise DataError(
             f"{where} holds {array.dtype} values: store uint8 (divided by 255 on loading) or floats"
@@ -57,10 +68,10 @@ def _inputs(array: npt.NDArray[Any], where: str) -> torch.Tensor:
         return torch.from_numpy(array.astype(np.float32))
 
 
-def _targets(array: npt.NDArray[Any], where: str) -> torch.Tensor:
+def _targets(array: npt.NDArray[Any], where: str, tokens: bool) -> torch.Tensor:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim != 1:
+    if array.ndim != 1 and not (tokens and array.ndim == 2):
         raise DataError(
             f"{where} has shape {array.shape}: it must be (N,), one class number an example"
         )

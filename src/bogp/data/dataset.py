@@ -14,11 +14,21 @@ from bogp.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification dataset in memory: inputs float32 (N, *shape), targets int64 (N,).
+    """A classification dataset in memory: inputs float32 or int64 (N, *shape), targets int64.
 
-    Images are floats in [0, 1] (byte / 255). The training and the test inputs have one shape, every
-    input is finite and every target lies in [0, classes). Treat the tensors as read-only: they are
-    shared by whoever holds the dataset, and `fingerprint` is computed once.
+    Targets are (N,), one class an example, or (N, T), one a position: the next token, say, of
+    inputs that are token numbers (N, T). Images are floats in [0, 1] (byte / 255). Training and
+    test inputs have one shape and type, every input is finite and every target lies in
+    [0, classes). Treat the tensors as read-only: they are shared by whoever holds the dataset, and
+    `fingerprint` is computed once.
+
+    Attributes:
+        name: what tables call it.
+        train_inputs, train_targets: to train on.
+        test_inputs, test_targets: to report on.
+        classes: number of classes.
+        select_inputs, select_targets: to select on, where there is such a set; without it a part
+            of the training set is held out (:func:`split`).
 
     Raises:
         DataError: one of these does not hold.
@@ -34,45 +44,67 @@ class Dataset:
     test_inputs: torch.Tensor
     test_targets: torch.Tensor
     classes: int
+    select_inputs: torch.Tensor | None = None
+    select_targets: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
-        for part in ("training", "test"):
-            self._check(part)
-        shapes = tuple(self.train_inputs.shape[1:]), tuple(self.test_inputs.shape[1:])
-        if shapes[0] != shapes[1]:
+        if (self.select_inputs is None) != (self.select_targets is None):
             raise DataError(
-                f"dataset {self.name!r} has training inputs of shape {shapes[0]} but test inputs "
-                f"of shape {shapes[1]}: give both the same shape"
+                f"dataset {self.name!r} has validation inputs or targets alone: give both or none"
             )
+        for part in self._parts():
+            self._check(part)
+        train, first = self.train_inputs, self.train_targets
+        for part in self._parts()[1:]:
+            inputs, targets = self._part(part)
+            for what, given, wanted in (
+                ("inputs of shape", tuple(inputs.shape[1:]), tuple(train.shape[1:])),
+                ("inputs of type", inputs.dtype, train.dtype),
+                ("targets of shape", tuple(targets.shape[1:]), tuple(first.shape[1:])),
+            ):
+                if given != wanted:
+                    raise DataError(
+                        f"dataset {self.name!r} has training {what} {wanted} but {part} {what} "
+                        f"{given}: give both the same {what.split()[-1]}"
+                    )
         if self.classes < 2:
             raise DataError(
                 f"dataset {self.name!r} has {self.classes} class(es): at least 2 are needed"
             )
 
+    def _parts(self) -> tuple[str, ...]:
+        held = ("training", "test")
+        return held if self.select_inputs is None else (*held, "validation")
+
     def _part(self, part: str) -> tuple[torch.Tensor, torch.Tensor]:
         if part == "training":
             return self.train_inputs, self.train_targets
+        if part == "validation":
+            assert self.select_inputs is not None
+            assert self.select_targets is not None
+            return self.select_inputs, self.select_targets
         return self.test_inputs, self.test_targets
 
     def _check(self, part: str) -> None:
         """Raise DataError, naming the ``part``, unless its inputs and targets are sound."""
         inputs, targets = self._part(part)
         where = f"the {part} set of dataset {self.name!r}"
-        if inputs.dtype != torch.float32 or targets.dtype != torch.int64:
+        if inputs.dtype not in (torch.float32, torch.int64) or targets.dtype != torch.int64:
             raise DataError(
                 f"{where} holds {inputs.dtype} inputs and {targets.dtype} targets: "
-                "convert them to torch.float32 and torch.int64"
+                "convert them to torch.float32 (or int64 token numbers) and torch.int64"
             )
-        if inputs.ndim < 2 or targets.ndim != 1:
+        sequences = targets.ndim == 2 and targets.shape[1] > 1
+        if inputs.ndim < 2 or not (targets.ndim == 1 or sequences):
             raise DataError(
                 f"{where} has inputs of shape {tuple(inputs.shape)} and targets of shape "
-                f"{tuple(targets.shape)}: they must be (N, ...) and (N,)"
+                f"{tuple(targets.shape)}: they must be (N, ...) and (N,), or (N, T) for tokens"
             )
         if len(inputs) != len(targets):
             raise DataError(
                 f"{where} has {len(inputs)} inputs but {len(targets)} targets: give one each"
             )
-        if inputs.numel() == 0:
+        if inputs.numel() == 0 or targets.numel() == 0:
             raise DataError(
                 f"{where} is empty: it needs at least one example of at least one value"
             )
@@ -88,6 +120,11 @@ class Dataset:
             )
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return tuple(self.train_inputs.shape[1:])
+
+    @property
     def features(self) -> int:
         """The number of values in one input, flattened."""
         return math.prod(self.train_inputs.shape[1:])
@@ -96,8 +133,9 @@ class Dataset:
     def fingerprint(self) -> str:
         """The sha256 of the content (classes, shapes and values; not the name), 64 hex digits."""
         digest = hashlib.sha256(f"classes {self.classes}".encode())
-        for part in ("training", "test"):
-            for tensor, kind in zip(self._part(part), ("<f4", "<i8"), strict=True):
+        for part in self._parts():
+            for tensor in self._part(part):
+                kind = "<f4" if tensor.is_floating_point() else "<i8"
                 digest.update(f";{kind} {tuple(tensor.shape)}:".encode())
                 array = tensor.detach().cpu().contiguous().numpy()
                 digest.update(array.astype(kind, copy=False).data)

@@ -19,6 +19,7 @@ from bogp.data.function import load_function
 from bogp.data.idx import IDX_FILES, parse_idx, read_idx_folder
 from bogp.data.mnist import is_canonical, mnist_files
 from bogp.data.split import stratified_draw
+from bogp.data.text import load_text
 from bogp.errors import DataError, UnknownNameError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -33,11 +34,13 @@ def load_dataset(source: str | os.PathLike[str]) -> Dataset:
 
     - ``"mnist"``: 60,000 and 10,000 images (28, 28), downloaded once (20 MB) into `cache_folder`.
     - ``"digits"``: scikit-learn's 1797 images (8, 8), a fixed 1437 to train and 360 to test.
+    - ``"text"``: the help topics that come with Python as sequences of 32 characters (T,), their
+      targets the next characters (T,): for token models.
     - a folder with the four IDX files of MNIST or of a dataset with the same names.
     - a path that ends in ``.npz``, with arrays x_train, y_train, x_test and y_test.
     - ``"package.module:function"``: the function, called without arguments, returns the training
-      and the test set as torch Datasets of (tensor, int) pairs; modules of the current folder are
-      found too.
+      and the test set, or training, validation and test set, as torch Datasets of (tensor, int)
+      pairs; modules of the current folder are found too.
 
     Images of bytes become floats in [0, 1] (byte / 255); floats are left as they are. A name comes
     before a file of the same name: write ``./digits`` for a folder called digits.
@@ -119,7 +122,11 @@ def load_npz(path: Path) -> Dataset:
     return build_dataset(path.stem, _npz_arrays(path))
 
 
-DATASETS: dict[str, Callable[[], Dataset]] = {"mnist": load_mnist, "digits": load_digits}
+DATASETS: dict[str, Callable[[], Dataset]] = {
+    "mnist": load_mnist,
+    "digits": load_digits,
+    "text": load_text,
+}
 """The datasets known by name."""
 
 

@@ -20,7 +20,7 @@ training set, select and report on the test set, as the paper did."""
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The three parts of a dataset under one protocol: inputs (N, *shape), targets (N,)."""
+    """The three parts of a dataset under one protocol, inputs (N, *shape) and targets of each."""
 
     train_inputs: torch.Tensor
     train_targets: torch.Tensor
@@ -60,9 +60,10 @@ class Split:
 def split(dataset: Dataset, protocol: str, seed: int, fraction: float = 1 / 6) -> Split:
     """Return the training, selecting and reporting parts of ``dataset``.
 
-    Under "holdout" the selecting part is round(fraction * N) of the N training examples, drawn
-    class by class so that each class keeps its share to within one example; the rest trains, both
-    in the dataset's order; the test set reports. Under "paper" the whole training set trains, and
+    Under "holdout" a dataset's own validation set selects, if it has one. Otherwise the selecting
+    part is round(fraction * N) of the N training examples, drawn class by class so that each class
+    keeps its share to within one example (token sequences: drawn evenly); the rest trains, both in
+    the dataset's order; the test set reports. Under "paper" the whole training set trains, and
     the test set both selects and reports; ``seed`` and ``fraction`` then change nothing.
     Parts that are taken whole share their memory with the dataset.
 
@@ -83,16 +84,28 @@ def split(dataset: Dataset, protocol: str, seed: int, fraction: float = 1 / 6) -
     test = dataset.test_inputs, dataset.test_targets
     if protocol == "paper":
         return Split(*train, *test, *test, protocol=protocol)
+    if dataset.select_inputs is not None and dataset.select_targets is not None:
+        own = dataset.select_inputs, dataset.select_targets
+        return Split(*train, *own, *test, protocol=protocol)
     count = round(fraction * len(train[0]))
     if not 0 < count < len(train[0]):
         raise SettingError(
             f"fraction {fraction} of {len(train[0])} training examples leaves "
             f"{len(train[0]) - count} to train and {count} to select: both need at least one"
         )
-    chosen = stratified_draw(train[1].cpu().numpy(), count, derive_seed(seed, "split"))
-    keep, hold = torch.from_numpy(np.flatnonzero(~chosen)), torch.from_numpy(np.flatnonzero(chosen))
+    keep, hold = held_out(train[1], count, derive_seed(seed, "split"))
     select = train[0][hold], train[1][hold]
     return Split(train[0][keep], train[1][keep], *select, *test, protocol=protocol)
+
+
+def held_out(targets: torch.Tensor, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows of ``targets`` that stay and the ``count`` that are drawn, each ascending.
+
+    Of targets (N,) each class gives its share; of token sequences (N, T) the draw is even.
+    """
+    labels = targets.cpu().numpy() if targets.dim() == 1 else np.zeros(len(targets), np.int64)
+    chosen = stratified_draw(labels, count, seed)
+    return torch.from_numpy(np.flatnonzero(~chosen)), torch.from_numpy(np.flatnonzero(chosen))
 
 
 def stratified_draw(targets: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,10 @@ import torch
 from bogp.data import DATASETS, Dataset, Split, load_dataset, split
 from bogp.errors import DataError, OutputError
 
-_TENSORS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
+_TENSORS = (
+    *("train_inputs", "train_targets", "test_inputs", "test_targets"),
+    *("select_inputs", "select_targets"),
+)
 
 _ALIGNED = 64
 """Bytes at whose multiples torch's own memory begins."""
@@ -115,7 +118,8 @@ def _place(data: Dataset | str | os.PathLike[str], named: bool) -> str | None:
 def _written(dataset: Dataset) -> Iterator[str]:
     """Write a dataset to a temporary file for as long as the block runs."""
     # By numpy: safetensors takes no tensors that share memory, as those of a user may.
-    arrays = {name: getattr(dataset, name).detach().cpu().numpy() for name in _TENSORS}
+    tensors = {name: getattr(dataset, name) for name in _TENSORS}
+    arrays = {n: value.detach().cpu().numpy() for n, value in tensors.items() if value is not None}
     with contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bogp-data-"))
@@ -157,7 +161,7 @@ def _read(source: DataSource) -> Dataset:
             f"dataset {source.name!r} is not to be read from {source.source!r} ({error}): "
             "workers on other machines need data by a name or path that they have too"
         ) from error
-    tensors = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
+    tensors = {name: torch.from_numpy(arrays[name]) for name in _TENSORS if name in arrays}
     return Dataset(str(arrays["name"]), classes=int(arrays["classes"]), **tensors)
 
 
