@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bogp.data import Dataset as Dataset
+    from bogp.data import from_datasets as from_datasets
     from bogp.data import load_dataset as load_dataset
     from bogp.data import split as split
     from bogp.database import GraphDatabase as GraphDatabase
@@ -28,20 +29,32 @@ if TYPE_CHECKING:
     from bogp.graphs import random_mask as random_mask
     from bogp.graphs.synthesis import Synthesis as Synthesis
     from bogp.masks import Mask as Mask
+    from bogp.masks import PrunableLayer as PrunableLayer
+    from bogp.masks import choose_layers as choose_layers
     from bogp.masks import load_mask as load_mask
+    from bogp.masks import load_model as load_model
+    from bogp.masks import mask_from_torch_prune as mask_from_torch_prune
+    from bogp.masks import prunable_layers as prunable_layers
+    from bogp.masks import read_mask as read_mask
+    from bogp.masks import save_model as save_model
+    from bogp.masks import with_torch_prune as with_torch_prune
     from bogp.masks import save_mask as save_mask
     from bogp.masks import select as select
     from bogp.pipeline import Evidence as Evidence
     from bogp.pipeline import Method as Method
+    from bogp.pipeline import ModelAnalysis as ModelAnalysis
     from bogp.pipeline import PoolSettings as PoolSettings
     from bogp.pipeline import SearchResult as SearchResult
     from bogp.pipeline import SearchSettings as SearchSettings
+    from bogp.pipeline import analyze as analyze
     from bogp.pipeline import baseline as baseline
     from bogp.pipeline import prune_and_train as prune_and_train
     from bogp.pipeline import prune_and_train_population as prune_and_train_population
     from bogp.pipeline import screen as screen
     from bogp.pipeline import search as search
     from bogp.pipeline import synthesize as synthesize
+    from bogp.pruning import PruneResult as PruneResult
+    from bogp.pruning import prune as prune
     from bogp.search import ParetoSearch as ParetoSearch
     from bogp.search import PoolSampler as PoolSampler
     from bogp.search import PoolSearch as PoolSearch
@@ -58,15 +71,19 @@ if TYPE_CHECKING:
 _HOMES = {
     name: home
     for home, names in {
-        "bogp.data": "Dataset load_dataset split",
+        "bogp.data": "Dataset from_datasets load_dataset split",
         "bogp.database": "GraphDatabase",
         "bogp.errors": "BogpError",
         "bogp.graphs": "PAPER_FIVE PROPERTIES RelationalGraph edges_for_sparsity generate "
         "graph_to_mask mask_to_graph properties random_mask",
         "bogp.graphs.synthesis": "Synthesis",
-        "bogp.masks": "Mask load_mask save_mask select",
-        "bogp.pipeline": "Evidence Method PoolSettings SearchResult SearchSettings baseline "
+        "bogp.masks": "Mask PrunableLayer choose_layers load_mask load_model "
+        "mask_from_torch_prune prunable_layers read_mask save_mask save_model select "
+        "with_torch_prune",
+        "bogp.pipeline": "Evidence Method ModelAnalysis PoolSettings SearchResult SearchSettings "
+        "analyze baseline "
         "prune_and_train prune_and_train_population screen search synthesize",
+        "bogp.pruning": "PruneResult prune",
         "bogp.search": "ParetoSearch PoolSampler PoolSearch",
         "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
         "train_population",

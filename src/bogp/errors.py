@@ -68,6 +68,10 @@ class ConstantPropertyWarning(UserWarning):
     """A property that has one value over a whole database and so tells a search nothing."""
 
 
+class LayerCollapseWarning(UserWarning):
+    """A mask that keeps no weight of some layer, through which nothing passes any more."""
+
+
 def check_sparsity(sparsity: float) -> float:
     """Return ``sparsity`` as a float, or raise :class:`SparsityError` if it is not in [0, 1).
 

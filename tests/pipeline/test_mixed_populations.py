@@ -1,6 +1,7 @@
 """Populations whose candidates differ in method and sparsity, against one candidate at a time."""
 
 import dataclasses
+import warnings
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from bogp.data import split
 from bogp.errors import SettingError
 from bogp.graphs import generate
+from bogp.masks import LayerCollapseWarning
 from bogp.pipeline import (
     BASELINES,
     GRAPH,
@@ -47,6 +49,10 @@ MIXED = [
     (Method("grasp", "global", rounds=3), 0.6, None),
     (METHODS["erk"], 0.25, None),
     (Method("magnitude", rounds=3), 0.9999, None),  # nothing to keep: one round
+    (Method("magnitude", "global", "cubic", 2, rewind=True, pretrain=True), 0.7, 30),
+    (Method("magnitude", "global", rounds=3, rewind=True), 0.8, None),
+    (Method("snip", "global", "one_shot", 2, pretrain=True), 0.8, None),
+    (Method("random", pretrain=True), 0.8, 30),
 ]
 
 
@@ -71,18 +77,20 @@ def test_each_candidate_is_what_it_is_alone(parts):
     seen = []
     found = population(parts, range(len(MIXED)), progress=lambda *step: seen.append(step))
     for row, (method, sparsity, edges) in enumerate(MIXED):
-        alone = prune_and_train(
-            factory,
-            parts,
-            RECIPE,
-            layers="all",
-            sparsity=sparsity,
-            method=method,
-            support=None if edges is None else generate("uniform", 12, edges, 0),
-            mask_seed=20 + row,
-            seed=10 + row,
-            order_seed=3,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LayerCollapseWarning)  # one keeps nothing
+            alone = prune_and_train(
+                factory,
+                parts,
+                RECIPE,
+                layers="all",
+                sparsity=sparsity,
+                method=method,
+                support=None if edges is None else generate("uniform", 12, edges, 0),
+                mask_seed=20 + row,
+                seed=10 + row,
+                order_seed=3,
+            )
         candidate = found.candidates[row]
         assert candidate.mask == alone.mask
         for name, value in alone.model.state_dict().items():
@@ -91,9 +99,10 @@ def test_each_candidate_is_what_it_is_alone(parts):
         assert found.spent[row] == alone.epochs
         assert len(candidate.losses) == len(candidate.accuracies) == RECIPE.epochs
         assert candidate.seed == 10 + row
-    assert found.spent == (6, 2, 2, 10, 2, 6, 2, 2)
-    assert seen[0] == (0, 32)
-    assert seen[-1] == (32, 32)
+        assert candidate.weights.keys() == alone.model.state_dict().keys()
+    assert found.spent == (6, 2, 2, 10, 2, 6, 2, 2, 6, 6, 6, 4)
+    assert seen[0] == (0, 54)
+    assert seen[-1] == (54, 54)
     assert seen == sorted(seen)
     assert [o.mask for o in found.outcomes(factory, parts)] == [c.mask for c in found.candidates]
 

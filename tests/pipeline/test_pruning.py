@@ -17,7 +17,7 @@ from bogp.errors import (
 )
 from bogp.graphs import RelationalGraph, generate, graph_to_mask, random_mask
 from bogp.keys import derive_seed
-from bogp.masks import Mask
+from bogp.masks import LayerCollapseWarning, Mask
 from bogp.pipeline import BASELINES, GRAPH, METHODS, Method, baseline, prune_and_train, support_mask
 from bogp.pipeline.pruning import draw_mask
 from bogp.training import Recipe, initialise, mlp, model_factory
@@ -47,7 +47,8 @@ def test_sparsity_is_exact_in_mask_and_weights(parts, tiny, layers, name, sparsi
     kept = round((1 - sparsity) * SIZES[layers])
     assert (outcome.mask.total, outcome.mask.kept) == (SIZES[layers], kept)
     assert zeros(outcome) == SIZES[layers] - kept
-    assert outcome.epochs == (5 if name.endswith("5") else 1)
+    assert outcome.epochs == METHODS[name].trainings
+    assert outcome.epochs == (6 if name in ("imp", "gradual") else 5 if name[-1] == "5" else 1)
     assert outcome.selected.count == len(parts.select_targets)
     if name.startswith("unif") and layers == "all":
         for layer in outcome.mask.values():
@@ -247,7 +248,7 @@ def test_unknown_names_are_refused(parts, tiny):
         prune_and_train(FACTORY, parts, tiny, sparsity=0.5, method=Method("magnitud"))
     assert set(METHODS) == {
         *("dense", "random", "glob1", "glob5", "unif1", "unif5"),
-        *("snip", "grasp", "synflow", "erk"),
+        *("snip", "grasp", "synflow", "erk", "imp", "gradual"),
     }
     assert list(BASELINES) == ["glob1", "glob5", "unif1", "unif5"]  # the paper's
 
@@ -262,5 +263,9 @@ def test_divergence_between_rounds_is_an_error_and_after_the_last_a_result(parts
 
 
 def test_nothing_left_to_keep_is_one_round(parts, tiny):
-    outcome = baseline("glob5", FACTORY, parts, tiny, sparsity=0.9999)
+    with pytest.warns(LayerCollapseWarning, match="no weight is kept of '1.weight'"):
+        outcome = baseline("glob5", FACTORY, parts, tiny, sparsity=0.9999)
     assert (outcome.mask.kept, outcome.epochs) == (0, 1)
+    wild = Recipe(optimizer="sgd", learning_rate=1e30, batch_size=64, epochs=2)
+    with pytest.warns(LayerCollapseWarning):
+        assert baseline("glob5", FACTORY, parts, wild, sparsity=0.9999).diverged  # its last round

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import warnings
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from bogp.data import split
 from bogp.errors import DataError, MaskError, SettingError, SparsityError
 from bogp.graphs import generate, random_mask
 from bogp.keys import derive_seed
-from bogp.masks import Mask, complete_mask, densities, prunable, select
+from bogp.masks import LayerCollapseWarning, Mask, complete_mask, densities, prunable, select
 from bogp.pipeline import METHODS, Method, baseline, baseline_population, prune_and_train
 from bogp.pipeline.pruning import support_mask
 from bogp.pipeline.scoring import EXAMPLES, next_mask, scoring_examples
@@ -179,8 +180,14 @@ def test_an_emptied_layer_is_measured_and_recorded(parts, name, emptied):
     if emptied is not None:
         whole = complete_mask(wide(), ("1.weight", "3.weight"))
         support = Mask({**whole, emptied: torch.zeros_like(whole[emptied])})
-    outcome = prune_and_train(wide, parts, recipe, support=support, **shared)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        outcome = prune_and_train(wide, parts, recipe, support=support, **shared)
     record = outcome.record()
+    gone = [layer for layer, mask in outcome.mask.items() if not mask.any()]
+    assert record.get("collapsed", []) == gone == list(outcome.collapsed)
+    assert [w.category for w in said] == [LayerCollapseWarning] * bool(gone)
+    assert all(layer in str(said[0].message) for layer in gone)
     assert outcome.mask.kept == 2
     assert 0.0 <= record["accuracy"] <= 1.0
     assert not outcome.diverged
@@ -200,6 +207,7 @@ def test_a_population_with_emptied_layers_is_measured(parts):
     )
     assert [candidate.mask.kept for candidate in found.candidates] == [0, 0]
     for outcome in found.outcomes(wide, parts):
+        assert outcome.record()["collapsed"] == ["1.weight", "3.weight"]  # and no warning
         assert 0.0 <= outcome.record()["accuracy"] <= 1.0
         assert outcome.record()["structure"]["effective_sparsity"] == 1.0
         assert outcome.record()["structure"]["speed_up"] is None

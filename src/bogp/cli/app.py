@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bogp.cli.analyze import analyze
 from bogp.cli.baseline import baseline
 from bogp.cli.common import InterruptionError, console, error_console
 from bogp.cli.data import data
@@ -15,6 +16,7 @@ from bogp.cli.database import database
 from bogp.cli.demo import demo
 from bogp.cli.graph import graph
 from bogp.cli.names import names
+from bogp.cli.prune import prune
 from bogp.cli.reproduce import reproduce
 from bogp.cli.screen import screen
 from bogp.cli.search import search
@@ -42,6 +44,12 @@ sparsity, with fresh seeds and a test set that chose nothing.
 4. `bogp screen graphs.db --sparsity 0.9` trains many of its graphs at once and ranks them.
 5. `bogp baseline glob5 --sparsity 0.9` is what to beat.
 6. `bogp reproduce all --out replication` puts every claim of the paper to the test.
+
+**A model of your own**
+
+- `bogp prune package.module:make_model --data package.module:make_data --sparsity 0.9` prunes,
+  trains and weighs it; `bogp export` writes it as others load it, with size and latency measured;
+  `bogp analyze model.safetensors` says what the masks of any file are.
 
 `bogp list` names every engine, property, family and whatever else an option takes;
 `bogp COMMAND --help` explains a command and ends its text with an example.
@@ -76,6 +84,8 @@ def _root(
 
 
 app.command()(demo)
+app.command()(prune)
+app.command()(analyze)
 app.add_typer(database, name="database")
 app.add_typer(graph, name="graph")
 app.command()(search)

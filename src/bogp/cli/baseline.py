@@ -95,7 +95,7 @@ def _runs(
 
     dataset = load_dataset(data)
     parts = split(dataset, protocol, seed=0)
-    factory = model_factory(model, dataset.features, dataset.classes)
+    factory = model_factory(model, dataset.shape, dataset.classes)
     given = (method, factory, parts, named_recipe(recipe))
     pruning: dict[str, Any] = {"layers": layers, "sparsity": sparsity}
     with progress_bar(method, quiet) as progress:

@@ -13,13 +13,16 @@ Data = Annotated[
         "--data",
         "-d",
         help="mnist (20 MB, fetched once), digits (small, offline), a folder of IDX files, an .npz "
-        "file of x_train, y_train, x_test, y_test, or package.module:function, which returns "
-        "(train, test) torch datasets.",
+        "file of x_train, y_train, x_test, y_test, text (for gpt), or package.module:function, "
+        "which returns (train, test) or (train, validation, test) torch datasets.",
     ),
 ]
 Model = Annotated[
     str,
-    typer.Option(help="mlp:128 is one hidden layer of 128; mlp:300,100 is two of 300 and 100."),
+    typer.Option(
+        help="mlp:128 is one hidden layer of 128; mlp:300,100 is two of 300 and 100; lenet-5, "
+        "resnet-8, resnet-20, vit, gpt; or package.module:function, which makes a model of yours."
+    ),
 ]
 Layers = Annotated[
     str,

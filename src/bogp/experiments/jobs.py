@@ -76,7 +76,7 @@ def search_job(
 def method_job(dataset: Dataset, name: str, **settings: Any) -> Job:
     """Return the job of one run of a baseline (see ``bogp.pipeline.METHODS``)."""
     method = METHODS[name]
-    fields = {"name": name, "method": None if method is None else asdict(method)}
+    fields = {"name": name, "method": None if method is None else method.record()}
     return Job("method", _shared(dataset, settings) | fields, method.rounds if method else 1)
 
 
@@ -179,7 +179,7 @@ def _run_method(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
     outcome = baseline(
         fields["name"],
-        model_factory(fields["model"], dataset.features, dataset.classes),
+        model_factory(fields["model"], dataset.shape, dataset.classes),
         data,
         Recipe(**fields["recipe"]),
         layers=fields["layers"],
@@ -194,7 +194,7 @@ def _run_methods(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     fields = job.fields
     started = time.perf_counter()
     data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
-    factory = model_factory(fields["model"], dataset.features, dataset.classes)
+    factory = model_factory(fields["model"], dataset.shape, dataset.classes)
     measured, epochs = [], 0
     for number in range(fields["runs"]):
         # The seeds on which a pool search of this seed trains its winner.
@@ -287,7 +287,7 @@ def _run_graph(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
     graph = _generate(fields)
     outcome = prune_and_train(
-        model_factory(fields["model"], dataset.features, dataset.classes),
+        model_factory(fields["model"], dataset.shape, dataset.classes),
         data,
         Recipe(**fields["recipe"]),
         layers=fields["layers"],

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bogp.errors import MaskError
+from bogp.masks.layers import prunable as prunable
 
 
 @final
@@ -100,6 +101,10 @@ def check_fits(model: nn.Module, mask: Mask) -> None:
     """Raise :class:`MaskError` unless every layer of ``mask`` is a parameter of its shape."""
     parameters = dict(model.named_parameters())
     for name, layer in mask.items():
+        if f"{name}_orig" in parameters:
+            raise MaskError(
+                f"{name!r} is held by torch.nn.utils.prune: call torch.nn.utils.prune.remove first"
+            )
         if name not in parameters:
             raise MaskError(f"the mask prunes {name!r}, which the model does not have")
         if parameters[name].shape != layer.shape:
@@ -107,23 +112,3 @@ def check_fits(model: nn.Module, mask: Mask) -> None:
                 f"the mask of {name!r} is {tuple(layer.shape)}, the model's parameter is "
                 f"{tuple(parameters[name].shape)}: use the mask made for this model"
             )
-
-
-def prunable(model: nn.Module, layers: str = "hidden") -> tuple[str, ...]:
-    """Return the names of the weights to prune, biases never among them.
-
-    ``layers="all"`` takes every weight of two or more dimensions; ``"hidden"`` takes those that
-    feed a hidden layer: all but the last (the paper's §6.3: masks "prune the hidden layer").
-
-    Raises:
-        MaskError: the model has no such weight, or ``layers`` is neither word.
-    """
-    weights = tuple(n for n, p in model.named_parameters() if p.dim() >= 2 and p.requires_grad)
-    if layers not in ("hidden", "all"):
-        raise MaskError(f"layers {layers!r} is unknown: choose 'hidden' or 'all'")
-    chosen = weights if layers == "all" else weights[:-1]
-    if not chosen:
-        raise MaskError(
-            f"the model has no {layers} weights to prune ({len(weights)} weights in all)"
-        )
-    return chosen

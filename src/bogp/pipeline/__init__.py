@@ -1,5 +1,8 @@
 """The pipeline: the one place that composes graphs, masks, data, training and search."""
 
+from bogp.pipeline.analyze import LayerAnalysis as LayerAnalysis
+from bogp.pipeline.analyze import ModelAnalysis as ModelAnalysis
+from bogp.pipeline.analyze import analyze as analyze
 from bogp.pipeline.evidence import RANDOM as RANDOM
 from bogp.pipeline.evidence import WINNER as WINNER
 from bogp.pipeline.evidence import Comparison as Comparison

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from bogp.keys import derive_seed
 from bogp.pipeline.evaluation import DataSource, Plan, PopulationTask
 from bogp.pipeline.pool_settings import PoolSettings
-from bogp.pipeline.pruning import Support
+from bogp.pipeline.pruning import Method, Support
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.workers import Evaluator
 from bogp.search import FinishedTrial, Study
@@ -79,6 +79,7 @@ class Bench:
     evaluator: Evaluator
     counter: Counter
     on_trial: OnTrial | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)  # all that can change a result, as JSON
 
     def task(self, plans: Sequence[Plan], order_seed: int, **options: Any) -> PopulationTask:
         """Return the training of ``plans`` together."""
@@ -91,14 +92,18 @@ class Bench:
             data=self.data,
             plans=tuple(plans),
             order_seed=order_seed,
+            device=chosen.device,
             **options,
         )
 
-    def plan(self, point: Point, seed: int) -> Plan:
-        """Return one training of a point: ``seed`` decides the weights and what is drawn."""
+    def plan(self, point: Point, seed: int, method: Method | None = None) -> Plan:
+        """Return one training of a point: ``seed`` decides the weights and what is drawn.
+
+        A ``method`` that is given stands for the point's own, of which it says more.
+        """
         return Plan(
             support=self.supports(point),
-            method=point.method,
+            method=method or point.method,
             sparsity=point.sparsity,
             mask_seed=derive_seed(seed, "mask"),
             seed=seed,

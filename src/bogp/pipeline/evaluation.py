@@ -20,6 +20,7 @@ import torch
 
 from bogp.data import Dataset, Split
 from bogp.masks import Mask
+from bogp.pipeline.given import ModelSource, network_factory
 from bogp.pipeline.populations import prune_and_train_population
 from bogp.pipeline.pruning import Method, Outcome, Support
 from bogp.pipeline.shared_data import DataSource as DataSource
@@ -29,7 +30,6 @@ from bogp.training import (
     Metrics,
     Recipe,
     evaluate,
-    model_factory,
     torch_threads,
 )
 from bogp.training.randomness import seeded
@@ -61,7 +61,7 @@ class PopulationTask:
     """Plans that are trained together, and what they share.
 
     Attributes:
-        model, layers, protocol: as in :class:`bogp.SearchSettings`.
+        model, layers, protocol, device: as in :class:`bogp.PoolSettings`.
         recipe: the training of each pruning round.
         data: where a process finds the dataset.
         plans: one a candidate.
@@ -71,8 +71,8 @@ class PopulationTask:
         keep: whether to return masks and weights.
     """
 
-    model: str
-    layers: str
+    model: ModelSource
+    layers: str | tuple[str, ...]
     recipe: Recipe
     protocol: str
     data: DataSource
@@ -81,6 +81,7 @@ class PopulationTask:
     halving: Halving | None = None
     report: bool = False
     keep: bool = False
+    device: str = "cpu"
 
     @property
     def epochs(self) -> int:
@@ -145,7 +146,9 @@ def evaluate_population(
         return ()
     with _turn, torch_threads(task.recipe.threads), seeded(task.order_seed):
         dataset, parts = task.data.dataset(), task.data.split(task.protocol)
-        factory = model_factory(task.model, dataset.features, dataset.classes)
+        factory = network_factory(task.model, dataset)
+        if task.device != "cpu":
+            parts = parts.to(task.device)
         found = prune_and_train_population(
             factory,
             parts,

@@ -98,7 +98,7 @@ def weigh(arm: Arm, best: int, finals: Finals) -> Evidence:
         sealed=_interval([run.accuracy for run in winner]),
         components=components,
         runner_up=_runner_up(values, best, components),
-        comparisons=_comparisons(runs, left_out),
+        comparisons=comparisons(runs, left_out),
         left_out=dict(left_out),
         runs=tuple(runs),
     )
@@ -138,7 +138,7 @@ def _runner_up(
     return tell_apart_sentence(float(np.mean(values[best])) - max(others), components.within_sd)
 
 
-def _comparisons(runs: Sequence[Final], left_out: Mapping[str, str]) -> tuple[Comparison, ...]:
+def comparisons(runs: Sequence[Final], left_out: Mapping[str, str]) -> tuple[Comparison, ...]:
     """Return what stood beside the winner, but for controls that are none."""
     winner = {run.number: run.accuracy for run in runs if run.name == WINNER}
     names = dict.fromkeys(run.name for run in runs if run.name not in {WINNER, *left_out})

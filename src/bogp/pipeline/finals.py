@@ -21,6 +21,7 @@ from bogp.controls import (
     shuffle_layers,
     why_not,
 )
+from bogp.controls.draws import why_not_rewire
 from bogp.controls.names import EQUAL, ERK, INVERT, NO_SUPPORT, REINITIALISE, REWIRE, SHUFFLE
 from bogp.errors import StudyError
 from bogp.graphs import RelationalGraph
@@ -28,12 +29,14 @@ from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask
 from bogp.pipeline.bench import Bench
 from bogp.pipeline.evaluation import Evaluated, Plan
-from bogp.pipeline.methods import GRAPH
-from bogp.pipeline.pruning import initial_seed, support_mask
+from bogp.pipeline.given import network_factory
+from bogp.pipeline.methods import GRAPH, Method
+from bogp.pipeline.pruning import Support, initial_seed, support_mask
 from bogp.pipeline.scoring import INVERTED
+from bogp.pipeline.sharing import distinct_graphs, one_graph
 from bogp.pipeline.space import Point
 from bogp.pipeline.workers import WorkerLostError
-from bogp.training import ModelFactory, initialise, model_factory
+from bogp.training import ModelFactory, initialise
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,28 @@ class Final:
 
 @dataclass(frozen=True)
 class Contender:
-    """A point that the evidence trains, with the name that it goes by."""
+    """A point that the evidence trains, with the name that it goes by.
+
+    A ``method`` says more of how it is pruned than its point does.
+    """
 
     name: str
     point: Point
+    method: Method | None = None
+
+    def record(self) -> list[Any]:
+        """Return it as JSON."""
+        known = [self.name, self.point.record()]
+        return known if self.method is None else [*known, self.method.record()]
+
+
+DENSE = "dense"
+"""The network that is not pruned, trained like the winner."""
+
+
+def dense() -> Contender:
+    """Return the contender that keeps every weight."""
+    return Contender(DENSE, Point(None, 0.0, "random", "uniform", 1, 0.0))
 
 
 @dataclass(frozen=True)
@@ -106,7 +127,7 @@ def run_finals(
     left_out: dict[str, str] = {}
     masks: dict[str, Mask] = {}
     epochs = lost = 0
-    key = content_key({"contenders": [[each.name, each.point.record()] for each in contenders]})
+    key = content_key({"contenders": [each.record() for each in contenders]})
     for number in range(max(1, count)):
         name = f"final {number} of {key}" if count else f"masks of {key}"
         stored = bench.study.noted(name)
@@ -140,25 +161,29 @@ class _OneSeed:
         """Return what came of it as a JSON object."""
         bench, number = self.bench, self.number
         seed = derive_seed(bench.settings.seed, "final", number)
-        plans = {entry.point: bench.plan(entry.point, seed) for entry in contenders}
+        plans = {
+            (entry.point, entry.method): bench.plan(entry.point, seed, entry.method)
+            for entry in contenders
+        }
         found = dict(zip(plans, self._trained(list(plans.values())), strict=True))
         runs: list[Final] = []
         left_out: dict[str, str] = {}
-        seen: set[Point] = set()
+        seen = set[Any]()
         for entry in contenders:
-            run = _final(entry.name, number, seed, found[entry.point]) if self.report else None
+            how = (entry.point, entry.method)
+            run = _final(entry.name, number, seed, found[how]) if self.report else None
             if run is not None:
-                runs.append(replace(run, epochs=0) if entry.point in seen else run)
-            seen.add(entry.point)
+                runs.append(replace(run, epochs=0) if how in seen else run)
+            seen.add(how)
         if controls and self.report:
-            first = contenders[0].point
+            first = contenders[0].point, contenders[0].method
             beside, left_out = self._controls(plans[first], _mask(found[first]), seed)
             runs += beside
         return {
             "runs": [vars(run) for run in runs],
             "left out": left_out,
             "masks": {
-                entry.name: _packed(_mask(found[entry.point]))
+                entry.name: _packed(_mask(found[entry.point, entry.method]))
                 for entry in contenders
                 if number == 0
             },
@@ -168,8 +193,7 @@ class _OneSeed:
 
     def _controls(self, plan: Plan, winner: Mask, seed: int) -> tuple[list[Final], dict[str, str]]:
         bench, runs = self.bench, list[Final]()
-        dataset = bench.evaluator.dataset
-        factory = model_factory(bench.settings.model, dataset.features, dataset.classes)
+        factory = network_factory(bench.settings.model, bench.evaluator.dataset)
         made, left_out = _control_plans(factory, plan, winner, derive_seed(seed, "control"))
         if not made:
             return runs, left_out
@@ -230,7 +254,7 @@ def _control_plans(
     factory: ModelFactory, plan: Plan, mask: Mask, seed: int
 ) -> tuple[dict[str, Plan], dict[str, str]]:
     """Return the controls of a winner as plans, and those that do not apply with the reason."""
-    graph = plan.support if isinstance(plan.support, RelationalGraph) else None
+    graph = one_graph(plan.support)
     support = support_mask(plan.support, initialise(factory, 0), tuple(mask))
     # A mask that is given is trained for as many pruning rounds as the winner's, and stays.
     kept = replace(GRAPH, rounds=plan.method.rounds)
@@ -239,7 +263,7 @@ def _control_plans(
     other = derive_seed(plan.seed, "other weights")
     makers: dict[str, Callable[[], Plan]] = {
         SHUFFLE: lambda: replace(fixed, support=shuffle_layers(mask, seed)),
-        REWIRE: lambda: replace(plan, support=rewire(_present(graph), seed)),
+        REWIRE: lambda: replace(plan, support=_rewired(plan.support, seed)),
         REINITIALISE: lambda: replace(fixed, support=mask, seed=other),
         INVERT: lambda: replace(plan, method=inverted),
         EQUAL: lambda: replace(fixed, support=random_like(mask, seed)),
@@ -262,8 +286,9 @@ def _change(
 ) -> Change:
     """Return what a control did to the winner's mask, graph and initial weights."""
     graphs, differing = None, 0.0
-    if isinstance(plan.support, RelationalGraph) and isinstance(control.support, RelationalGraph):
-        graphs = plan.support, control.support
+    before_it, after_it = one_graph(plan.support), one_graph(control.support)
+    if before_it is not None and after_it is not None:
+        graphs = before_it, after_it
     if control.seed != plan.seed:
         first, second = (
             initialise(factory, initial_seed(each.seed)).state_dict() for each in (plan, control)
@@ -272,9 +297,19 @@ def _change(
     return measure_change(name, before, after, graphs=graphs, weights_changed=differing)
 
 
-def _present(graph: RelationalGraph | None) -> RelationalGraph:
-    assert graph is not None  # why_not has seen to it
-    return graph
+def _rewired(support: Support, seed: int) -> Support:
+    """Return a support of one graph or several, each rewired that can be."""
+    if isinstance(support, RelationalGraph):
+        return rewire(support, seed)
+    assert isinstance(support, Mapping)  # why_not has seen to it
+    assert not isinstance(support, Mask)
+    others = {
+        id(graph): rewire(graph, derive_seed(seed, number))
+        if why_not_rewire(graph) is None
+        else graph
+        for number, graph in enumerate(distinct_graphs(support))
+    }
+    return {name: others[id(graph)] for name, graph in support.items()}
 
 
 def _packed(mask: Mask) -> dict[str, Any]:

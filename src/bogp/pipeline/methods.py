@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from bogp.criteria import criterion
 from bogp.errors import SettingError, UnknownNameError
+from bogp.masks import SCHEDULES, SCOPES
+
+INVERTED = "inverted "
+"""Before a criterion's name: the same, its lowest scores kept first. A control, not a method."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a mask is chosen inside its support (see :mod:`bogp.pipeline.pruning`)."""
+    """How a mask is chosen inside its support (see :mod:`bogp.pipeline.pruning`).
+
+    The lottery tickets of Frankle & Carbin 2019 (arXiv 1803.03635, section 2) are the criterion
+    magnitude with both ``rewind`` and ``pretrain``. Each is free to be used alone: without
+    ``pretrain`` the first pruning round scores the initial weights, and with one pruning round too
+    there is then no training to rewind from.
+
+    Attributes:
+        criterion: what scores the weights, of :data:`bogp.criteria.CRITERIA`.
+        scope: how layers share what is kept, of :data:`bogp.masks.SCOPES`.
+        schedule: the density at each pruning round, of :data:`bogp.masks.SCHEDULES`.
+        rounds: pruning rounds, a whole training after each.
+        rewind: whether each training begins from the weights that the first one began from, and
+            not from those that the one before it left; scores are of the trained weights.
+        pretrain: whether the network is trained once before the first pruning round, all of its
+            support kept.
+    """
 
     criterion: str
     scope: str = "uniform"
     schedule: str = "exponential"
     rounds: int = 1
+    rewind: bool = False
+    pretrain: bool = False
+
+    @property
+    def trainings(self) -> int:
+        """Trainings of a whole recipe each, that before the first pruning round among them.
+
+        >>> Method("magnitude", "global", rounds=5, pretrain=True).trainings
+        6
+        """
+        return self.rounds + self.pretrain
+
+    def record(self) -> dict[str, Any]:
+        """Return the method as a JSON object, for the keys of records.
+
+        ``rewind`` and ``pretrain`` are in it where they are True alone: records that are older than
+        these options keep their keys.
+
+        >>> Method("random").record()
+        {'criterion': 'random', 'scope': 'uniform', 'schedule': 'exponential', 'rounds': 1}
+        """
+        fields = asdict(self)
+        for option in ("rewind", "pretrain"):
+            if not fields[option]:
+                del fields[option]
+        return fields
 
 
 GRAPH = Method(criterion="random")
@@ -36,11 +84,16 @@ METHODS: dict[str, Method | None] = {
     "grasp": Method("grasp", "global"),
     "synflow": Method("synflow", "global"),
     "erk": Method("random", "erk"),
+    "imp": Method("magnitude", "global", rounds=5, rewind=True, pretrain=True),
+    "gradual": Method("magnitude", "global", "cubic", rounds=5, pretrain=True),
 }
 """What :func:`bogp.pipeline.baseline` can run on the complete support.
 
 ``dense`` is no mask, ``random`` a plain random 0-1 mask and ``erk`` one whose small layers are
-denser; ``snip``, ``grasp`` and ``synflow`` prune before training, in one pruning round.
+denser; ``snip``, ``grasp`` and ``synflow`` prune before training, in one pruning round. ``imp``
+(iterative magnitude pruning with rewinding, Frankle & Carbin 2019) and ``gradual`` (the schedule of
+Zhu & Gupta 2017, with a whole training at each of its steps) prune trained weights, in six
+trainings.
 """
 
 
@@ -56,3 +109,24 @@ def method_named(name: str, sparsity: float | None) -> Method | None:
     if METHODS[name] is not None and sparsity is None:
         raise SettingError(f"method {name!r} needs a sparsity: give 0.9 say")
     return METHODS[name]
+
+
+def check_method(method: Method) -> None:
+    """Raise an error unless all of a method's fields are what bogp knows.
+
+    Raises:
+        UnknownNameError: no such criterion, scope or schedule.
+        SettingError: ``rounds`` is no whole number above 0, or an option neither True nor False.
+    """
+    criterion(method.criterion.removeprefix(INVERTED))
+    if method.scope not in SCOPES:
+        raise UnknownNameError("scope", method.scope, SCOPES)
+    if method.schedule not in SCHEDULES:
+        raise UnknownNameError("schedule", method.schedule, SCHEDULES)
+    if not isinstance(method.rounds, int) or method.rounds < 1:
+        raise SettingError(f"rounds = {method.rounds!r} of a method: give 1 or more pruning rounds")
+    for option in ("rewind", "pretrain"):
+        if not isinstance(getattr(method, option), bool):
+            raise SettingError(
+                f"{option} = {getattr(method, option)!r} of a method: give True or False"
+            )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -13,19 +14,21 @@ from bogp.data import PROTOCOLS, Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.keys import derive_seed
-from bogp.masks import prunable
+from bogp.masks import complete_mask, prunable, prunable_layers
 from bogp.pipeline.arm import Arm
 from bogp.pipeline.bench import LOST, Bench, Counter, OnTrial, Progress
 from bogp.pipeline.evidence import RANDOM, WINNER, weigh
 from bogp.pipeline.finals import Contender, Finals, run_finals
+from bogp.pipeline.given import network_factory
 from bogp.pipeline.pool_settings import PoolSettings, pool_settings
 from bogp.pipeline.pruning import Support, draw_mask, support_mask
 from bogp.pipeline.results import FinalRun, FrontPoint, SearchResult, study_name
+from bogp.pipeline.sharing import Group, candidate_support, groups_of_database
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
 from bogp.pipeline.workers import evaluator
 from bogp.search import FinishedTrial, ParetoSearch, PoolSearch, Study
 from bogp.sparsity import kept_count
-from bogp.training import ModelFactory, initialise, model_factory
+from bogp.training import ModelFactory, initialise
 
 TRIALS = 64
 """Trainings of a pool search, if none are asked for."""
@@ -48,7 +51,42 @@ def pool_search(
     **settings: Any,
 ) -> SearchResult:
     """Run a pool search (see :func:`bogp.search`, whose arguments these are)."""
-    chosen = pool_settings(settings)
+    with opened_bench(
+        database,
+        data,
+        pool_settings(settings),
+        trials=trials,
+        final_seeds=final_seeds,
+        study=study,
+        name=name,
+        workers=workers,
+        executor=executor,
+        retries=retries,
+        progress=progress,
+        on_trial=on_trial,
+        command=command,
+    ) as bench:
+        return run_pool_search(bench, trials, final_seeds)
+
+
+@contextlib.contextmanager
+def opened_bench(
+    database: GraphDatabase,
+    data: Dataset | str,
+    chosen: PoolSettings,
+    *,
+    trials: int,
+    final_seeds: int,
+    study: str | os.PathLike[str] | None,
+    name: str | None,
+    workers: int,
+    executor: Executor | None,
+    retries: int,
+    progress: Progress | None,
+    on_trial: OnTrial | None,
+    command: dict[str, Any],
+) -> Iterator[Bench]:
+    """Check everything, then open study and workers for as long as the block runs."""
     if trials < 1 or final_seeds < 0 or workers < 1:
         raise SettingError(
             f"{trials} trials, {final_seeds} final seeds, {workers} workers: give >= 1, >= 0, >= 1"
@@ -56,10 +94,10 @@ def pool_search(
     database.require_complete()
     with evaluator(data, workers=workers, executor=executor) as evaluate:
         dataset = evaluate.dataset
-        factory = model_factory(chosen.model, dataset.features, dataset.classes)
+        factory = network_factory(chosen.model, dataset)
         space = _space(chosen, database, factory)
-        supports = _supports(database)
-        _rehearse(chosen, database, space, supports, factory)
+        supports = _supports(database, chosen, factory)
+        space = _rehearsed(chosen, database, space, supports, factory)
         fields = chosen.fields(dataset, database)
         with Study(
             study,
@@ -71,12 +109,28 @@ def pool_search(
         ) as opened:
             opened.note("command", command)
             counter = _counter(opened, chosen, trials, final_seeds, progress)
-            bench = Bench(
-                chosen, space, supports, evaluate.data, opened, evaluate, counter, on_trial
+            yield Bench(
+                chosen, space, supports, evaluate.data, opened, evaluate, counter, on_trial, fields
             )
-            arms = _run_arms(bench, trials)
-            finish = _trade_off if chosen.pareto else _single
-            return finish(bench, arms, final_seeds, fields)
+
+
+def run_pool_search(
+    bench: Bench,
+    trials: int,
+    final_seeds: int,
+    *,
+    beside: Sequence[Contender] = (),
+    controls: bool = True,
+) -> SearchResult:
+    """Return what a pool search on ``bench`` finds.
+
+    Contenders ``beside`` are trained on the winner's fresh seeds too; without ``controls`` none of
+    those is.
+    """
+    arms, fields = _run_arms(bench, trials), dict(bench.fields)
+    if bench.settings.pareto:
+        return _trade_off(bench, arms, final_seeds, fields)
+    return _single(bench, arms, final_seeds, fields, beside, controls)
 
 
 def _run_arms(bench: Bench, trials: int) -> list[Arm]:
@@ -135,25 +189,39 @@ def _informative(database: GraphDatabase) -> tuple[str, ...] | None:
     return tuple(name for name in INFORMATIVE if name in database.names) or None
 
 
-def _supports(database: GraphDatabase) -> Callable[[Point], Support]:
+def _supports(
+    database: GraphDatabase, settings: PoolSettings, factory: ModelFactory
+) -> Callable[[Point], Support]:
+    groups: tuple[Group, ...] = ()
+    if settings.share != "model":
+        model = initialise(factory, 0)
+        names = prunable(model, settings.layers)
+        layers = [layer for layer in prunable_layers(model) if layer.name in names]
+        groups = groups_of_database(layers, settings.share, database.nodes)
+
     @functools.lru_cache(maxsize=4096)
     def stored(graph: int) -> Support:
-        record = database.record(graph)
-        return record.graph if record.mask is None else record.mask
+        return candidate_support(database.record(graph), groups, settings.share)
 
     return lambda point: None if point.graph is None else stored(point.graph)
 
 
-def _rehearse(
+def _rehearsed(
     settings: PoolSettings,
     database: GraphDatabase,
     space: CandidateSpace,
     supports: Callable[[Point], Support],
     factory: ModelFactory,
-) -> None:
-    """Draw one mask of each kind: what cannot work is refused before there is a study."""
+) -> CandidateSpace:
+    """Draw one mask of each kind: what cannot work is refused before there is a study.
+
+    Of a perceptron; of any other network what graphs have too few weights in its layers (blocks of
+    a grouped convolution, groups of unlike width) is left out of the space that is returned.
+    """
     if settings.protocol not in PROTOCOLS:
         raise UnknownNameError("protocol", settings.protocol, PROTOCOLS)
+    if not (isinstance(settings.model, str) and settings.model.startswith("mlp:")):
+        return _feasible(settings, space, supports, factory)
     kinds = {(point.sparsity, point.support): point for point in space.points}
     for point in kinds.values():
         draw_mask(
@@ -176,6 +244,37 @@ def _rehearse(
                 f"{mask.total:,} weights of model {settings.model!r}, too few for sparsity "
                 f"{point.sparsity:g}: build the database with the model's shape"
             )
+    return space
+
+
+def _feasible(
+    settings: PoolSettings,
+    space: CandidateSpace,
+    supports: Callable[[Point], Support],
+    factory: ModelFactory,
+) -> CandidateSpace:
+    """Return the space without the points whose support has fewer weights than they keep.
+
+    Raises:
+        SparsityError: no graph has as many.
+    """
+    model = initialise(factory, 0)
+    names = prunable(model, settings.layers)
+    room: dict[int | None, int] = {}
+    rows = []
+    for row, point in enumerate(space.points):
+        if point.graph not in room:
+            room[point.graph] = support_mask(supports(point), model, names).kept
+        total = room.setdefault(None, complete_mask(model, names).kept)
+        if room[point.graph] >= kept_count(total, point.sparsity):
+            rows.append(row)
+    if all(space.points[row].graph is None for row in rows):
+        raise SparsityError(
+            f"no graph of the database keeps as many weights of {type(model).__name__} as "
+            f"sparsity {min(space.sparsities):g} does: build a database of denser graphs "
+            "(of lower sparsities)"
+        )
+    return space if len(rows) == len(space.points) else space.only(rows)
 
 
 def _engine(bench: Bench, acquisition: str) -> PoolSearch | ParetoSearch:
@@ -207,14 +306,19 @@ def _initial(settings: PoolSettings, space: CandidateSpace) -> tuple[int, ...]:
 
 
 def _single(
-    bench: Bench, arms: Sequence[Arm], count: int, settings: dict[str, Any]
+    bench: Bench,
+    arms: Sequence[Arm],
+    count: int,
+    settings: dict[str, Any],
+    beside: Sequence[Contender],
+    controls: bool,
 ) -> SearchResult:
     search = arms[0]
     best = search.best()
     points = bench.space.points
     contenders = [Contender(WINNER, points[best])]
     contenders += [Contender(RANDOM, points[other.best()]) for other in arms[1:]]
-    finals = run_finals(bench, contenders, count, controls=True)
+    finals = run_finals(bench, [*contenders, *beside], count, controls=controls)
     runs = tuple(
         FinalRun(run.seed, run.accuracy, run.loss) for run in finals.runs if run.name == WINNER
     )

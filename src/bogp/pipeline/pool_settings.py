@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError, UnknownNameError, check_sparsity
+from bogp.pipeline.given import ModelSource, model_record
+from bogp.pipeline.supports import SHARES
 from bogp.search import ACQUISITIONS
 from bogp.training import Halving, Recipe, recipe
 
@@ -25,8 +27,9 @@ class PoolSettings:
         alpha: maximise accuracy + alpha · sparsity over ``sparsities`` (the paper's f2).
         pareto: find the whole front of accuracy against sparsity over ``sparsities``.
         sparsities: of the masks, with alpha and pareto; none takes those of the database.
-        model: ``"mlp:128"`` is the paper's network.
-        layers: ``"hidden"`` or ``"all"``.
+        model: ``"mlp:128"`` is the paper's network (:func:`bogp.training.model_factory` names
+            others).
+        layers: ``"hidden"``, ``"all"`` or names of parameters.
         properties: what the surrogate sees of a graph; none takes those of the database that
             differ at a fixed number of edges (:data:`bogp.pipeline.pool_search.INFORMATIVE`).
         criteria: what picks the kept weights inside a support.
@@ -49,14 +52,18 @@ class PoolSettings:
         protocol: ``"holdout"`` selects on a part of the training set and opens the test set
             once, for the winner; ``"paper"`` selects and reports on the test set.
         seed: master seed.
+        share: which layers have one graph: those of the ``"model"``, of a ``"stage"`` or of one
+            ``"layer"``. A candidate's graphs are of one kind, and its properties those of the graph
+            of the group with the most weights.
+        device: where torch trains; compiled kernels are the CPU's alone.
     """
 
     sparsity: float | None = None
     alpha: float | None = None
     pareto: bool = False
     sparsities: tuple[float, ...] = ()
-    model: str = "mlp:128"
-    layers: str = "hidden"
+    model: ModelSource = "mlp:128"
+    layers: str | tuple[str, ...] = "hidden"
     properties: tuple[str, ...] = ()
     criteria: tuple[str, ...] = CRITERIA
     rounds: tuple[int, ...] = (1,)
@@ -72,19 +79,31 @@ class PoolSettings:
     recipe: Recipe | str = "calibrated"
     protocol: str = "holdout"
     seed: int = 0
+    share: str = "model"
+    device: str = "cpu"
 
     def fields(self, dataset: Dataset, database: GraphDatabase) -> dict[str, Any]:
         """Return every field that can change a trial's result, as a JSON object."""
+        return self.described(dataset) | {"database": dict(database.plan.rows())}
+
+    def described(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the same without the database."""
         lists = ("sparsities", "properties", "criteria", "rounds")
+        values = asdict(replace(self, model=""))
+        # Later than the first studies: left out at what those had, so that they keep their keys.
+        for name in ("share", "device"):
+            if values[name] == getattr(PoolSettings, name):
+                del values[name]
+        layers = self.layers if isinstance(self.layers, str) else list(self.layers)
         return (
-            asdict(self)
+            values
+            | {"model": model_record(self.model), "layers": layers}
             | {name: list(getattr(self, name)) for name in lists}
             | {"rungs": list(self.rung_epochs)}
             | {
                 "engine": "pool",
                 "recipe": recipe(self.recipe).model_dump(),
                 "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-                "database": dict(database.plan.rows()),
             }
         )
 
@@ -148,6 +167,8 @@ def pool_settings(values: Mapping[str, Any]) -> PoolSettings:
         check_sparsity(sparsity)
     if settings.alpha is not None and not math.isfinite(settings.alpha):
         raise SettingError(f"alpha {settings.alpha} is not a number: give 0.25 say")
+    if settings.share not in SHARES:
+        raise UnknownNameError("share", settings.share, SHARES)
     if settings.acquisition not in ACQUISITIONS:
         raise UnknownNameError("acquisition", settings.acquisition, ACQUISITIONS)
     if settings.pareto and settings.acquisition in ("ucb", "thompson"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from bogp.training import (
     structure,
     train_population,
 )
+from bogp.training.stack import State
 
 Progress = Callable[[int, int], None]
 
@@ -41,8 +43,8 @@ Progress = Callable[[int, int], None]
 class PrunedPopulation:
     """Candidates in the order of their supports, as their last pruning round left them.
 
-    A candidate that diverged in a round took no part in those after it. ``spent`` are the epochs of
-    each over all its rounds, ``seconds`` those of all the work.
+    A candidate that diverged in a training took no part in those after it. ``spent`` are the epochs
+    of each over all its trainings, ``seconds`` those of all the work.
     """
 
     candidates: tuple[Candidate, ...]
@@ -102,21 +104,24 @@ def prune_and_train_population(
     Candidate k gets what ``prune_and_train(support=supports[k], method=method[k],
     sparsity=sparsity[k], seed=seeds[k], mask_seed=mask_seeds[k], order_seed=order_seed)`` gives it
     alone. All share the order of the mini-batches, so that the spread over seeds is that of initial
-    weights and masks. Candidates of equal numbers of pruning rounds are trained together.
+    weights and masks. Candidates of equal numbers of pruning rounds that are alike in training
+    before the first, or not, are trained together. A layer of which a mask keeps no weight is in
+    the outcome's record, without a warning.
 
     Args:
         factory: makes the network.
         split: the data that trains and the data that selects; the report data is not touched.
-        recipe: the training of each round.
+        recipe: the training of each round, and of that before the first.
         supports: what bounds each mask, one a candidate; None is the complete support.
         seeds: of the initial weights.
         mask_seeds: of what is random about each mask.
         sparsity: share of the prunable weights to remove, of all candidates or of each.
         layers: ``"hidden"`` or ``"all"``.
-        method: criterion, scope, schedule, rounds, of all candidates or of each.
+        method: criterion, scope, schedule, rounds, rewinding, pretraining, of all candidates or of
+            each.
         order_seed: of the order of the mini-batches.
         halving: stops the poorer candidates early, in their last pruning round, where they are
-            compared with the others of as many pruning rounds.
+            compared with the others of as many pruning rounds, and pretrained or not as they are.
         together: candidates to train at once; by default as many as memory holds.
         keep_weights: whether to return the weights.
         threads: CPU threads for the whole population, all cores by default.
@@ -127,7 +132,8 @@ def prune_and_train_population(
     Raises:
         SettingError: the numbers of supports, seeds, mask seeds, sparsities and methods differ, or
             there are none.
-        SparsityError, MaskError, GraphError: see :func:`bogp.pipeline.prune_and_train`.
+        SparsityError, MaskError, GraphError, UnknownNameError: see
+            :func:`bogp.pipeline.prune_and_train`.
     """
     methods = [method] * len(supports) if isinstance(method, Method) else list(method)
     sparsities = list(sparsity) if isinstance(sparsity, Iterable) else [sparsity] * len(supports)
@@ -140,12 +146,13 @@ def prune_and_train_population(
         counts = kept_counts(methods[k], mask, sparsities[k])
         courses.append(_Course(model, mask, methods[k], counts, seeds[k], mask_seeds[k]))
     plan = _Plan(factory, split, recipe, order_seed, halving, together, threads, exact, progress)
-    every = recipe.epochs * sum(len(course.counts) for course in courses)
-    for rounds in sorted({len(course.counts) for course in courses}):
-        going = [course for course in courses if len(course.counts) == rounds]
-        for number in range(1, rounds + 1):
+    every = recipe.epochs * sum(len(course.numbers) for course in courses)
+    for numbers in sorted({course.numbers for course in courses}, key=_rounds_first):
+        going = [course for course in courses if course.numbers == numbers]
+        for number in numbers:
             spent = sum(course.spent for course in courses)
-            _prune_and_train(plan, going, number, keep_weights or number < rounds, spent, every)
+            keep = keep_weights or number < numbers[-1]
+            _prune_and_train(plan, going, number, keep, spent, every)
             # Whoever diverged has no weights to prune by: it stays as it is, the others go on.
             going = [course for course in going if not course.ended.diverged]
             if not going:
@@ -176,7 +183,7 @@ class _Plan:
 class _Course:
     """One candidate on its way through its pruning rounds."""
 
-    model: nn.Module  # with the weights at hand
+    model: nn.Module  # with the weights at hand; before its first training, the initial ones
     mask: Mask
     method: Method
     counts: list[int]  # weights to keep in each pruning round
@@ -184,6 +191,16 @@ class _Course:
     mask_seed: int
     candidate: Candidate | None = None
     spent: int = 0  # epochs
+    initial: State | None = None  # what each training begins from, if the method rewinds
+
+    def __post_init__(self) -> None:
+        if self.method.rewind:
+            self.initial = copy.deepcopy(self.model.state_dict())
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of its trainings: of the pruning rounds, from 1, and 0 of one before them."""
+        return range(0 if self.method.pretrain else 1, len(self.counts) + 1)
 
     @property
     def ended(self) -> Candidate:
@@ -192,7 +209,7 @@ class _Course:
         return self.candidate
 
     def add(self, candidate: Candidate) -> None:
-        """Note what a pruning round's training made of it."""
+        """Note what a training made of it."""
         self.candidate = candidate
         self.spent += candidate.epochs
         weights = candidate.weights or {}
@@ -208,8 +225,8 @@ class _Course:
 def _prune_and_train(
     plan: _Plan, going: Sequence[_Course], number: int, keep_weights: bool, spent: int, every: int
 ) -> None:
-    """Take the candidates ``going`` through pruning round ``number``."""
-    for course in going:
+    """Take the candidates ``going`` through training ``number`` and the pruning before it."""
+    for course in going if number > 0 else ():
         kept = course.counts[number - 1]
         course.mask = next_mask(
             course.model, course.mask, course.method, kept, course.mask_seed, number, plan.split
@@ -222,7 +239,7 @@ def _prune_and_train(
         plan.recipe,
         [course.seed for course in going],
         order_seed=batch_seed(plan.order_seed, number),
-        initial=[course.model.state_dict() for course in going],
+        initial=[course.initial or course.model.state_dict() for course in going],
         halving=plan.halving if last else None,
         together=plan.together,
         keep_weights=keep_weights,
@@ -306,6 +323,10 @@ def baseline_population(
         keep_weights=True,
         progress=progress,
     )
+
+
+def _rounds_first(numbers: range) -> tuple[int, int]:
+    return numbers.stop, -numbers.start
 
 
 def _shifted(progress: Progress, before: int, every: int) -> Progress:

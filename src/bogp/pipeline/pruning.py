@@ -3,13 +3,15 @@
 A method is a support (which weights may be kept), a criterion (which of them are), a scope, a
 schedule and a number of pruning rounds. The paper's BoGP is a relational graph at the target
 density with the random criterion in one round; Glob₅ is the complete support with magnitude,
-global scope, in five.
+global scope, in five. A method may train the network before it is first pruned, and rewind to the
+weights that it began from after each training (:class:`Method`).
 """
 
 from __future__ import annotations
 
 import math
 import time
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch import nn
 from bogp.data import Split
 from bogp.errors import RecipeError
 from bogp.keys import derive_seed
-from bogp.masks import Mask, prunable
+from bogp.masks import LayerCollapseWarning, Mask, collapsed, prunable
 from bogp.pipeline.methods import BASELINES as BASELINES
 from bogp.pipeline.methods import GRAPH as GRAPH
 from bogp.pipeline.methods import METHODS as METHODS
@@ -53,8 +55,14 @@ class Outcome:
     seconds: float
     diverged: bool
 
+    @property
+    def collapsed(self) -> tuple[str, ...]:
+        """The layers of which the mask keeps no weight."""
+        return () if self.mask is None else collapsed(self.mask)
+
     def record(self) -> dict[str, Any]:
-        """Return the numbers as a JSON object."""
+        """Return the numbers as a JSON object; ``collapsed`` is in it where a layer is empty."""
+        empty = {"collapsed": list(self.collapsed)} if self.collapsed else {}
         return {
             "accuracy": self.selected.accuracy,
             "loss": self.selected.loss if math.isfinite(self.selected.loss) else None,
@@ -67,6 +75,7 @@ class Outcome:
             "calibration_error": _number(self.selected.calibration_error),
             "per_class": [_number(share) for share in self.selected.per_class],
             "structure": structure_record(self.structure),
+            **empty,
         }
 
 
@@ -96,13 +105,15 @@ def prune_and_train(
 ) -> Outcome:
     """Initialise a network, prune it in rounds, train after each, and evaluate it.
 
+    A mask that leaves a layer without a weight is used all the same: the outcome names the layer.
+
     Args:
         factory: makes the network; it is initialised from ``seed``.
         split: the data that trains and the data that selects; the report data is not touched.
-        recipe: the training of each round.
+        recipe: the training of each round, and of that before the first.
         layers: ``"hidden"`` or ``"all"`` (see :func:`bogp.masks.prunable`).
         sparsity: share of the prunable weights to remove; None trains the dense network.
-        method: criterion, scope, schedule, rounds.
+        method: criterion, scope, schedule, rounds, rewinding, pretraining.
         support: outside it no weight is kept (see :func:`support_mask`).
         mask_seed: what is random about the mask.
         seed: initial weights and order of the mini-batches.
@@ -111,7 +122,11 @@ def prune_and_train(
     Raises:
         SparsityError: out of range, or the support has too few weights.
         MaskError, GraphError: the support does not fit the network.
-        RecipeError: training diverged between two pruning rounds.
+        UnknownNameError, SettingError: the method has a field that bogp does not know.
+        RecipeError: training diverged before the last pruning round.
+
+    Warns:
+        LayerCollapseWarning: the mask keeps no weight of some layer.
     """
     started = time.perf_counter()
     model = initialise(factory, initial_seed(seed))
@@ -120,16 +135,20 @@ def prune_and_train(
         trained = _train(model, split, recipe, None, order, 0)
         return _outcome(trained, None, split, len(trained.losses), started)
     mask = support_mask(support, model, prunable(model, layers))
-    epochs = 0
-    for number, kept in enumerate(kept_counts(method, mask, sparsity), 1):
-        mask = next_mask(model, mask, method, kept, mask_seed, number, split)
-        trained = _train(model, split, recipe, mask, order, number)
-        if trained.diverged and number < method.rounds:
+    counts = kept_counts(method, mask, sparsity)
+    initial, epochs = model, 0
+    for number in range(0 if method.pretrain else 1, len(counts) + 1):
+        if number > 0:
+            mask = next_mask(model, mask, method, counts[number - 1], mask_seed, number, split)
+        begin = initial if method.rewind else model
+        trained = _train(begin, split, recipe, mask, order, number)
+        if trained.diverged and number < len(counts):
             raise RecipeError(
-                f"training diverged in pruning round {number} of {method.rounds}: "
+                f"training diverged {_place(number, len(counts))}: "
                 f"lower the learning rate from {recipe.learning_rate}"
             )
         model, epochs = trained.model, epochs + len(trained.losses)
+    _warn_of_collapse(mask)
     return _outcome(trained, mask, split, epochs, started)
 
 
@@ -154,8 +173,29 @@ def initial_seed(seed: int) -> int:
 
 
 def batch_seed(seed: int, number: int) -> int:
-    """Return the seed of the order of the mini-batches in pruning round ``number``."""
+    """Return the seed of the order of the mini-batches in pruning round ``number``.
+
+    0 is the training before the first, and that of the dense network.
+    """
     return derive_seed(seed, "mini-batches", number)
+
+
+def _place(number: int, rounds: int) -> str:
+    return f"in pruning round {number} of {rounds}" if number else "before the first pruning round"
+
+
+def _warn_of_collapse(mask: Mask) -> None:
+    """Warn if ``mask`` keeps no weight of some layer."""
+    empty = collapsed(mask)
+    if not empty:
+        return
+    names = ", ".join(map(repr, empty[:4])) + (f" and {len(empty) - 4} more" if empty[4:] else "")
+    warnings.warn(
+        f"no weight is kept of {names} at sparsity {mask.sparsity:.6g}: nothing passes there any "
+        "more, so take the scope 'erk' or 'uniform', the criterion 'synflow' or a lower sparsity",
+        LayerCollapseWarning,
+        stacklevel=3,
+    )
 
 
 def _train(

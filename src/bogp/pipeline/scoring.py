@@ -10,21 +10,25 @@ from torch import Tensor, nn
 from bogp.controls import invert
 from bogp.criteria import RUN_THE_NETWORK, STEPS, Context, criterion
 from bogp.data import Split
-from bogp.data.split import stratified_draw
+from bogp.data.split import held_out
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
 from bogp.masks import Mask, densities, select
-from bogp.pipeline.methods import Method
+from bogp.pipeline.methods import INVERTED as INVERTED
+from bogp.pipeline.methods import Method, check_method
 from bogp.sparsity import kept_count
 from bogp.training import torch_threads
-from bogp.training.checks import check_data, check_labels, class_count
+from bogp.training.checks import check_data, check_fit
+from bogp.training.outputs import leaf_outputs
 
 EXAMPLES = 1024
 """Training examples that a criterion scores on, or all of them where there are fewer."""
 
+OUTPUTS = 2**27
+"""Numbers that a network's layers may put out for all those examples: half a GiB in float32."""
 
-INVERTED = "inverted "
-"""Before a criterion's name: the same, its lowest scores kept first. A control, not a method."""
+FEWEST = 64
+"""Examples to score on however large the network is."""
 
 
 def next_mask(
@@ -55,7 +59,7 @@ def next_mask(
         SparsityError: ``mask`` keeps fewer than ``kept``.
         MaskError: the mask does not fit the model, or a score is NaN.
         SettingError: a criterion that runs the network, without a split, or the model cannot take
-            the data.
+            the data, or of a whole network all scores are zero.
         DataError: the training data are no examples of the model's classes.
     """
     name = method.criterion.removeprefix(INVERTED)
@@ -69,6 +73,8 @@ def next_mask(
             # The draws of a single step keep the names that they have always had.
             place = (number,) if len(counts) == 1 else (number, step)
             scores = score(Context(model, mask, *examples, derive_seed(seed, "scores", *place)))
+            if number == step == 1:
+                _check_scores(scores, mask, name)
             if name != method.criterion:
                 scores = invert(scores)
             mask = select(
@@ -86,9 +92,11 @@ def scoring_examples(
 ) -> tuple[Tensor, Tensor]:
     """Return the training examples to score on, inputs and targets.
 
-    ``EXAMPLES`` of them, each class in its share, drawn from ``seed`` alone: the same for all
-    candidates with one mask seed, in all pruning rounds. What selects and what reports is never
-    looked at.
+    ``EXAMPLES`` of them, or fewer, but at least ``FEWEST``, where the layers of a large network
+    would put out more than ``OUTPUTS`` numbers. They are drawn from ``seed`` alone: the same for
+    all candidates with one mask seed, in all pruning rounds. Each class has its share of them; of
+    sequences with targets (N, T) the draw is even. What selects and what reports is never looked
+    at.
 
     Raises:
         SettingError, DataError: see :func:`next_mask`.
@@ -97,18 +105,35 @@ def scoring_examples(
         raise SettingError(f"criterion {criterion!r} runs the network: give it data to run it on")
     (inputs, targets), _ = check_data((split.train_inputs, split.train_targets))
     dtype = inputs.dtype if inputs.is_floating_point() else None
-    check_labels(
-        class_count(copy.deepcopy(model).to(inputs.device, dtype), inputs), training=targets
-    )
-    if len(targets) <= EXAMPLES:
+    scored = copy.deepcopy(model).to(inputs.device, dtype)
+    check_fit(scored, inputs, training=targets)
+    each = sum(leaf_outputs(scored, inputs[:1]))
+    count = max(FEWEST, min(EXAMPLES, OUTPUTS // max(1, each)))
+    if len(targets) <= count:
         return inputs, targets
-    drawn = stratified_draw(targets.cpu().numpy(), EXAMPLES, derive_seed(seed, "scoring examples"))
-    rows = torch.from_numpy(drawn).nonzero().squeeze(1).to(inputs.device)
+    _, rows = held_out(targets, count, derive_seed(seed, "scoring examples"))
+    rows = rows.to(inputs.device)
     return inputs[rows], targets[rows]
 
 
+def _check_scores(scores: dict[str, Tensor], mask: Mask, criterion: str) -> None:
+    """Raise SettingError if nothing tells the weights of a whole network apart."""
+    if mask.kept == mask.total and not any(bool(score.any()) for score in scores.values()):
+        raise SettingError(
+            f"criterion {criterion!r} scores each of the {mask.total} weights 0, of "
+            f"{', '.join(map(repr, mask))}: a layer of zeros (a last one, say) or one that is not "
+            "used lets nothing through, so initialise it otherwise or take the criterion 'random'"
+        )
+
+
 def kept_counts(method: Method, support: Mask, sparsity: float) -> list[int]:
-    """Return the number of weights to keep in each pruning round."""
+    """Return the number of weights to keep in each pruning round.
+
+    Raises:
+        UnknownNameError, SettingError: the method has a field that bogp does not know.
+        SparsityError: ``sparsity`` is not in [0, 1).
+    """
+    check_method(method)
     last = kept_count(support.total, sparsity)
     if not 0 < last <= support.kept:
         # Nothing to keep, or more than there is: one step, which select does or refuses.

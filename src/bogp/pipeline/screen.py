@@ -220,7 +220,7 @@ def _train(
     records = [database.record(graph) for graph in group]
     supports: list[Support] = [r.graph if r.mask is None else r.mask for r in records]
     found = prune_and_train_population(
-        model_factory(chosen.model, dataset.features, dataset.classes),
+        model_factory(chosen.model, dataset.shape, dataset.classes),
         parts,
         recipe(chosen.recipe),
         supports,

@@ -96,6 +96,16 @@ class CandidateSpace:
         """Sparsity of each point's mask, (N,)."""
         return np.array([point.sparsity for point in self.points])
 
+    def only(self, rows: Sequence[int]) -> CandidateSpace:
+        """Return the space of the points ``rows`` alone, ascending."""
+        anchors = set(self.anchors)
+        return CandidateSpace(
+            tuple(self.points[row] for row in rows),
+            self.names,
+            self.features[list(rows)],
+            tuple(place for place, row in enumerate(rows) if row in anchors),
+        )
+
     def parameters(self, index: int) -> dict[str, float | int | str]:
         """Return what a dashboard shows of a point."""
         point = self.points[index]

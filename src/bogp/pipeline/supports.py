@@ -1,44 +1,159 @@
-"""Supports: what bounds a mask, from a relational graph or a mask to every layer of a network."""
+"""Supports: what bounds a mask, from relational graphs or a mask to every layer of a network."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import torch
 from torch import Tensor, nn
 
-from bogp.errors import MaskError
+from bogp.errors import GraphError, MaskError, UnknownNameError
 from bogp.graphs import RelationalGraph, graph_to_mask
-from bogp.masks import Mask, check_fits, complete_mask
+from bogp.masks import Mask, PrunableLayer, check_fits, complete_mask
+from bogp.masks.layers import described_layers
 
-Support = RelationalGraph | Tensor | Mask | None
-"""What bounds a mask: a graph, one layer's bool mask, a whole mask, or nothing."""
+Support = RelationalGraph | Mapping[str, RelationalGraph] | Tensor | Mask | None
+"""What bounds a mask: a graph, a graph for each layer, one layer's mask, a whole mask, nothing."""
+
+SHARES = ("model", "stage", "layer")
+"""Which layers have one graph in common: all, those of a stage, or none."""
 
 
 def support_mask(support: Support, model: nn.Module, names: tuple[str, ...]) -> Mask:
     """Return ``support`` as a mask of the parameters ``names`` of ``model``.
 
-    A layer that cannot carry the support (for a graph: fewer inputs or outputs than nodes, as
-    the 10 classes of MNIST have; for one layer's mask: another shape) gets the complete support.
-    There the random criterion draws the paper's plain random 0-1 mask.
+    A graph is laid over each layer by :func:`layer_support`; a mapping gives each layer a graph of
+    its own. A layer that cannot carry the support (for a graph: fewer inputs or outputs than nodes,
+    as the 10 classes of MNIST have; for one layer's mask: another shape) or that has none gets the
+    complete support. There the random criterion draws the paper's plain random 0-1 mask.
 
     Raises:
-        GraphError: no layer is wide enough for the graph.
-        MaskError: no layer has the mask's shape, or a whole mask lacks a layer.
+        GraphError: no layer is wide enough for its graph.
+        MaskError: no layer has the mask's shape, a whole mask lacks a layer, or a graph is for a
+            layer that is not to be pruned.
     """
     mask = complete_mask(model, names)
     if support is None:
         return mask
-    if isinstance(support, RelationalGraph):
-        fits = [name for name in names if min(mask[name].shape[:2]) >= support.nodes]
-        widest = max(mask.values(), key=lambda layer: min(layer.shape[:2])).shape
-        if not fits:
-            graph_to_mask(support, widest[0], widest[1], tuple(widest[2:]))  # Raises, in numbers.
-        shapes = {name: mask[name].shape for name in fits}
-        bound = {n: graph_to_mask(support, s[0], s[1], tuple(s[2:])) for n, s in shapes.items()}
-    elif isinstance(support, Tensor):
+    if isinstance(support, Tensor):
         bound = {name: support for name in names if mask[name].shape == support.shape}
-    else:
+    elif isinstance(support, Mask):
         check_fits(model, support)
         bound = {name: support[name] for name in names if name in support}
+    else:
+        bound = _from_graphs(support, _layers(model, names))
     if not bound:
         shapes_text = ", ".join(str(tuple(layer.shape)) for layer in mask.values())
         raise MaskError(f"the support fits none of the layers to prune (shapes {shapes_text})")
     return Mask({**mask, **bound})
+
+
+def layer_support(graph: RelationalGraph, layer: PrunableLayer) -> Tensor:
+    """Return the mask that ``graph`` gives one layer, a bool tensor of the shape of its weight.
+
+    Node v owns contiguous groups of the module's output channels and of its input channels; a
+    weight from input i to output o is kept where node(o) and node(i) are joined, the kernel of a
+    convolution whole. Each of the matrices of an attention's packed projections gets the same mask.
+    Of a grouped convolution these are the weights that it has of the convolution with all inputs:
+    output o reads only those of its own group, so that weight (o, j) is from input
+    ``group(o) * (in / groups) + j``. A depthwise one with as many outputs as inputs has only
+    weights from a channel to itself, inside a node, and is kept whole.
+
+    Raises:
+        GraphError: the layer has fewer inputs or outputs than the graph has nodes.
+
+    >>> ring = RelationalGraph(1 - torch.eye(4).roll(2, 0))
+    >>> layer_support(ring, PrunableLayer("w", "", "linear", (4, 4))).int().tolist()
+    [[1, 1, 0, 1], [1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 1, 1]]
+    >>> layer_support(ring, PrunableLayer("w", "", "conv1d", (4, 2, 1), groups=2))[..., 0].int()
+    tensor([[1, 1],
+            [1, 1],
+            [1, 1],
+            [1, 1]], dtype=torch.int32)
+    """
+    outputs, inputs = _width(layer)
+    try:
+        dense = graph_to_mask(graph, outputs, inputs)
+    except GraphError as error:
+        raise GraphError(f"{layer.name!r}: {error}") from error
+    if layer.groups > 1:
+        group = torch.arange(outputs) // (outputs // layer.groups)
+        columns = group[:, None] * layer.shape[1] + torch.arange(layer.shape[1])
+        dense = dense.gather(1, columns)
+    dense = dense.repeat(layer.parts, 1)
+    kernel = layer.shape[2:]
+    return dense[(..., *(None,) * len(kernel))].expand(*dense.shape, *kernel).contiguous()
+
+
+def carries(layer: PrunableLayer, nodes: int) -> bool:
+    """Return whether each of ``nodes`` nodes can own an input and an output of the layer.
+
+    >>> carries(PrunableLayer("w", "", "conv2d", (8, 1, 3, 3), groups=8), 8)
+    True
+    """
+    return nodes <= min(_width(layer))
+
+
+def share_groups(layers: Sequence[PrunableLayer], share: str) -> dict[str, tuple[str, ...]]:
+    """Return group → names of the parameters of the layers that have one graph in common.
+
+    Args:
+        layers: of one model, see :func:`bogp.masks.prunable_layers`.
+        share: ``"model"`` makes all layers one group, ``"stage"`` those of a stage, and
+            ``"layer"`` each layer its own.
+
+    Raises:
+        UnknownNameError: no such way to share.
+
+    >>> made = [PrunableLayer(f"{k}.w", k, "linear", (2, 2), stage=k[0]) for k in ("a1", "a2", "b")]
+    >>> share_groups(made, "stage")
+    {'a': ('a1.w', 'a2.w'), 'b': ('b.w',)}
+    """
+    if share not in SHARES:
+        raise UnknownNameError("way to share graphs", share, SHARES)
+    groups: dict[str, tuple[str, ...]] = {}
+    for layer in layers:
+        group = {"model": "model", "stage": layer.stage, "layer": layer.name}[share]
+        groups[group] = (*groups.get(group, ()), layer.name)
+    return groups
+
+
+def _from_graphs(
+    support: RelationalGraph | Mapping[str, RelationalGraph], layers: Sequence[PrunableLayer]
+) -> dict[str, Tensor]:
+    """Return the masks of the layers that can carry their graph; raise if there is none."""
+    if isinstance(support, RelationalGraph):
+        support = {layer.name: support for layer in layers}
+    names = {layer.name for layer in layers}
+    for name in support:
+        if name not in names:
+            raise MaskError(
+                f"there is a graph for {name!r}, which is not a layer to prune: choose from "
+                f"{', '.join(sorted(names))}"
+            )
+    bound = {
+        layer.name: layer_support(support[layer.name], layer)
+        for layer in layers
+        if layer.name in support and carries(layer, support[layer.name].nodes)
+    }
+    if support and not bound:
+        widest = max(
+            (layer for layer in layers if layer.name in support),
+            key=lambda layer: min(_width(layer)),
+        )
+        layer_support(support[widest.name], widest)  # Raises, in numbers.
+    return bound
+
+
+def _layers(model: nn.Module, names: Sequence[str]) -> list[PrunableLayer]:
+    """Return the layers ``names``; a weight of no known module is taken as (out, in, *kernel)."""
+    known = {layer.name: layer for layer in described_layers(model)}
+    parameters = dict(model.named_parameters())
+    return [
+        known.get(name, PrunableLayer(name, name, "linear", tuple(parameters[name].shape)))
+        for name in names
+    ]
+
+
+def _width(layer: PrunableLayer) -> tuple[int, int]:
+    return layer.outputs, layer.inputs

@@ -165,7 +165,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         settings = self.settings
-        self.factory = model_factory(settings.model, self.dataset.features, self.dataset.classes)
+        self.factory = model_factory(settings.model, self.dataset.shape, self.dataset.classes)
         self.recipe = recipe(settings.recipe)
         self.split = split(self.dataset, settings.protocol, seed=0)
         ids, vectors = self.database.vectors(settings.properties, sparsity=settings.sparsity)

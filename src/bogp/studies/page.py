@@ -89,8 +89,11 @@ def write_search_report(
     return write_report(path, title, search_sections(result, database), provenance)
 
 
-def search_sections(result: SearchResult, database: GraphDatabase) -> list[Section]:
-    """Return the parts of a search's report, the result first."""
+def search_sections(result: SearchResult, database: GraphDatabase | None) -> list[Section]:
+    """Return the parts of a search's report, the result first.
+
+    Without the database the winner's graph is not drawn.
+    """
     if result.settings.get("pareto"):
         return _trade_off_sections(result)
     if result.evidence is None:
@@ -257,8 +260,8 @@ def _support(result: SearchResult) -> Figure:
     )  # fmt: skip
 
 
-def _winner_picture(result: SearchResult, database: GraphDatabase) -> Picture | None:
-    figure = _winner_figure(result, database)
+def _winner_picture(result: SearchResult, database: GraphDatabase | None) -> Picture | None:
+    figure = None if database is None else _winner_figure(result, database)
     if figure is None:
         return None
     caption = (
@@ -274,7 +277,7 @@ def _winner_figure(result: SearchResult, database: GraphDatabase) -> Figure | No
     if result.mask is None:
         return None
     name, layer = next(iter(result.mask.items()))
-    place = layer.cpu().numpy()
+    place = (layer if layer.dim() == 2 else layer.flatten(2).any(2)).cpu().numpy()
     if "made" in result.best.record:
         packed = bytes.fromhex(result.best.record["made"])
         graph = RelationalGraph.from_packed(packed, database.nodes)
@@ -309,7 +312,7 @@ def _cost_section(result: SearchResult) -> Section:
     )
 
 
-def _plain_sections(result: SearchResult, database: GraphDatabase) -> list[Section]:
+def _plain_sections(result: SearchResult, database: GraphDatabase | None) -> list[Section]:
     course = picture(_course(result), "The best so far, trial by trial.")
     sections = [Section("Result", "", found_tables(result), [course])]
     winner = _winner_picture(result, database)

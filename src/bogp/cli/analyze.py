@@ -1,0 +1,165 @@
+"""``bogp analyze``: the wiring of a pruned network, whoever pruned it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bogp.cli import options
+from bogp.cli.common import console, print_json, print_table
+from bogp.errors import MaskError, SettingError, UnknownNameError
+from bogp.files import output_folder, write_atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bogp.pipeline.analyze import ModelAnalysis
+
+
+def analyze(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A mask or model (safetensors), or a state dict (.pt, .pth): masks of "
+            "torch.nn.utils.prune, or weights that are exactly 0.",
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The network that the file is of: package.module:function, which returns it, or "
+            "a name such as mlp:128 (with --data)."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "-d",
+            help="With --model: whose inputs the network takes (as of bogp search), so that paths "
+            "are followed through the network itself, skip connections included.",
+        ),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            help="Nodes of each relational graph. Default: the largest power of two that is at "
+            "most 64, the layer's outputs and its inputs."
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Least share of kept weights that joins two nodes. Default: any."),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("--layer", metavar="NAME", help="Only this layer; repeat for several."),
+    ] = None,
+    wanted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            metavar="NAME",
+            help="Only this property (`bogp list properties`); repeat for several.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="Write a page with pictures: an .html file, or a folder, which gets report.html "
+            "and analysis.json.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show each layer's bipartite and relational graph, dead units and Ramanujan gap.
+
+    A kept weight joins an input of its layer to an output: that is the layer's bipartite graph.
+    With the channels in groups, one a node, it is a relational graph, whose properties `bogp
+    search` searches over. A unit is dead if no path of kept weights leads to it, or none from it;
+    the effective sparsity counts the weights of dead units as pruned.
+
+    Example: bogp analyze pruned.safetensors --property clustering --out report.html
+    """
+    from bogp.graphs import ALL_PROPERTIES
+
+    names = tuple(dict.fromkeys(wanted or ALL_PROPERTIES))
+    for name in names:
+        if name not in ALL_PROPERTIES:
+            raise UnknownNameError("property", name, ALL_PROPERTIES)
+    if not file.is_file():
+        raise MaskError(f"there is no file {str(file)!r}: give a mask, a model or a state dict")
+    if out is not None:
+        output_folder(out.parent if _is_page(out) else out)
+    network, example = _network(model, data)
+
+    from bogp.cli.wiring import properties_table, wiring_table, write_page
+    from bogp.pipeline.analyze import analyze as run_analysis
+
+    found = run_analysis(
+        file, model=network, example=example, nodes=nodes, threshold=threshold, layers=layer
+    )
+    record = _record(found, file, names)
+    if out is not None:
+        write_page(out if _is_page(out) else out / "report.html", found, file.name, names)
+        if not _is_page(out):
+            write_atomic(out / "analysis.json", json.dumps(record, indent=2, ensure_ascii=False))
+    if as_json:
+        print_json(record)
+        return
+    print_table(wiring_table(found, file.name))
+    console.print()
+    print_table(properties_table(found, names))
+    if out is not None:
+        console.print(f"\nwritten to {out}", markup=False, soft_wrap=True)
+
+
+def _is_page(out: Path) -> bool:
+    return out.suffix.lower() in (".html", ".htm")
+
+
+def _record(found: ModelAnalysis, file: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Return all that was found as a JSON object, with the properties of these names."""
+    record = found.record()
+    for layer in record["layers"]:
+        layer["properties"] = {
+            name: layer["properties"][name] for name in names if layer["properties"]
+        }
+    return {"file": str(file), **record}
+
+
+def _network(model: str | None, data: str | None) -> tuple[nn.Module | None, Tensor | None]:
+    """Return the network of a spec and one input of a dataset, None for what is not given."""
+    if model is None:
+        if data is not None:
+            raise SettingError(
+                f"--data {data!r} says nothing without a network: give --model too, or leave it out"
+            )
+        return None, None
+    from bogp.training import model_factory
+
+    if data is not None:
+        from bogp.data import load_dataset
+
+        dataset = load_dataset(data)
+        shape = tuple(dataset.train_inputs.shape[1:])
+        return model_factory(model, shape, dataset.classes)(), dataset.train_inputs[:1]
+    if re.fullmatch(FUNCTION, model) is None:
+        raise SettingError(
+            f"model {model!r} takes its number of inputs and outputs from a dataset: give --data "
+            "too, or package.module:function"
+        )
+    return model_factory(model, (1,), 2)(), None  # a function is called without arguments
+
+
+FUNCTION = r"[^\W\d]\w*(\.\w+)*:[^\W\d]\w*"
+"""``package.module:function``."""

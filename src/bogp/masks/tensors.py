@@ -1,0 +1,148 @@
+"""Named tensors in files: safetensors with their metadata, and state dicts of ``torch.save``."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor
+
+from bogp.errors import MaskError
+
+Tensors = dict[str, Tensor]
+
+WRAPPINGS = ("state_dict", "model_state_dict", "model")
+"""Keys under which checkpoints of training scripts keep the state dict."""
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, str]]:
+    """Return the tensors of a safetensors file and its metadata.
+
+    Raises:
+        MaskError: the file is missing, truncated or no safetensors file.
+    """
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise MaskError(f"{str(path)!r} is not a readable safetensors file ({error})") from error
+
+
+def read_state(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, str]]:
+    """Return the tensors of a safetensors file, or of a state dict that ``torch.save`` wrote.
+
+    Pickled code is not run (``weights_only``). Checkpoints that hold the state dict under one of
+    the keys ``WRAPPINGS`` are looked into. A torch file has no metadata.
+
+    Raises:
+        MaskError: the file is missing, of neither kind, truncated, or holds pickled code or no
+            state dict.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise MaskError(
+            f"{str(path)!r} cannot be read ({error.strerror or error}): name a safetensors file "
+            "or a state dict saved by torch.save"
+        ) from error
+    # The JSON header of safetensors follows the 8 bytes of its length; a torch file is a zip
+    # archive or, before torch 1.6, a pickle.
+    if head[8:] != b"{" and head.startswith((b"PK", b"\x80")):
+        return _state_in(_torch_load(path), path), {}
+    return read_safetensors(path)
+
+
+def as_mask(name: str, values: Tensor) -> Tensor:
+    """Return a mask that is kept as numbers as bools.
+
+    Raises:
+        MaskError: a number is neither 0 nor 1.
+    """
+    layer = values.detach() != 0
+    wrong = layer & (values != 1)
+    if wrong.any():
+        raise MaskError(
+            f"the mask of {name!r} holds {float(values[wrong][0]):g}: give one of zeros and ones"
+        )
+    return layer
+
+
+def aliases(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return name → first name of the same tensor, itself for most.
+
+    >>> tensor = torch.ones(2, 2)
+    >>> aliases({"a": tensor, "b": tensor.detach(), "c": tensor.T})
+    {'a': 'a', 'b': 'a', 'c': 'c'}
+    """
+    firsts: dict[object, str] = {}
+    found = {}
+    for name, tensor in state.items():
+        place = (tensor.device, tensor.untyped_storage().data_ptr(), tensor.storage_offset())
+        view = (*place, tensor.shape, tensor.stride(), tensor.dtype)
+        # Tensors without values have no place in memory.
+        found[name] = firsts.setdefault(view if tensor.numel() else name, name)
+    return found
+
+
+def stored_once(state: Mapping[str, Tensor]) -> tuple[Tensors, dict[str, str]]:
+    """Return copies of the tensors, each once, and under which of their names the others are.
+
+    Raises:
+        MaskError: an entry is no dense tensor with values.
+    """
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor) or tensor.is_meta or tensor.layout != torch.strided:
+            what = getattr(tensor, "layout", type(tensor).__name__)
+            what = "on device meta" if getattr(tensor, "is_meta", False) else what
+            raise MaskError(
+                f"{name!r} of the model's state is no dense tensor with values ({what}): a "
+                "safetensors file cannot hold it"
+            )
+    firsts = aliases(state)
+    copies = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in state.items()
+        if firsts[name] == name
+    }
+    return copies, {name: first for name, first in firsts.items() if name != first}
+
+
+def _torch_load(path: str | os.PathLike[str]) -> Any:
+    try:
+        with warnings.catch_warnings():
+            # Old archives make torch warn of what does not matter to a state dict.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged archive brings about
+        text = str(error)
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in text:
+            raise MaskError(
+                f"{str(path)!r} holds pickled code, which is not run: save the model's "
+                "state_dict() instead of the model"
+            ) from error
+        cause = next(iter(text.splitlines()), type(error).__name__)
+        raise MaskError(
+            f"{str(path)!r} is not a readable torch file ({cause}): "
+            "save the model's state_dict() with torch.save or safetensors"
+        ) from error
+
+
+def _state_in(content: Any, path: str | os.PathLike[str]) -> Tensors:
+    """Return the tensors by name in what a torch file holds."""
+    places = [content]
+    if isinstance(content, Mapping):
+        places += [content[key] for key in WRAPPINGS if key in content]
+    for place in places:
+        if isinstance(place, Mapping):
+            tensors = {str(k): v for k, v in place.items() if isinstance(v, Tensor)}
+            if tensors:
+                return tensors
+    raise MaskError(f"{str(path)!r} holds no state dict: save the model's state_dict() in it")

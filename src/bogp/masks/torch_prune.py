@@ -1,0 +1,105 @@
+"""Masks from and to ``torch.nn.utils.prune``: its buffers ``*_mask`` and parameters ``*_orig``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from bogp.errors import MaskError
+from bogp.masks.mask import Mask, check_fits
+from bogp.masks.tensors import aliases, as_mask
+
+
+def mask_from_torch_prune(model: nn.Module) -> Mask:
+    """Return the mask of a model that ``torch.nn.utils.prune`` has pruned.
+
+    Layers are named as the parameters were before and are again after ``prune.remove``. Only what
+    torch has pruned is in it, and of that only weights of two or more dimensions: bogp prunes no
+    biases. A weight that several modules share is there once, under its first name.
+
+    Raises:
+        MaskError: no weight is pruned so, a mask holds other numbers than 0 and 1, or modules that
+            share a weight have different masks.
+
+    >>> layer = prune.l1_unstructured(nn.Linear(4, 2), "weight", amount=3)
+    >>> mask_from_torch_prune(layer)
+    Mask(1 layers, 5 of 8 weights kept)
+    """
+    layers: dict[str, Tensor] = {}
+    firsts: dict[int, str] = {}
+    for path, module in model.named_modules():
+        for attribute in _pruned(module):
+            name = f"{path}.{attribute}" if path else attribute
+            layer = as_mask(name, module.get_buffer(f"{attribute}_mask"))
+            first = firsts.setdefault(id(module.get_parameter(f"{attribute}_orig")), name)
+            if not torch.equal(layers.setdefault(first, layer), layer):
+                raise MaskError(
+                    f"{first!r} and {name!r} are one weight with two masks: prune both alike"
+                )
+    if not layers:
+        raise MaskError(
+            "torch.nn.utils.prune has pruned no weight of the model: prune one with it first"
+        )
+    return Mask(layers)
+
+
+def with_torch_prune(model: nn.Module, mask: Mask) -> nn.Module:
+    """Return a copy of ``model`` that ``torch.nn.utils.prune`` holds at ``mask``.
+
+    It has torch's parameters ``*_orig`` (the model's weights), buffers ``*_mask`` and hooks, so
+    that ``prune.remove(module, "weight")`` makes the zeros permanent. A weight that several modules
+    share is pruned in all of them. torch runs no hook of the ``out_proj`` of
+    ``nn.MultiheadAttention``: its copy predicts, but cannot be trained further before ``remove``.
+
+    Raises:
+        MaskError: the mask does not fit the model, or torch has pruned the model already.
+
+    >>> model = nn.Linear(2, 1)
+    >>> pruned = with_torch_prune(model, Mask({"weight": torch.tensor([[True, False]])}))
+    >>> pruned.weight_mask.tolist(), prune.is_pruned(pruned), prune.is_pruned(model)
+    ([[1.0, 0.0]], True, False)
+    """
+    for path, module in model.named_modules():
+        for attribute in _pruned(module):
+            raise MaskError(
+                f"{path or 'model'!r} is pruned by torch.nn.utils.prune already: call "
+                f"torch.nn.utils.prune.remove(module, {attribute!r}) first"
+            )
+    check_fits(model, mask)
+    pruned = copy.deepcopy(model)
+    masks = {
+        id(parameter): mask[name] for name, parameter in pruned.named_parameters() if name in mask
+    }
+    for module in pruned.modules():
+        for attribute, parameter in list(module.named_parameters(recurse=False)):
+            if id(parameter) in masks:
+                layer = masks[id(parameter)].to(parameter.device)
+                prune.custom_from_mask(module, attribute, layer)  # type: ignore[no-untyped-call]
+    return pruned
+
+
+def masks_in_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the masks that the state dict of a model pruned by torch holds, by weight."""
+    names = (key.removesuffix("_orig") for key in state if key.endswith("_orig"))
+    weights = {
+        name: state[f"{name}_orig"]
+        for name in names
+        if f"{name}_mask" in state and state[f"{name}_orig"].dim() > 1
+    }
+    firsts = aliases(weights)
+    return {n: as_mask(n, state[f"{n}_mask"]) for n in weights if firsts[n] == n}
+
+
+def _pruned(module: nn.Module) -> list[str]:
+    """Return the attributes of ``module`` itself that torch has pruned, weights alone."""
+    names = [name.removesuffix("_orig") for name in module._parameters if name.endswith("_orig")]
+    return [
+        name
+        for name in names
+        if module._buffers.get(f"{name}_mask") is not None
+        and module.get_parameter(f"{name}_orig").dim() > 1
+    ]

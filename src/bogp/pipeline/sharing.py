@@ -1,0 +1,172 @@
+"""Which layers share a graph, and the graphs of one candidate where there are several.
+
+A database holds graphs of one number of nodes. A candidate of groups of layers (the stages of a
+network, or its layers) takes a graph of the database for the group with the most weights and, for
+each other group, one drawn alike: of the same family and parameters, at the same density, on as
+many nodes as that group's layers can carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy.linalg import block_diag
+
+from bogp.database import GraphRecord
+from bogp.errors import DatabaseError, GraphError
+from bogp.graphs import RelationalGraph, edges_for_sparsity, generate
+from bogp.keys import derive_seed
+from bogp.masks import Mask, PrunableLayer
+from bogp.pipeline.supports import Support, carries, share_groups
+
+MOST_NODES = 64
+"""Nodes of a graph at most, if not asked otherwise."""
+
+LEAST_NODES = 4
+"""A graph of fewer nodes has hardly any wiring to choose."""
+
+_COVERED = 0.9
+"""Share of a group's weights that layers wide enough for its graph hold, of those wide enough for
+``LEAST_NODES``."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers that share a graph.
+
+    Attributes:
+        name: of the group.
+        layers: those that can carry the graph.
+        nodes: of the graph.
+        shape: outputs and inputs of the largest of the layers.
+    """
+
+    name: str
+    layers: tuple[PrunableLayer, ...]
+    nodes: int
+    shape: tuple[int, int]
+
+
+def graph_groups(
+    layers: Sequence[PrunableLayer], share: str, nodes: int | None = None
+) -> tuple[Group, ...]:
+    """Return the groups that have a graph, the one with the most weights first.
+
+    The number of nodes is the largest power of two, up to :data:`MOST_NODES`, such that the layers
+    that can carry it hold nine tenths of the weights of those that can carry a graph at all; or
+    ``nodes``, in groups where a layer can carry them. Layers that cannot have the complete support.
+
+    >>> wide = PrunableLayer("a.weight", "a", "linear", (300, 784))
+    >>> last = PrunableLayer("b.weight", "b", "linear", (10, 300))
+    >>> [(group.nodes, len(group.layers)) for group in graph_groups([wide, last], "model")]
+    [(64, 1)]
+    """
+    named = {layer.name: layer for layer in layers}
+    found = []
+    for name, members in share_groups(layers, share).items():
+        own = [named[member] for member in members]
+        chosen = _nodes(own) if nodes is None else nodes
+        able = tuple(layer for layer in own if chosen and carries(layer, chosen))
+        if able:
+            found.append(Group(name, able, chosen, _shape(able)))
+    return tuple(sorted(found, key=lambda group: -_weights(group.layers)))
+
+
+def _nodes(layers: Sequence[PrunableLayer]) -> int:
+    """Return the number of nodes of a group's graph, 0 where no layer can carry one."""
+    able = _weights([layer for layer in layers if carries(layer, LEAST_NODES)])
+    count = MOST_NODES
+    while able and count >= LEAST_NODES:
+        if _weights([layer for layer in layers if carries(layer, count)]) >= _COVERED * able:
+            return count
+        count //= 2
+    return 0
+
+
+def _weights(layers: Sequence[PrunableLayer]) -> int:
+    return sum(layer.weights for layer in layers)
+
+
+def _shape(layers: Sequence[PrunableLayer]) -> tuple[int, int]:
+    """Return outputs and inputs of one of the matrices of the largest layer."""
+    largest = max(layers, key=lambda layer: layer.weights)
+    return largest.outputs, largest.inputs
+
+
+def groups_of_database(
+    layers: Sequence[PrunableLayer], share: str, nodes: int
+) -> tuple[Group, ...]:
+    """Return the groups of a search whose database has graphs of ``nodes`` nodes, for the first.
+
+    Raises:
+        DatabaseError: the layers of that group cannot carry them.
+    """
+    groups = graph_groups(layers, share)
+    if not groups or groups[0].nodes == nodes:
+        return groups
+    first = groups[0]
+    able = tuple(layer for layer in first.layers if carries(layer, nodes))
+    if not able:
+        raise DatabaseError(
+            f"the database's graphs have {nodes} nodes, more than the layers of {first.name!r} "
+            f"carry: build a database of {first.nodes} nodes"
+        )
+    return (Group(first.name, able, nodes, _shape(able)), *groups[1:])
+
+
+def candidate_support(record: GraphRecord, groups: Sequence[Group], share: str) -> Support:
+    """Return the support that a graph of the database stands for.
+
+    Raises:
+        DatabaseError: its like cannot be drawn for the other groups.
+    """
+    if share == "model":
+        return record.graph if record.mask is None else record.mask
+    graphs: dict[str, RelationalGraph] = {}
+    for number, group in enumerate(groups):
+        graph = record.graph if number == 0 else _alike(record, group)
+        graphs |= dict.fromkeys((layer.name for layer in group.layers), graph)
+    return graphs
+
+
+def _alike(record: GraphRecord, group: Group) -> RelationalGraph:
+    if record.seed is None or record.mask is not None:
+        raise DatabaseError(
+            f"graph {record.id} of family {record.family!r} has no like on other numbers of nodes: "
+            "share one graph over the model, or build a database of the family mixed"
+        )
+    edges = edges_for_sparsity(group.nodes, record.sparsity, *group.shape)
+    seed = derive_seed(record.seed, "alike", group.name)
+    try:
+        return generate(record.family, group.nodes, edges, seed, **record.parameters)
+    except GraphError as error:
+        raise DatabaseError(
+            f"graph {record.id} of family {record.family!r} has no like on the {group.nodes} nodes "
+            f"of {group.name!r} ({error}): share one graph over the model, or build a database of "
+            "the family mixed"
+        ) from error
+
+
+def distinct_graphs(support: Mapping[str, RelationalGraph]) -> list[RelationalGraph]:
+    """Return the graphs of a support, each once, in the order of their layers."""
+    found: list[RelationalGraph] = []
+    for graph in support.values():
+        if not any(graph is other for other in found):
+            found.append(graph)
+    return found
+
+
+def one_graph(support: Support) -> RelationalGraph | None:
+    """Return the graph of a support, those of several side by side as one; None without any.
+
+    >>> pair = RelationalGraph(np.ones((2, 2)))
+    >>> one_graph({"a": pair, "b": RelationalGraph(np.eye(3))}).edges
+    1
+    """
+    if isinstance(support, RelationalGraph):
+        return support
+    if not isinstance(support, Mapping) or isinstance(support, Mask):
+        return None
+    graphs = distinct_graphs(support)
+    return RelationalGraph(block_diag(*(graph.adjacency for graph in graphs)))
