@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from bogp.errors import OutputError
@@ -26,6 +28,24 @@ def output_folder(path: str | os.PathLike[str]) -> Path:
             "choose another folder or change its permissions"
         ) from error
     return folder
+
+
+@contextlib.contextmanager
+def kept_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make ``path`` a writable folder; one that is new and still empty goes if the block fails.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    there = Path(path).exists()
+    folder = output_folder(path)
+    try:
+        yield folder
+    except BaseException:
+        if not there:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:

@@ -16,7 +16,7 @@ from bogp.cli.common import (
     print_table,
     progress_bar,
 )
-from bogp.files import output_folder
+from bogp.files import kept_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,8 +117,8 @@ def prune(
 
     Example: bogp prune lenet-300-100 --data mnist --sparsity 0.9 --out pruned
     """
-    folder = output_folder(out)
-    with interruptible(f"the finished trials are in {folder}, and the same command goes on"):
+    kept = f"the finished trials are in {out}, and the same command goes on"
+    with interruptible(kept), kept_folder(out) as folder:
         from bogp.pruning import prune as run_prune
 
         with progress_bar("trainings", quiet) as progress:
