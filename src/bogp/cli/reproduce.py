@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,7 @@ from bogp.errors import SettingError, UnknownNameError
 
 if TYPE_CHECKING:
     from bogp.experiments import Setup
+    from bogp.report import Table
 
 
 def reproduce(
@@ -31,7 +32,8 @@ def reproduce(
         typer.Argument(
             metavar="PART",
             help="table1, table2, fig5, fig6, fig7, fig8, or all of these with the verdicts; "
-            "methods compares engine pool with all other methods.",
+            "methods compares engine pool with all other methods; models is every criterion on "
+            "every kind of model.",
         ),
     ],
     out: options.Out = Path("replication"),
@@ -71,6 +73,9 @@ def reproduce(
     methods is table 1 extended: engine pool and its random search against Glob, Unif, SNIP, GraSP,
     SynFlow and ERK-random at one pruning round, chosen on a validation split, the test set sealed.
 
+    models is the table model × criterion × sparsity: perceptrons on MNIST, convolutional networks
+    and a vision transformer on digits, a GPT block on text, a search of bogp prune beside.
+
     Example: bogp reproduce table1 --seeds 5 --out replication
     """
     kept = f"what is trained is in {out}, and the same command goes on from there"
@@ -78,6 +83,10 @@ def reproduce(
         from bogp import experiments
 
         _check(what, trials)
+        if what == experiments.MODELS:
+            shown = _models(out, seeds, workers, trials, quick, training)
+            _show(shown, out, as_json)
+            return
         setup = experiments.Setup(
             out=out, data=data, recipe_name=recipe, seeds=seeds, workers=workers
         )
@@ -96,6 +105,11 @@ def reproduce(
         else:
             run = experiments.train_all(what, setup, building=building, training=training)
             shown = experiments.publish(run, what, command)
+    _show(shown, out, as_json)
+
+
+def _show(shown: Sequence[Table], out: Path, as_json: bool) -> None:
+    """Print tables, and where the report is."""
     if as_json:
         print_json([{"title": t.title, "columns": t.columns, "rows": _rows(t.rows)} for t in shown])
         return
@@ -105,16 +119,37 @@ def reproduce(
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
 
 
+def _models(
+    out: Path,
+    seeds: int,
+    workers: int,
+    trials: int | None,
+    quick: bool,
+    progress: Callable[[int, int], None],
+) -> list[Table]:
+    """Run and publish the table of models."""
+    from bogp import experiments
+
+    run = experiments.run_models(
+        out, seeds=seeds, workers=workers, trials=trials, quick=quick, progress=progress
+    )
+    words = ["bogp", "reproduce", experiments.MODELS, "--seeds", str(seeds)]
+    words += ["--quick"] if quick else []
+    words += [] if trials is None else ["--trials", str(trials)]
+    return experiments.publish_models(run, shlex.join([*words, "--out", str(out)]))
+
+
 def _check(what: str, trials: int | None) -> None:
     """Refuse an unknown part, and trials of one that has its own."""
-    from bogp.experiments import PART, PARTS
+    from bogp.experiments import MODELS, PART, PARTS
 
-    parts = (*PARTS, "all", PART)
+    parts = (*PARTS, "all", PART, MODELS)
     if what not in parts:
         raise UnknownNameError("part", what, parts)
-    if trials is not None and what != PART:
+    if trials is not None and what not in (PART, MODELS):
         raise SettingError(
-            f"--trials {trials} goes with {PART}: those of {what} are as many as the paper's"
+            f"--trials {trials} goes with {PART} and {MODELS}: those of {what} are as many as the "
+            "paper's"
         )
 
 

@@ -7,6 +7,9 @@ from bogp.experiments.compare import comparison_setup as comparison_setup
 from bogp.experiments.compare_publish import publish_comparison as publish_comparison
 from bogp.experiments.demo import DemoResult as DemoResult
 from bogp.experiments.demo import run_demo as run_demo
+from bogp.experiments.models import MODELS as MODELS
+from bogp.experiments.models import publish_models as publish_models
+from bogp.experiments.models import run_models as run_models
 from bogp.experiments.publish import publish as publish
 from bogp.experiments.run import PARTS as PARTS
 from bogp.experiments.run import Run as Run

@@ -31,6 +31,7 @@ from bogp.pipeline import (
     prune_and_train,
     search,
 )
+from bogp.pruning import prune
 from bogp.training import Recipe, evaluate, model_factory, relational_network
 
 Tick = Callable[[int], None]
@@ -96,6 +97,14 @@ def pool_job(
     """Return the job of one pool search with its evidence (fields of ``bogp.PoolSettings``)."""
     fields = PoolSettings(**settings).fields(dataset, database)
     return Job("pool", fields | {"trials": trials, "finals": finals}, 2 * trials + finals)
+
+
+def prune_job(dataset: Dataset, *, trials: int, **settings: Any) -> Job:
+    """Return the job of one search by :func:`bogp.prune`, without controls, on one fresh seed.
+
+    A method's job of the same seed trains from the same initial weights on the same batches.
+    """
+    return Job("prune", _shared(dataset, settings) | {"trials": trials}, trials + 3)
 
 
 def graph_job(dataset: Dataset, **settings: Any) -> Job:
@@ -215,9 +224,15 @@ def _run_methods(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
         "selected": [one["accuracy"] for one in measured],
         "reported": [one["reported"]["accuracy"] for one in measured],
         "sparsity": [one["sparsity"] for one in measured],
+        **({"collapsed": emptied} if (emptied := _collapsed(measured)) else {}),
         "epochs": {"methods": epochs},
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _collapsed(measured: list[dict[str, Any]]) -> list[str]:
+    """Return the layers that any of the networks has no weight of."""
+    return sorted({name for one in measured for name in one.get("collapsed", ())})
 
 
 def _run_pool(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
@@ -282,6 +297,41 @@ def _found(result: SearchResult) -> dict[str, Any]:
     }
 
 
+def _run_prune(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
+    fields, started, done = job.fields, time.perf_counter(), 0
+
+    def progress(now: int, total: int) -> None:
+        nonlocal done
+        tick(now - done)
+        done = now
+
+    result = prune(
+        fields["model"],
+        _dataset(place.data),
+        sparsity=fields["sparsity"],
+        trials=fields["trials"],
+        recipe=Recipe(**fields["recipe"]),
+        layers=fields["layers"],
+        final_seeds=1,
+        controls=False,
+        study=place.studies / f"{job.key}.db",
+        seed=fields["seed"],
+        progress=progress,
+    )
+    tick(max(0, job.trainings - done))
+    record = result.record()
+    return {
+        "how": record["how"],
+        "selected": [result.found.fresh.estimate],
+        "reported": [result.pruned.estimate],
+        "dense": [result.dense.estimate],
+        "sparsity": [record["sparsity"]],
+        "collapsed": record["collapsed"],
+        "epochs": record["epochs"],
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
 def _run_graph(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     fields = job.fields
     data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
@@ -336,6 +386,7 @@ KINDS: dict[str, Callable[[Job, Place, Tick], dict[str, Any]]] = {
     "method": _run_method,
     "methods": _run_methods,
     "pool": _run_pool,
+    "prune": _run_prune,
     "graph": _run_graph,
     "network": _run_network,
 }
