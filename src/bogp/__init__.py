@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from bogp.data import split as split
     from bogp.database import GraphDatabase as GraphDatabase
     from bogp.errors import BogpError as BogpError
+    from bogp.export import compact as compact
+    from bogp.export import export_model as export_model
+    from bogp.export import to_onnx as to_onnx
     from bogp.graphs import PAPER_FIVE as PAPER_FIVE
     from bogp.graphs import PROPERTIES as PROPERTIES
     from bogp.graphs import RelationalGraph as RelationalGraph
@@ -36,10 +39,10 @@ if TYPE_CHECKING:
     from bogp.masks import mask_from_torch_prune as mask_from_torch_prune
     from bogp.masks import prunable_layers as prunable_layers
     from bogp.masks import read_mask as read_mask
-    from bogp.masks import save_model as save_model
-    from bogp.masks import with_torch_prune as with_torch_prune
     from bogp.masks import save_mask as save_mask
+    from bogp.masks import save_model as save_model
     from bogp.masks import select as select
+    from bogp.masks import with_torch_prune as with_torch_prune
     from bogp.pipeline import Evidence as Evidence
     from bogp.pipeline import Method as Method
     from bogp.pipeline import ModelAnalysis as ModelAnalysis
@@ -74,6 +77,7 @@ _HOMES = {
         "bogp.data": "Dataset from_datasets load_dataset split",
         "bogp.database": "GraphDatabase",
         "bogp.errors": "BogpError",
+        "bogp.export": "compact export_model to_onnx",
         "bogp.graphs": "PAPER_FIVE PROPERTIES RelationalGraph edges_for_sparsity generate "
         "graph_to_mask mask_to_graph properties random_mask",
         "bogp.graphs.synthesis": "Synthesis",

@@ -116,7 +116,8 @@ def test_inputs_may_be_integers(name):
     inputs, targets = torch.tensor([[1, 2], [3, 1]]), torch.tensor([0, 2])
     scores = criterion(name)(Context(model, mask, inputs, targets))
     assert scores["table.weight"][1].any()
-    assert not scores["table.weight"][8].any()
+    # A word that no example has; synflow, which sees no example, has all of them.
+    assert bool(scores["table.weight"][8].any()) == (name == "synflow")
 
 
 @pytest.mark.parametrize("name", sorted(RUN_THE_NETWORK))

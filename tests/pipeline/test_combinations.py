@@ -98,7 +98,7 @@ METHODS = st.builds(
 
 
 @given(METHODS, st.floats(0.0, 0.99), st.integers(0, 2**32), st.booleans())
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_every_combination_is_exact_nested_and_seeded(parts, method, sparsity, seed, bounded):
     support = None
     if bounded:  # a support of half of the weights, some more

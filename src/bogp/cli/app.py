@@ -14,6 +14,7 @@ from bogp.cli.common import InterruptionError, console, error_console
 from bogp.cli.data import data
 from bogp.cli.database import database
 from bogp.cli.demo import demo
+from bogp.cli.export import export
 from bogp.cli.graph import graph
 from bogp.cli.names import names
 from bogp.cli.prune import prune
@@ -85,6 +86,7 @@ def _root(
 
 app.command()(demo)
 app.command()(prune)
+app.command()(export)
 app.command()(analyze)
 app.add_typer(database, name="database")
 app.add_typer(graph, name="graph")

@@ -6,9 +6,11 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bogp.errors import SettingError
 from bogp.masks import Mask, check_fits
@@ -22,7 +24,7 @@ class Context:
         model: the network with the weights at hand; no criterion changes it.
         mask: the current mask; while scoring a weight outside it counts as zero.
         inputs: examples to score on, (N, *shape); None for a criterion that needs none.
-        targets: their classes, (N,) int64.
+        targets: their classes, (N,) int64, or (N, T) of a model that classifies T positions.
         seed: of what is random about the scores.
     """
 
@@ -52,7 +54,7 @@ def inputs_of(context: Context, criterion: str) -> Tensor:
 
 
 def examples_of(context: Context, criterion: str) -> tuple[Tensor, Tensor]:
-    """Return the inputs (N, *shape) and targets (N,) to score on.
+    """Return the inputs (N, *shape) and targets, (N,) or (N, T), to score on.
 
     Raises:
         SettingError: there are none, or not as many of each.
@@ -90,13 +92,37 @@ def masked_copy(
 def training_mode(model: nn.Module, seed: int) -> Iterator[None]:
     """Run a block with gradients on and ``model`` training, what its modules draw from ``seed``.
 
-    torch's global random state is restored after it.
+    torch's global random state is restored after it. Attention is computed step by step: of its
+    fused kernels most have no second derivative.
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+    with torch.random.fork_rng(devices=devices), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         torch.manual_seed(seed)
         model.train()
         yield
+
+
+def mean_loss(logits: Any, targets: Tensor, criterion: str, temperature: float = 1.0) -> Tensor:
+    """Return the mean cross-entropy over all examples, and over all positions of each.
+
+    Args:
+        logits: (N, classes), or (N, T, classes).
+        targets: (N,), or (N, T).
+        criterion: whose loss it is.
+        temperature: what the logits are divided by.
+
+    Raises:
+        SettingError: their shapes do not belong together.
+    """
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, Tensor) or shape[:-1] != tuple(targets.shape):
+        raise SettingError(
+            f"criterion {criterion!r} needs a row of logits for each target, and the model gives "
+            f"{shape} for targets of shape {tuple(targets.shape)}: give logits of shape "
+            "(*targets.shape, classes)"
+        )
+    rows = logits.flatten(0, -2) / temperature
+    return nn.functional.cross_entropy(rows, targets.flatten())
 
 
 def number_type(inputs: Tensor) -> torch.dtype | None:

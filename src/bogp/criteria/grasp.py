@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bogp.criteria.context import (
     Context,
     examples_of,
     filled,
     masked_copy,
+    mean_loss,
     number_type,
     training_mode,
 )
-from bogp.masks import prunable
+from bogp.errors import SettingError
+from bogp.masks import prunable_layers
 
 TEMPERATURE = 200.0
 """What the authors' released code divides the logits by; the paper's text does not name it."""
@@ -25,20 +27,24 @@ def grasp(context: Context) -> dict[str, Tensor]:
     Wang et al. 2020 (arXiv 2002.07376), section 4: to first order, without a weight the
     squared length of the gradient changes by 2 · (−w · Hg). They remove the weights whose −w · Hg
     is highest, whose absence makes the gradient longest; ours is its negative, kept highest first.
-    The loss is cross-entropy of the logits over ``TEMPERATURE``, on the examples, and g is that of
-    all weights of the network (as in their code no biases), zero where the mask holds them at zero.
-    The network is in training mode (batch statistics), as they have it.
+    The loss is cross-entropy of the logits over ``TEMPERATURE``, on the examples (the mean over all
+    positions, where a model classifies each of a sequence), and g is that of all weights of the
+    network that can be pruned (as in their code no biases; :func:`bogp.masks.prunable_layers`),
+    zero where the mask holds them at zero. The network is in training mode (batch statistics), as
+    they have it.
 
     Raises:
-        SettingError: no examples.
+        SettingError: no examples, logits that do not fit the targets, or a module without a second
+            derivative.
         MaskError: the mask does not fit the model.
     """
     inputs, targets = examples_of(context, "grasp")
     model, parameters = masked_copy(context, inputs.device, number_type(inputs))
     weights = {name: parameters[name] for name in context.mask}
-    flowing = {name: parameters[name] for name in prunable(model, "all")} | weights
+    names = [layer.name for layer in prunable_layers(model)]
+    flowing = {name: parameters[name] for name in names} | weights
     with training_mode(model, context.seed):
-        loss = nn.functional.cross_entropy(model(inputs) / TEMPERATURE, targets)
+        loss = mean_loss(model(inputs), targets, "grasp", TEMPERATURE)
         gradients = torch.autograd.grad(
             loss, list(flowing.values()), create_graph=True, allow_unused=True
         )
@@ -50,8 +56,24 @@ def grasp(context: Context) -> dict[str, Tensor]:
                 if name in context.mask:
                     fixed = fixed * context.mask[name].to(weight)
                 flow = flow + (gradient * fixed).sum()
-        products = torch.autograd.grad(flow, list(weights.values()), allow_unused=True)
+        products = _derivative(flow, list(weights.values()))
     return {
         name: weight.detach() * filled(product, weight)
         for (name, weight), product in zip(weights.items(), products, strict=True)
     }
+
+
+def _derivative(flow: Tensor, weights: list[Tensor]) -> tuple[Tensor | None, ...]:
+    """Return the derivative of ``flow``, itself of first derivatives, by each weight."""
+    if not flow.requires_grad:
+        return (None,) * len(weights)  # no first derivative depends on a weight
+    try:
+        return torch.autograd.grad(flow, weights, allow_unused=True)
+    except RuntimeError as error:
+        reason = str(error).split("\n")[0]
+        if "not implemented" not in reason and "double backward" not in reason:
+            raise
+        raise SettingError(
+            f"criterion 'grasp' needs second derivatives, and a module of the model has none "
+            f"({reason}): take 'snip', say"
+        ) from error

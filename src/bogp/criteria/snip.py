@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bogp.criteria.context import (
     Context,
     examples_of,
     filled,
     masked_copy,
+    mean_loss,
     number_type,
     training_mode,
 )
@@ -20,12 +21,15 @@ def snip(context: Context) -> dict[str, Tensor]:
 
     Lee et al. 2019 (arXiv 1810.02340), section 4.1: with a factor c on each weight, all 1,
     ∂L/∂c = w · ∂L/∂w. Their division by the sum over all weights changes no order and is left out.
-    The network is in training mode (batch statistics), as they train it.
+    The network is in training mode (batch statistics), as they train it. Where a model classifies
+    each position of a sequence, L is the mean over all positions of all examples; a weight that
+    several layers share is scored for all of its uses together.
 
     Raises:
-        SettingError: no examples.
+        SettingError: no examples, or logits that do not fit the targets.
         MaskError: the mask does not fit the model.
 
+    >>> from torch import nn
     >>> from bogp.masks import complete_mask
     >>> model = nn.Linear(2, 2, bias=False)
     >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [1.0, 2.0]]))
@@ -37,7 +41,7 @@ def snip(context: Context) -> dict[str, Tensor]:
     model, parameters = masked_copy(context, inputs.device, number_type(inputs))
     weights = [parameters[name] for name in context.mask]
     with training_mode(model, context.seed):
-        loss = nn.functional.cross_entropy(model(inputs), targets)
+        loss = mean_loss(model(inputs), targets, "snip")
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
     return {
         name: (weight.detach() * filled(gradient, weight)).abs()

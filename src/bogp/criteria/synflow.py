@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from bogp.criteria.context import Context, filled, inputs_of, masked_copy
-
-_CENTRING = (
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-)
-"""Layers that take the mean of their own input away, which would turn flow negative."""
+from bogp.criteria.flow import Flow, positive
 
 
 def synflow(context: Context) -> dict[str, Tensor]:
@@ -25,9 +15,20 @@ def synflow(context: Context) -> dict[str, Tensor]:
     Tanaka et al. 2020 (arXiv 2006.05467), equations 1 and 2: R is the sum of the outputs for an
     input of ones, weights replaced by their absolute values; of the inputs the shape alone is used.
     It is meant to be repeated as the mask shrinks (:data:`bogp.criteria.STEPS`): scored once, it
-    can empty a whole layer. Biases count as zero, so that every layer carries the same flow, R.
-    Batch normalisation only scales, and normalisation by a layer's own mean is left out. In double
-    precision: R grows with the product of the layers' widths.
+    can empty a whole layer. Biases count as zero, so that every layer carries the same flow, R. In
+    double precision: R grows with the product of the layers' widths.
+
+    What is no product of weights is read as one (:mod:`bogp.criteria.flow`), which the paper, whose
+    networks are of ReLU, has no need of:
+
+    - Batch normalisation only scales, and normalisation by a layer's own input (LayerNorm,
+      GroupNorm, InstanceNorm, RMSNorm) is left out.
+    - A bent or bounded activation (GELU, tanh, sigmoid) multiplies by what its output is of its
+      input.
+    - An embedding is a linear layer of one input for each word, and all of these are ones.
+    - Attention's shares are in proportion to queries times keys instead of their exponentials;
+      queries, keys and values, three factors of a product, get a third of its flow each. Where
+      softmax is called by itself, and not by torch's attention, each gets all of it.
 
     Raises:
         SettingError: no inputs to take the shape from.
@@ -50,9 +51,9 @@ def synflow(context: Context) -> dict[str, Tensor]:
     dtype = torch.float64 if example.is_floating_point() else example.dtype
     ones = torch.ones_like(example, dtype=dtype, device=device)
     weights = [parameters[name] for name in context.mask]
-    with torch.enable_grad():
+    with torch.enable_grad(), Flow():
         flow = model.eval()(ones).sum()
-        gradients = torch.autograd.grad(flow, weights, allow_unused=True)
+    gradients = torch.autograd.grad(flow, weights, allow_unused=True)
     return {
         name: weight.detach() * filled(gradient, weight)
         for name, weight, gradient in zip(context.mask, weights, gradients, strict=True)
@@ -60,11 +61,7 @@ def synflow(context: Context) -> dict[str, Tensor]:
 
 
 def _make_positive(model: nn.Module) -> None:
-    """Make a network's weights positive and its biases zero, in place."""
-
-    def unchanged(_module: Any, given: Any, _output: Any) -> Any:
-        return given[0]
-
+    """Make a network's weights and buffers positive and its biases zero, in place."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.abs_()
@@ -73,6 +70,5 @@ def _make_positive(model: nn.Module) -> None:
         for name, buffer in model.named_buffers():
             if name.endswith("running_mean"):
                 buffer.zero_()
-    for module in model.modules():
-        if isinstance(module, _CENTRING):
-            module.register_forward_hook(unchanged)
+            elif buffer.is_floating_point():
+                buffer.copy_(positive(buffer))

@@ -11,7 +11,7 @@ from typing import Any
 
 from bogp.data.dataset import Dataset
 from bogp.data.torch_datasets import from_datasets, kind, reason
-from bogp.errors import DataError
+from bogp.errors import BogpError, DataError
 
 
 def load_function(source: str) -> Dataset:
@@ -25,7 +25,7 @@ def load_function(source: str) -> Dataset:
         DataError: the import, the function, the call or an item fails or is of a wrong shape.
     """
     with current_folder_importable():
-        function = _import(source)
+        function = import_function(source, "dataset", "datasets", DataError)
         try:
             result = function()
         except (Exception, SystemExit) as error:
@@ -52,16 +52,23 @@ def current_folder_importable() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _import(source: str) -> Callable[[], Any]:
+def import_function(
+    source: str, what: str, result: str, failure: type[BogpError]
+) -> Callable[[], Any]:
+    """Return the function ``"package.module:function"`` of a ``what`` that returns a ``result``.
+
+    Raises:
+        failure: the module or the function is not there.
+    """
     module_name, _, name = source.partition(":")
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise DataError(
-            f"cannot import module {module_name!r} of dataset {source!r}: {reason(error)}"
+        raise failure(
+            f"cannot import module {module_name!r} of {what} {source!r}: {reason(error)}"
         ) from error
     function: Any = getattr(module, name, None)
     if not callable(function):
         fault = "has no function" if function is None else "holds no function under the name"
-        raise DataError(f"module {module_name!r} {fault} {name!r}: name one that returns datasets")
+        raise failure(f"module {module_name!r} {fault} {name!r}: name one that returns {result}")
     return function  # type: ignore[no-any-return]

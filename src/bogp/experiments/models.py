@@ -65,8 +65,8 @@ ENTRIES = (
     Entry("LeNet-300-100", "lenet-300-100", "mnist", RECIPES["calibrated"]),
     Entry("LeNet-5", "lenet-5", "digits", SMALL),
     Entry("ResNet-8", "resnet-8", "digits", SMALL),
-    Entry("ResNet-20", "resnet-20", "digits", SMALL),
-    Entry("ViT", "vit", "digits", SMALL),
+    Entry("ResNet-20, width 8", "resnet-20:width=8", "digits", SMALL),
+    Entry("ViT", "vit:attention=packed", "digits", SMALL),
     Entry("GPT", "gpt", "text", Recipe(learning_rate=3e-3, batch_size=64, epochs=2)),
 )
 

@@ -89,7 +89,7 @@ def prune_and_train_population(
     seeds: Sequence[int],
     mask_seeds: Sequence[int],
     sparsity: float | Sequence[float],
-    layers: str = "hidden",
+    layers: str | Sequence[str] = "hidden",
     method: Method | Sequence[Method] = GRAPH,
     order_seed: int = 0,
     halving: Halving | None = None,
@@ -116,7 +116,7 @@ def prune_and_train_population(
         seeds: of the initial weights.
         mask_seeds: of what is random about each mask.
         sparsity: share of the prunable weights to remove, of all candidates or of each.
-        layers: ``"hidden"`` or ``"all"``.
+        layers: ``"hidden"``, ``"all"`` or names of weights.
         method: criterion, scope, schedule, rounds, rewinding, pretraining, of all candidates or of
             each.
         order_seed: of the order of the mini-batches.
@@ -280,7 +280,7 @@ def baseline_population(
     recipe: Recipe,
     *,
     seeds: Sequence[int],
-    layers: str = "hidden",
+    layers: str | Sequence[str] = "hidden",
     sparsity: float | None = None,
     order_seed: int = 0,
     progress: Progress | None = None,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -95,7 +96,7 @@ def prune_and_train(
     split: Split,
     recipe: Recipe,
     *,
-    layers: str = "hidden",
+    layers: str | Sequence[str] = "hidden",
     sparsity: float | None = None,
     method: Method = GRAPH,
     support: Support = None,
@@ -111,7 +112,7 @@ def prune_and_train(
         factory: makes the network; it is initialised from ``seed``.
         split: the data that trains and the data that selects; the report data is not touched.
         recipe: the training of each round, and of that before the first.
-        layers: ``"hidden"`` or ``"all"`` (see :func:`bogp.masks.prunable`).
+        layers: ``"hidden"``, ``"all"`` or names of weights (see :func:`bogp.masks.prunable`).
         sparsity: share of the prunable weights to remove; None trains the dense network.
         method: criterion, scope, schedule, rounds, rewinding, pretraining.
         support: outside it no weight is kept (see :func:`support_mask`).
@@ -155,7 +156,7 @@ def prune_and_train(
 def draw_mask(
     factory: ModelFactory,
     *,
-    layers: str,
+    layers: str | Sequence[str],
     sparsity: float,
     support: Support,
     mask_seed: int,
@@ -222,7 +223,7 @@ def baseline(
     split: Split,
     recipe: Recipe,
     *,
-    layers: str = "hidden",
+    layers: str | Sequence[str] = "hidden",
     sparsity: float | None = None,
     seed: int = 0,
 ) -> Outcome:

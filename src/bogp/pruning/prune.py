@@ -19,7 +19,7 @@ from bogp.pipeline.pool_settings import pool_settings
 from bogp.pruning.result import PruneResult
 from bogp.search import FinishedTrial
 from bogp.training import Recipe, evaluate, initialise
-from bogp.training.checks import check_labels, class_count
+from bogp.training.checks import check_fit
 
 Progress = Callable[[int, int], None]
 Model = nn.Module | Callable[[], nn.Module] | str
@@ -232,8 +232,9 @@ def _check(
     """Raise the error of what cannot work, before any of it is done."""
     check_weights(model, names)
     check_room(model, names, sparsity, "global" if method is None else method.scope)
-    classes = class_count(model, dataset.train_inputs)
-    check_labels(classes, training=dataset.train_targets, test=dataset.test_targets)
+    check_fit(
+        model, dataset.train_inputs, training=dataset.train_targets, test=dataset.test_targets
+    )
 
 
 def _batch(trials: int) -> int:

@@ -7,7 +7,6 @@ from bogp.training.loop import initialise as initialise
 from bogp.training.loop import torch_threads as torch_threads
 from bogp.training.loop import train as train
 from bogp.training.models import ModelFactory as ModelFactory
-from bogp.training.models import mlp as mlp
 from bogp.training.models import model_factory as model_factory
 from bogp.training.models import relational_network as relational_network
 from bogp.training.population import Candidate as Candidate
@@ -19,3 +18,9 @@ from bogp.training.recipe import Recipe as Recipe
 from bogp.training.recipe import recipe as recipe
 from bogp.training.structure import Structure as Structure
 from bogp.training.structure import structure as structure
+from bogp.training.zoo import gpt as gpt
+from bogp.training.zoo import lenet_5 as lenet_5
+from bogp.training.zoo import lenet_300_100 as lenet_300_100
+from bogp.training.zoo import mlp as mlp
+from bogp.training.zoo import resnet as resnet
+from bogp.training.zoo import vit as vit

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from bogp.errors import DataError, RecipeError, SettingError
 from bogp.training.memory import out_of_memory
+from bogp.training.outputs import evaluating, same_buffers
+from bogp.training.randomness import unchanged_state
 from bogp.training.recipe import Recipe
 
 Pair = tuple[Tensor, Tensor]
-"""Inputs (N, *shape) and targets (N,)."""
+"""Inputs (N, *shape) and targets, (N,) or, one for each position of a sequence, (N, T)."""
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
@@ -23,12 +27,12 @@ def check_data(train: Pair, validation: Pair | None = None) -> tuple[Pair, Pair 
 
     Raises:
         DataError: no examples, another number of targets than of inputs, targets that are no
-            vector of integers, or data to validate on of another kind than those to train on.
+            integers (N,) or (N, T), or data to validate on of another kind than those to train on.
     """
-    train = _checked("training", *train)
+    train = check_pair("training", *train)
     if validation is None:
         return train, None
-    validation = _checked("validation", *validation)
+    validation = check_pair("validation", *validation)
     inputs, others = train[0], validation[0]
     for what, given, wanted in (
         ("shape", tuple(others.shape[1:]), tuple(inputs.shape[1:])),
@@ -43,14 +47,12 @@ def check_data(train: Pair, validation: Pair | None = None) -> tuple[Pair, Pair 
     return train, validation
 
 
-def _checked(what: str, inputs: Tensor, targets: Tensor) -> Pair:
+def check_pair(what: str, inputs: Tensor, targets: Tensor) -> Pair:
+    """Return the ``what`` data with targets in int64, or raise DataError; see check_data."""
     if inputs.dim() < 1 or len(inputs) == 0:
         raise DataError(f"the {what} data hold no examples: give at least one")
-    if targets.dim() != 1 or targets.dtype not in _INTEGERS:
-        raise DataError(
-            f"the {what} targets have shape {tuple(targets.shape)} and type {targets.dtype}: give "
-            "one class number for each input, an integer tensor of one dimension"
-        )
+    if targets.dim() not in (1, 2) or targets.dtype not in _INTEGERS:
+        raise _wrong_targets(what, targets)
     if len(inputs) != len(targets):
         raise DataError(
             f"{len(inputs)} {what} inputs and {len(targets)} targets: give one target for each"
@@ -60,7 +62,17 @@ def _checked(what: str, inputs: Tensor, targets: Tensor) -> Pair:
             f"the {what} inputs are on {inputs.device} and the targets on {targets.device}: "
             "move both to one device"
         )
+    if targets.numel() == 0:
+        raise DataError(f"the {what} targets have no position: give sequences of one or more")
     return inputs.detach(), targets.long()
+
+
+def _wrong_targets(what: str, targets: Tensor) -> DataError:
+    return DataError(
+        f"the {what} targets have shape {tuple(targets.shape)} and type {targets.dtype}: give "
+        "one class number for each input, an integer tensor of one dimension (or of two, one "
+        "for each position, to a model of sequences)"
+    )
 
 
 def check_labels(classes: int, **targets: Tensor) -> None:
@@ -74,34 +86,94 @@ def check_labels(classes: int, **targets: Tensor) -> None:
             )
 
 
+def check_fit(model: nn.Module, inputs: Tensor, **targets: Tensor) -> int:
+    """Return the number of classes of a model that goes with inputs and ``targets``.
+
+    Shown by :func:`class_count`; the names of ``targets`` say whose they are.
+
+    Raises:
+        SettingError: the model cannot take the inputs, or gives no row of logits for each target.
+        DataError: targets (N, T) and one row of logits for an example; a label that it has not.
+    """
+    logits = _logits_of_one(model, inputs)
+    for what, values in targets.items():
+        if logits.dim() == 2 and values.dim() == 2:
+            raise _wrong_targets(what, values)
+        if logits.shape[1:-1] != values.shape[1:]:
+            raise SettingError(
+                f"{type(model).__name__} gives {tuple(logits.shape)} for one example and the "
+                f"{what} targets have shape {tuple(values.shape)}: it must give one row of logits "
+                "for each target"
+            )
+    check_labels(logits.shape[-1], **targets)
+    return logits.shape[-1]
+
+
 def class_count(model: nn.Module, inputs: Tensor) -> int:
     """Return the number of classes of a model, by a forward pass of one example.
 
+    The pass is in evaluation mode and leaves the model, and torch's random state, as they were.
+
     Raises:
-        SettingError: the model cannot take the example, or gives no row of logits for it.
+        SettingError: the model cannot take the example, or gives no logits for it.
     """
-    was_training = model.training
-    model.eval()
+    return _logits_of_one(model, inputs).shape[-1]
+
+
+def _logits_of_one(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the logits of one example, (1, C) or (1, T, C)."""
+    lazy = [name for name, parameter in model.named_parameters() if is_lazy(parameter)]
+    if lazy:
+        raise SettingError(
+            f"parameter {lazy[0]!r} of {type(model).__name__} has no size yet: call the model once "
+            "on an example before"
+        )
     try:
-        with torch.no_grad():
+        with torch.no_grad(), unchanged_state(), evaluating(model), same_buffers(model):
             logits: Any = model(inputs[:1])
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except Exception as error:
         if out_of_memory(error):
             raise
-        reason = str(error).strip().split("\n")[0]
         raise SettingError(
             f"{type(model).__name__} cannot take inputs of shape (1, "
             f"{', '.join(str(size) for size in inputs.shape[1:])}) and type {inputs.dtype} "
-            f"({reason}): give the model and the data that belong together"
+            f"({_reason(error)}): give the model and the data that belong together"
         ) from error
-    finally:
-        model.train(was_training)
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != 1:
+    if not isinstance(logits, Tensor) or logits.dim() not in (2, 3) or len(logits) != 1:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise SettingError(
-            f"{type(model).__name__} gives {shape} for one example: it must give one row of logits"
+            f"{type(model).__name__} gives {shape} for one example: it must give one row of logits "
+            "(or one for each position of a sequence)"
         )
-    return logits.shape[1]
+    return logits
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def check_last_batch(model: nn.Module, inputs: Tensor, recipe: Recipe) -> None:
+    """Raise RecipeError if a mini-batch is of one example and ``model`` cannot train on one.
+
+    Batch normalisation cannot: one number has no variance.
+    """
+    examples = len(inputs)
+    size = min(recipe.batch_size or examples, examples)
+    if (examples % size or size) > 1:
+        return
+    trial = copy.deepcopy(model).train()
+    try:
+        with torch.no_grad(), unchanged_state():
+            trial(inputs[:1])
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        better = [other for other in range(size + 1, examples + 1) if examples % other != 1]
+        fix = f"batch_size = {better[0]}, say" if better else "more of them"
+        raise RecipeError(
+            f"batch_size = {recipe.batch_size} leaves a mini-batch of one of the {examples} "
+            f"examples, on which {type(model).__name__} cannot train ({_reason(error)}): give {fix}"
+        ) from error
 
 
 def check_trainable(model: nn.Module) -> None:

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bogp.training.checks import check_fit, check_pair
+from bogp.training.outputs import as_rows, evaluating, evaluation_batch
+
 _BINS = 15
 """Bins of the calibration error, as Guo et al. (2017) have them."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """How well a model does on ``count`` examples.
+    """How well a model does on ``count`` examples, or positions where it is one of sequences.
 
     Attributes:
         accuracy: share of the examples whose largest logit is the target's.
         loss: mean cross-entropy, in nats.
-        count: number of examples.
+        count: number of examples, or of positions in all sequences together.
         per_class: accuracy over the examples of each class, (classes,); NaN without any.
         calibration_error: expected calibration error (Guo et al. 2017, "On Calibration of Modern
             Neural Networks", equation 3): the mean distance between confidence, the largest
@@ -49,8 +52,10 @@ class Tally:
         self.bins = torch.zeros(models, _BINS, 3, **shape)  # type: ignore[call-overload]
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
-        """Count a mini-batch: ``logits`` (K, B, classes), ``targets`` (B,)."""
-        logs = logits.log_softmax(2)
+        """Count a mini-batch: ``logits`` (K, B, classes), ``targets`` (B,), or (B, T) of each."""
+        logits, targets = as_rows(logits, targets)
+        # Half precision would round the probabilities themselves.
+        logs = (logits.float() if logits.element_size() < 4 else logits).log_softmax(2)
         wanted = targets.expand(len(logits), -1)
         self.loss -= logs.gather(2, wanted[:, :, None]).sum((1, 2), dtype=self.type)
         confidence, guess = logs.max(2)
@@ -77,18 +82,43 @@ class Tally:
         return [Metrics(hit, loss, count, tuple(each), error) for hit, loss, each, error in columns]
 
 
-def evaluate(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int = 4096) -> Metrics:
-    """Return the metrics of ``model`` on ``inputs`` (N, *shape) and ``targets`` (N,)."""
-    was_training = model.training
-    model.eval()
+LARGEST = 4096
+"""Examples that a model evaluates at once, where memory may take so many."""
+
+
+def evaluate(
+    model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int | None = None
+) -> Metrics:
+    """Return the metrics of ``model`` on ``inputs`` (N, *shape) and ``targets`` (N,) or (N, T).
+
+    Args:
+        model: gives logits (N, classes), or (N, T, classes) for targets (N, T).
+        inputs: numbers, or integers such as token numbers.
+        targets: class numbers; of a model of sequences every position counts.
+        batch_size: examples at once; by default 4,096, fewer where a layer puts out much for each.
+
+    Raises:
+        DataError: inputs and targets that do not fit together, or a label the model has not.
+        SettingError: the model cannot take the inputs.
+    """
+    inputs, targets = check_pair("evaluation", inputs, targets)
+    check_fit(model, inputs, evaluation=targets)
+    return measure(model, inputs, targets, batch_size)
+
+
+def measure(
+    model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int | None = None
+) -> Metrics:
+    """Return what :func:`evaluate` does, of data that have been checked."""
+    batch_size = batch_size or evaluation_batch(model, inputs, LARGEST)
     tally = None
-    with torch.inference_mode():
+    # No inference mode: what a module keeps of it could not be trained with.
+    with torch.no_grad(), evaluating(model):
         for batch, labels in zip(
             torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
         ):
             logits = model(batch)
-            tally = tally or Tally(1, logits.shape[1], logits.device)
+            tally = tally or Tally(1, logits.shape[-1], logits.device)
             tally.add(logits[None], labels)
-    model.train(was_training)
     assert tally is not None
     return tally.metrics()[0]

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from bogp.masks import Mask, check_fits
 from bogp.training.checks import (
     check_data,
-    check_labels,
+    check_fit,
+    check_last_batch,
     check_patience,
     check_trainable,
-    class_count,
 )
-from bogp.training.evaluate import evaluate, widest
+from bogp.training.evaluate import measure, widest
+from bogp.training.outputs import as_rows
 from bogp.training.randomness import module_seed, seeded
 from bogp.training.recipe import Recipe
 from bogp.training.recipe import recipe as find_recipe
@@ -65,7 +66,7 @@ def initialise(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
 def train(
     model: nn.Module,
     inputs: Tensor,  # (N, *shape)
-    targets: Tensor,  # (N,) integers
+    targets: Tensor,  # integers (N,), or (N, T) for a model of sequences
     recipe: Recipe | str,
     *,
     mask: Mask | None = None,
@@ -74,6 +75,8 @@ def train(
 ) -> Trained:
     """Return a copy of ``model`` trained on cross-entropy with the masked weights held at zero.
 
+    Any module that gives logits (N, classes) will do, or (N, T, classes) with targets (N, T): then
+    the loss is the mean over all positions. Inputs may be integers, as token numbers are.
     The weights that ``mask`` prunes are set to zero and their gradients are masked, so that they
     are exactly zero after every step. What is random about training, the order of the mini-batches
     and what a module such as dropout draws, depends on ``seed`` alone; torch's global random state
@@ -83,7 +86,8 @@ def train(
     Raises:
         DataError: inputs and targets that do not fit together, or a label the model has not.
         MaskError: the mask does not fit the model.
-        RecipeError: the recipe has ``patience`` and there is nothing to validate on.
+        RecipeError: the recipe has ``patience`` and there is nothing to validate on, or its last
+            mini-batch is of one example and the model normalises over batches.
         SettingError: the model cannot take the data.
     """
     recipe = find_recipe(recipe)
@@ -91,8 +95,9 @@ def train(
     (inputs, targets), validation = check_data((inputs, targets), validation)
     model = copy.deepcopy(model).to(inputs.device).train()
     named = {} if validation is None else {"validation": validation[1]}
-    check_labels(class_count(model, inputs), training=targets, **named)
+    check_fit(model, inputs, training=targets, **named)
     check_trainable(model)
+    check_last_batch(model, inputs, recipe)
     with torch_threads(recipe.threads), seeded(module_seed(seed)):
         return _train(model, (inputs, targets), recipe, mask, seed, validation)
 
@@ -118,7 +123,8 @@ def _train(
         for step, (batch_inputs, batch_targets) in enumerate(batches, epoch * steps):
             set_rate(optimizer, recipe.rate_at(step, recipe.epochs * steps))
             loss = nn.functional.cross_entropy(
-                model(batch_inputs), batch_targets, label_smoothing=recipe.label_smoothing
+                *as_rows(model(batch_inputs), batch_targets),
+                label_smoothing=recipe.label_smoothing,
             )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -129,7 +135,7 @@ def _train(
             total += loss.detach() * len(batch_targets)
         losses.append(float(total) / len(targets))
         if validation is not None:
-            measured = evaluate(model, *validation)
+            measured = measure(model, *validation)
             last = measured.loss
             accuracies.append(measured.accuracy)
             if out_of_patience(accuracies, recipe.patience):
@@ -139,7 +145,7 @@ def _train(
         for parameter, layer in pruned:
             parameter.masked_fill_(layer == 0, 0.0)
     if validation is None:
-        last = evaluate(model, batch_inputs, batch_targets).loss
+        last = measure(model, batch_inputs, batch_targets).loss
     finite = math.isfinite(last) and all(bool(p.isfinite().all()) for p in model.parameters())
     return Trained(model.eval(), tuple(losses), tuple(accuracies), finite)
 

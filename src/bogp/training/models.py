@@ -1,56 +1,129 @@
-"""The networks that bogp prunes."""
+"""The networks that bogp prunes, by name."""
 
 from __future__ import annotations
 
-import itertools
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
 from bogp.errors import SettingError
 from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.masks import Mask
+from bogp.training.loop import initialise
+from bogp.training.own_model import own_model
+from bogp.training.zoo import gpt, lenet_5, lenet_300_100, mlp, resnet, vit
 
 ModelFactory = Callable[[], nn.Module]
 
-
-def mlp(sizes: Sequence[int]) -> nn.Module:
-    """Return a multilayer perceptron with ReLU between its linear layers and logits at its end.
-
-    Args:
-        sizes: features of the input, of each hidden layer, and the number of classes; images
-            are flattened first.
-
-    >>> [tuple(p.shape) for p in mlp([784, 128, 10]).parameters() if p.dim() == 2]
-    [(128, 784), (10, 128)]
-    """
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise SettingError(f"an mlp of sizes {list(sizes)} cannot be: give two or more, all >= 1")
-    layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in itertools.pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+_FORMS = (
+    "'mlp:128' or 'mlp:128,128,128' (hidden units), 'lenet-300-100', 'lenet-5', 'resnet-8', "
+    "'resnet-20', 'vit', 'gpt', or 'package.module:function' for one of your own"
+)
 
 
-def model_factory(spec: str, features: int, classes: int) -> ModelFactory:
+def model_factory(spec: str, features: int | Sequence[int], classes: int) -> ModelFactory:
     """Return a function that makes the model ``spec`` for a dataset.
 
     Args:
-        spec: ``"mlp:128"`` is features-128-classes, the paper's network; ``"mlp:128,128,128"``
-            has three hidden layers.
-        features: numbers in one input.
-        classes: number of classes.
+        spec: ``"mlp:128"`` is features-128-classes, the paper's network, and ``"mlp:128,128,128"``
+            has three hidden layers; ``"lenet-300-100"``, ``"lenet-5"``, ``"resnet-8"`` (any 6n +
+            2), ``"vit"`` and ``"gpt"`` are those of :mod:`bogp.training.zoo`, the last four with
+            sizes of choice (``"vit:width=48,depth=3"``); ``"package.module:function"`` is what a
+            function of the user's returns, called without arguments.
+        features: shape of one input, or how many numbers it holds, which is enough for perceptrons
+            (and for ``"gpt"``, as the length).
+        classes: number of classes; the vocabulary of ``"gpt"``.
 
     Raises:
-        SettingError: the text is not of that form.
+        SettingError: the text is of none of these forms, the model cannot take the shape, or the
+            function cannot be had, fails, or returns no new nn.Module.
+
+    >>> model_factory("resnet-8:width=4", (8, 8), 10)().fc.in_features
+    16
     """
-    match = re.fullmatch(r"mlp:(\d+(?:,\d+)*)", spec)
+    if match := re.fullmatch(r"mlp:(\d+(?:,\d+)*)", spec):
+        sizes = [_number(features), *(int(width) for width in match[1].split(",")), classes]
+        return _checked(lambda: mlp(sizes))
+    if spec == "lenet-300-100":
+        return _checked(lambda: lenet_300_100(_number(features), classes))
+    match = re.fullmatch(r"(lenet-5|resnet-\d+|vit|gpt)(?::(.*))?", spec)
     if match is None:
-        raise SettingError(f"model {spec!r} is not of the form 'mlp:128' or 'mlp:128,128,128'")
-    sizes = [features, *(int(width) for width in match[1].split(",")), classes]
-    mlp(sizes)  # A width of zero is refused here, before any work is done.
-    return lambda: mlp(sizes)
+        if re.fullmatch(r"(?!mlp:)[A-Za-z_][\w.]*:[A-Za-z_]\w*", spec):
+            return own_model(spec)
+        raise SettingError(f"model {spec!r} is unknown: give {_FORMS}")
+    name, written = match[1], match[2]
+    shape = _shape(name, features)
+    sized = _options(spec, _OPTIONS[name.split("-")[0]], written)
+    if name == "lenet-5":
+        return _checked(lambda: lenet_5(shape, classes))
+    if name == "vit":
+        return _checked(lambda: vit(shape, classes, **sized))
+    if name == "gpt":
+        return _checked(lambda: gpt(classes, shape[0], **sized))
+    depth = int(name.removeprefix("resnet-"))
+    return _checked(lambda: resnet(depth, shape, classes, **sized))
+
+
+def _checked(factory: ModelFactory) -> ModelFactory:
+    """Return ``factory``, after one call: what is wrong is told before any work is done."""
+    initialise(factory, 0)
+    return factory
+
+
+def _number(features: int | Sequence[int]) -> int:
+    return features if isinstance(features, int) else math.prod(features)
+
+
+def _shape(name: str, features: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of one input of the model ``name``.
+
+    Raises:
+        SettingError: a number for a network of images, or images for one of tokens.
+    """
+    shape = (features,) if isinstance(features, int) else tuple(features)
+    if name == "gpt":
+        if len(shape) != 1:
+            raise SettingError(
+                f"model 'gpt' reads sequences of tokens and cannot take inputs of shape {shape}: "
+                "give data of shape (length,)"
+            )
+    elif len(shape) not in (2, 3):
+        given = f"{features} numbers" if isinstance(features, int) else f"inputs of shape {shape}"
+        raise SettingError(
+            f"model {name!r} needs the shape of an image and was given {given}: give data of shape "
+            "(height, width) or (channels, height, width), or use an mlp"
+        )
+    return shape
+
+
+_SIZES = ("width", "depth", "heads", "ratio", "attention")
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "lenet": (),
+    "resnet": ("width",),
+    "vit": ("patch", "pool", *_SIZES),
+    "gpt": _SIZES,
+}
+"""What may follow a model's name as ``:name=value,name=value``."""
+
+
+def _options(spec: str, names: Sequence[str], written: str | None) -> dict[str, Any]:
+    """Return the options ``written`` after a colon, whole numbers or words, by their names."""
+    found: dict[str, Any] = {}
+    for part in [] if written is None else written.split(","):
+        name, _, value = part.partition("=")
+        if name not in names or not value or name in found:
+            choice = f"choose from {', '.join(names)}, each once, as in 'width=32'"
+            raise SettingError(
+                f"model {spec!r} has no option {part!r}: {choice if names else 'leave it out'}"
+            )
+        found[name] = int(value) if value.isdecimal() else value
+    for name, value in found.items():
+        if isinstance(value, str) != (name in ("attention", "pool")):
+            raise SettingError(f"model {spec!r}: {name} cannot be {value!r}")
+    return found
 
 
 def relational_network(

@@ -22,11 +22,11 @@ from bogp.training.checks import (
     Pair,
     check_counts,
     check_data,
-    check_labels,
+    check_fit,
+    check_last_batch,
     check_patience,
     check_rungs,
     check_trainable,
-    class_count,
 )
 from bogp.training.evaluate import Metrics
 from bogp.training.kernel_stack import KernelStack, takes, worthwhile
@@ -152,7 +152,8 @@ def train_population(
         factory: makes the network.
         masks: K masks; None trains the dense network.
         data: a split, whose report data are not touched, or inputs (N, *shape) and integer targets
-            (N,) to train on. Their device is used, and the type of inputs that are no integers.
+            (N,) to train on, (N, T) for a model of sequences. Their device is used, and the type of
+            inputs that are no integers.
         recipe: the training, or its name.
         seeds: K seeds of the initial weights.
         validation: inputs and targets to measure on after each epoch; those that select, of a
@@ -182,7 +183,8 @@ def train_population(
             there is nothing to measure on; a rung is not before the recipe's end; the model cannot
             take the data; torch is to be exact and to train several together.
         MaskError: a mask does not fit the model.
-        RecipeError: not even one candidate fits in memory, or patience has nothing to go by.
+        RecipeError: not even one candidate fits in memory, patience has nothing to go by, or the
+            last mini-batch is of one example and the model normalises over batches.
         UnknownNameError: no such recipe or arithmetic.
     """
     recipe = find_recipe(recipe)
@@ -198,8 +200,9 @@ def train_population(
     with torch_threads(recipe.threads):
         model = run.model(0)
         check_trainable(model)
-        classes = class_count(model.to(task.inputs.device), task.inputs)
-        check_labels(classes, training=train[1], validation=checked[1])
+        model = model.to(task.inputs.device)
+        check_fit(model, task.inputs, training=train[1], validation=checked[1])
+        check_last_batch(model, task.inputs, recipe)
         run.kind = _stack_kind(arithmetic, model, masks, task, exact)
         alone = exact and run.kind is TorchStack
         run.together = _alone(together) if alone else together or 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bogp.errors import RecipeError
 from bogp.masks import Mask
@@ -18,6 +18,7 @@ from bogp.training.evaluate import Metrics
 from bogp.training.kernel_stack import KernelStack, kept_weights
 from bogp.training.loop import initialise, out_of_patience
 from bogp.training.memory import free_memory, out_of_memory
+from bogp.training.outputs import evaluation_batch, leaf_outputs
 from bogp.training.stack import MEASURED, State, Task, TorchStack
 
 Progress = Callable[[int, int], None]
@@ -286,29 +287,10 @@ def affordable(
         each = float(kept * (5 * width + 16) + parameters * (width + 1))
     else:
         batch = min(task.recipe.batch_size or len(task.inputs), len(task.inputs))
-        measured = 0 if task.other is None else min(len(task.other), MEASURED)
-        examples = task.inputs[:2]
-        outputs = _output_numbers(model, examples) / len(examples)
+        model = model.to(task.inputs.device)
+        outputs = sum(leaf_outputs(model, task.inputs[:1]))
+        measured = 0
+        if task.other is not None:
+            measured = min(len(task.other), evaluation_batch(model, task.inputs, MEASURED))
         each = width * (5 * parameters + max(3 * batch, measured) * outputs)
     return max(1, min(count, int(free // each)))
-
-
-def _output_numbers(model: nn.Module, inputs: Tensor) -> int:
-    """Return how many numbers the leaf modules of ``model`` put out for ``inputs``."""
-    numbers = 0
-
-    def count(module: nn.Module, arguments: object, output: object) -> None:
-        nonlocal numbers
-        if isinstance(output, Tensor) and not any(module.children()):
-            numbers += output.numel()
-
-    handles = [module.register_forward_hook(count) for module in model.modules()]
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            model.eval().to(inputs.device)(inputs)
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
-    return numbers

@@ -18,9 +18,16 @@ def seeded(seed: int) -> Iterator[None]:
 
     ``torch.manual_seed`` seeds every CUDA device too, so that those are kept and restored as well.
     """
+    with unchanged_state():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def unchanged_state() -> Iterator[None]:
+    """Run a block and restore torch's global random state after it."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
         yield
 
 

@@ -2,10 +2,11 @@
 
 Parameters are stacked along a first axis of K candidates. The layers of a multilayer perceptron
 are written out: the first one is a single product for all candidates, since they share its input,
-and the rest are batched ones. Any other module goes through ``torch.func.vmap``, but for one that
-draws random numbers while it trains: its candidates run one after the other, each from the same
-random state, as each would alone. Optimisers work entry by entry, so that torch's own step over a
-stack is its step over each candidate.
+and the rest are batched ones. Any other module goes through ``torch.func.vmap`` where that can take
+it (``stacking.py``). What it cannot, and what draws random numbers while it trains, runs one
+candidate after the other, each from the same random state, as each would alone; and so does a
+candidate that has no company. Optimisers work entry by entry, so that torch's own step over a stack
+is its step over each candidate.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from bogp.masks import Mask, check_fits
 from bogp.training.chain import chain_logits, linear_chain
 from bogp.training.evaluate import Metrics, Tally, widest
 from bogp.training.loop import epoch_batches, make_optimizer, set_rate
+from bogp.training.outputs import as_rows, evaluation_batch
 from bogp.training.randomness import (
     draws_numbers,
     module_seed,
@@ -32,19 +34,19 @@ from bogp.training.randomness import (
     set_random_state,
 )
 from bogp.training.recipe import Recipe
-
-State = dict[str, Tensor]
+from bogp.training.stacking import State as State
+from bogp.training.stacking import stacks
 
 MEASURED = 2048
-"""Examples that a stack evaluates at once."""
+"""Examples that a stack evaluates at once, where no layer puts out much for each."""
 
 
 @dataclass(frozen=True)
 class Task:
     """What all candidates of a population share.
 
-    ``inputs`` is (N, *shape), ``targets`` (N,); ``order_seed`` draws the order of the mini-batches;
-    ``other`` are inputs (M, *shape) that the candidates will be measured on.
+    ``inputs`` is (N, *shape), ``targets`` (N,) or (N, T); ``order_seed`` draws the order of the
+    mini-batches; ``other`` are inputs (M, *shape) that the candidates will be measured on.
     """
 
     inputs: Tensor
@@ -68,6 +70,12 @@ class TorchStack:
         self.trained = {n for n, p in self.skeleton.named_parameters() if p.requires_grad}
         self.draws = self.chain is None and draws_numbers(self.skeleton, task.inputs)
         self.random: list[Tensor] | None = None  # the random state that the next epoch begins with
+        self.together = (
+            self.chain is None
+            and not self.draws
+            and len(models) > 1
+            and stacks(self.skeleton, task.inputs)
+        )
         parameters, buffers = stack_module_state([model.train() for model in models])
         device = task.inputs.device
         self.parameters: State = {n: p.detach().to(device) for n, p in parameters.items()}
@@ -124,9 +132,10 @@ class TorchStack:
         return total / len(task.targets)
 
     def evaluate(
-        self, inputs: Tensor, targets: Tensor, batch_size: int = MEASURED
+        self, inputs: Tensor, targets: Tensor, batch_size: int | None = None
     ) -> list[Metrics]:
-        """Return the metrics of each candidate on ``inputs`` (N, *shape), ``targets`` (N,)."""
+        """Return the metrics of each on ``inputs`` (N, *shape), ``targets`` (N,) or (N, T)."""
+        batch_size = batch_size or evaluation_batch(self.skeleton, inputs, MEASURED)
         self.skeleton.eval()
         tally = None
         with torch.no_grad(), self._kept_random_state():
@@ -134,7 +143,7 @@ class TorchStack:
                 torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
             ):
                 logits = self._logits(batch)
-                tally = tally or Tally(len(self), logits.shape[2], logits.device)
+                tally = tally or Tally(len(self), logits.shape[-1], logits.device)
                 tally.add(logits, labels)
         self.skeleton.train()
         assert tally is not None
@@ -198,22 +207,37 @@ class TorchStack:
         return _cross_entropy(self._logits(inputs), targets, smoothing)
 
     def _logits(self, inputs: Tensor) -> Tensor:
-        """Return the logits, (K, B, classes)."""
+        """Return the logits, (K, B, classes) or (K, B, T, classes)."""
         if self.chain is not None:
             return chain_logits(self.chain, self.parameters, inputs)
+        if self.together and len(self) > 1:
 
-        def one(parameters: State, buffers: State) -> Tensor:
-            logits: Tensor = functional_call(self.skeleton, (parameters, buffers), (inputs,))
-            return logits
+            def one(parameters: State, buffers: State) -> Tensor:
+                logits: Tensor = functional_call(self.skeleton, (parameters, buffers), (inputs,))
+                return logits
 
-        if not self.draws:
             return vmap(one)(self.parameters, self.buffers)
-        start, found = random_state(inputs.device), []
+        # One backward pass for the rows of a parameter; each by itself would fill the whole anew.
+        parameters = {name: value.unbind() for name, value in self.parameters.items()}
+        start = random_state(inputs.device) if self.draws else None
+        found = []
         for k in range(len(self)):
-            set_random_state(inputs.device, start)
-            # The rows are views: what a module changes in its buffers is changed in the stack.
-            found.append(one(_row(self.parameters, k), _row(self.buffers, k)))
+            if start is not None:
+                set_random_state(inputs.device, start)
+            found.append(self._alone(k, {n: rows[k] for n, rows in parameters.items()}, inputs))
         return torch.stack(found)
+
+    def _alone(self, k: int, parameters: State, inputs: Tensor) -> Tensor:
+        """Return the logits of candidate ``k``, whose buffers change as its modules change them."""
+        buffers = {name: value[k] for name, value in self.buffers.items()}
+        whole = {**parameters, **buffers}
+        logits: Tensor = functional_call(self.skeleton, whole, (inputs,))
+        with torch.no_grad():
+            for name, row in buffers.items():
+                # Changes in place are in the stack already: the row is a view of it.
+                if whole[name] is not row:
+                    row.copy_(whole[name])
+        return logits
 
     @contextlib.contextmanager
     def _kept_random_state(self) -> Iterator[None]:
@@ -234,10 +258,6 @@ def _concatenated(first: State, second: State) -> State:
     return {name: torch.cat([first[name].detach(), second[name].detach()]) for name in first}
 
 
-def _row(stacked: State, k: int) -> State:
-    return {name: value[k] for name, value in stacked.items()}
-
-
 def _own_names(model: nn.Module) -> dict[str, str]:
     """Return, for each name in the state dict, the first name of the tensor that it is of."""
     own: dict[int, str] = {}
@@ -252,12 +272,16 @@ def _own_names(model: nn.Module) -> dict[str, str]:
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Return the mean cross-entropy of each candidate, (K,), of logits (K, B, classes)."""
-    count, batch = logits.shape[:2]
+    """Return the mean cross-entropy of each candidate, (K,).
+
+    ``logits`` are (K, B, classes) and ``targets`` (B,), or (K, B, T, classes) and (B, T).
+    """
+    logits, targets = as_rows(logits, targets)
+    count, rows = logits.shape[:2]
     each = nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.repeat(count), reduction="none", label_smoothing=smoothing
     )
-    return each.view(count, batch).mean(1)
+    return each.view(count, rows).mean(1)
 
 
 def _stack_masks(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from bogp.masks import Mask, check_fits
+from bogp.training.memory import out_of_memory
+from bogp.training.outputs import evaluating
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,11 @@ class Structure:
         sparsity: share of the prunable weights that the mask removes.
         effective_sparsity: the same, counting as removed also the kept weights that are on no path
             from the input to the output (Vysogorets & Kempe 2023, "Connectivity Matters"); None
-            where the network cannot be read so (attention, for one).
+            where the network cannot be read so: attention, or inputs that are token numbers.
         compression: parameters of the dense network over those that are left (Blalock et al. 2020).
-        speed_up: multiply-adds of linear and convolutional layers, dense over masked: what
-            arithmetic on the kept weights alone would gain at best (Blalock et al. 2020).
+        speed_up: multiply-adds of linear and convolutional layers and of the projections of
+            attention, dense over masked: what arithmetic on the kept weights alone would gain at
+            best (Blalock et al. 2020).
     """
 
     sparsity: float
@@ -57,6 +62,7 @@ def structure(model: nn.Module, mask: Mask, inputs: Tensor) -> Structure:
 
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_COUNTED = (*_LAYERS, nn.MultiheadAttention)
 
 _NORMS = (
     nn.BatchNorm1d,
@@ -72,19 +78,48 @@ _NORMS = (
 """Layers that join no channels, or all alike, and would only hide a path."""
 
 
+_POOLS: dict[type[nn.Module], Callable[..., Tensor]] = {
+    nn.MaxPool1d: nn.functional.avg_pool1d,
+    nn.MaxPool2d: nn.functional.avg_pool2d,
+    nn.MaxPool3d: nn.functional.avg_pool3d,
+}
+_ADAPTIVE_POOLS: dict[type[nn.Module], Callable[..., Tensor]] = {
+    nn.AdaptiveMaxPool1d: nn.functional.adaptive_avg_pool1d,
+    nn.AdaptiveMaxPool2d: nn.functional.adaptive_avg_pool2d,
+    nn.AdaptiveMaxPool3d: nn.functional.adaptive_avg_pool3d,
+}
+
+
 def _multiply_adds(model: nn.Module, mask: Mask, inputs: Tensor) -> tuple[float, float]:
-    """Return multiply-adds of linear and convolutional layers for one input, dense and masked."""
+    """Return multiply-adds of layers for one input, dense and masked."""
     totals = [0.0, 0.0]
     names = {parameter: name for name, parameter in model.named_parameters()}
 
-    def count(layer: Any, _: Any, output: Tensor) -> None:
-        weight = layer.weight
-        places = output.numel() / weight.shape[0] / len(output)  # uses of each weight
+    def add(weight: Any, places: float, rows: slice = slice(None)) -> None:
+        """Count ``rows`` of a weight, each weight used at ``places``."""
         kept = mask.get(names.get(weight, ""))
-        totals[0] += places * weight.numel()
-        totals[1] += places * (weight.numel() if kept is None else int(kept.sum()))
+        totals[0] += places * weight[rows].numel()
+        totals[1] += places * (weight[rows].numel() if kept is None else int(kept[rows].sum()))
 
-    _run(model, inputs, {layer: count for layer in model.modules() if isinstance(layer, _LAYERS)})
+    def count(layer: Any, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        if isinstance(layer, nn.MultiheadAttention):
+            # It calls no layer: query, key and value meet their weights within a function.
+            parts = dict(zip(("query", "key", "value"), given, strict=False)) | named
+            query, key = (parts[name].numel() / parts[name].shape[-1] for name in ("query", "key"))
+            if not layer._qkv_same_embed_dim:
+                add(layer.q_proj_weight, query)
+                add(layer.k_proj_weight, key)
+                add(layer.v_proj_weight, key)
+            else:
+                add(layer.in_proj_weight, query, slice(layer.embed_dim))
+                add(layer.in_proj_weight, key, slice(layer.embed_dim, None))
+            add(layer.out_proj.weight, query)
+        else:
+            add(layer.weight, output.numel() / layer.weight.shape[0])
+
+    layers = [layer for layer in model.modules() if isinstance(layer, _COUNTED)]
+    handles = [layer.register_forward_hook(count, with_kwargs=True) for layer in layers]
+    _run(model, inputs, handles)
     return totals[0], totals[1]
 
 
@@ -94,33 +129,38 @@ def _weights_on_a_path(model: nn.Module, mask: Mask, inputs: Tensor) -> int | No
     With kept weights 1, pruned ones 0, no biases and inputs of ones, all numbers are positive, and
     the output changes with a weight just where a path of kept weights runs through it (Tanaka et
     al. 2020 use the same pass for SynFlow). None where the unmasked network has weights that its
-    output does not change with: then this reading of it is wrong.
+    output does not change with, has attention, or cannot take such numbers: then this reading of it
+    is wrong.
     """
-    whole = {name: torch.ones_like(layer) for name, layer in mask.items()}
-    if any(not on.all() for on in _sensitive(model, whole, inputs).values()):
+    if not inputs.is_floating_point():
         return None
-    return sum(int(on.sum()) for on in _sensitive(model, mask, inputs).values())
+    whole = {name: torch.ones_like(layer) for name, layer in mask.items()}
+    try:
+        if any(not on.all() for on in _sensitive(model, whole, inputs).values()):
+            return None
+        return sum(int(on.sum()) for on in _sensitive(model, mask, inputs).values())
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        return None
 
 
 def _sensitive(model: nn.Module, mask: Mapping[str, Tensor], inputs: Tensor) -> dict[str, Tensor]:
     """Return which kept weights the output of the all-positive network changes with."""
-    model = copy.deepcopy(model).double().eval()
+    model = copy.deepcopy(model).double().requires_grad_(True)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)
             if name in mask:
                 parameter.copy_(mask[name])
-    hooks: dict[nn.Module, Callable[..., Any]] = {}
-    for module in model.modules():
-        if isinstance(module, _LAYERS):
-            hooks[module] = lambda _, __, out: out / out.detach().amax().clamp(min=1e-30)
-        elif isinstance(module, _NORMS):
-            hooks[module] = lambda _, given, __: given[0]
-        elif isinstance(module, nn.MaxPool2d):
-            hooks[module] = _mean_pool  # the largest of equals would hide the other paths
-    with torch.enable_grad():
-        output = _run(model, torch.ones_like(inputs, dtype=torch.float64), hooks)
+    handles = [
+        module.register_forward_hook(hook)
+        for module in model.modules()
+        if (hook := _positive(module)) is not None
+    ]
+    with torch.enable_grad(), _NoAttention():
+        output = _run(model, torch.ones_like(inputs, dtype=torch.float64), handles)
         chosen = [parameters[name] for name in mask]
         gradients = torch.autograd.grad(output.sum(), chosen, allow_unused=True)
     return {
@@ -129,19 +169,43 @@ def _sensitive(model: nn.Module, mask: Mapping[str, Tensor], inputs: Tensor) -> 
     }
 
 
-def _mean_pool(pool: Any, given: tuple[Tensor], _: Tensor) -> Tensor:
-    options = (pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
-    return nn.functional.avg_pool2d(given[0], *options)
+@final
+class _NoAttention(TorchFunctionMode):
+    """Refuses attention, over equal tokens flat but for rounding, which would be read as paths."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if "softmax" in name or "attention" in name:
+            raise NotImplementedError(name)
+        return func(*args, **(kwargs or {}))
 
 
-def _run(model: nn.Module, inputs: Tensor, hooks: Mapping[nn.Module, Callable[..., Any]]) -> Tensor:
-    """Return the output in evaluation mode, with hooks for this one pass."""
-    was_training = model.training
-    handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
+def _positive(module: nn.Module) -> Callable[..., Any] | None:
+    """Return the hook that lets a module of the all-positive network hide no path, if any."""
+    if isinstance(module, _LAYERS):
+        return lambda _, __, out: out / out.detach().amax().clamp(min=1e-30)
+    if isinstance(module, _NORMS):
+        return lambda _, given, __: given[0]
+    # The largest of equals would hide the others.
+    for kind, mean in _POOLS.items():
+        if isinstance(module, kind):
+            return lambda pool, given, _: mean(
+                given[0], pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode
+            )
+    for kind, mean in _ADAPTIVE_POOLS.items():
+        if isinstance(module, kind):
+            return lambda pool, given, _: mean(given[0], pool.output_size)
+    return None
+
+
+def _run(model: nn.Module, inputs: Tensor, handles: Sequence[RemovableHandle]) -> Tensor:
+    """Return the output in evaluation mode, and remove the hooks of this one pass."""
     try:
-        output: Tensor = model.eval()(inputs)
+        with evaluating(model):
+            output: Tensor = model(inputs)
     finally:
-        model.train(was_training)
         for handle in handles:
             handle.remove()
     return output

@@ -1,0 +1,195 @@
+"""From a module to a graph of its calls, by torch.fx, with the shape of every tensor."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, fx, nn
+
+from bogp.export.copies import first_line
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""What a module was called with: positional and named."""
+
+
+class UntraceableError(Exception):
+    """The module does what torch.fx cannot follow; the message says what."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A module's graph.
+
+    Attributes:
+        graph: its nodes in the order of execution.
+        shapes: the shape of each node's output; absent where that is no tensor.
+        leaves: names of the modules in it that could not be looked into.
+    """
+
+    graph: fx.Graph
+    shapes: dict[fx.Node, tuple[int, ...]]
+    leaves: tuple[str, ...]
+
+
+def trace(module: nn.Module, arguments: Arguments) -> Traced:
+    """Return the graph of ``module``, called with ``arguments``, in evaluation mode.
+
+    Modules inside it that torch.fx cannot follow are single nodes of it.
+
+    Raises:
+        UntraceableError: the module itself cannot be followed, or takes more than tensors.
+    """
+    names = _tensor_names(module, arguments)
+    opaque: set[nn.Module] = set()
+    for child in _inner(module):
+        try:
+            _Tracer(opaque).trace(child)
+        except Exception:  # whatever a foreign forward raises on a stand-in for a tensor
+            opaque.add(child)
+    try:
+        graph = _trace_with(module, opaque, names)
+        shapes = _shapes(module, graph, arguments)
+    except Exception as error:
+        raise UntraceableError(first_line(error)) from error
+    called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
+    leaves = tuple(name for name, each in module.named_modules() if each in opaque)
+    return Traced(graph, shapes, tuple(name for name in leaves if name in called))
+
+
+def recorded(model: nn.Module, inputs: tuple[Tensor, ...]) -> dict[nn.Module, Arguments]:
+    """Return what each module of ``model`` is first called with when it sees ``inputs``."""
+    calls: dict[nn.Module, Arguments] = {}
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls.setdefault(module, (args, kwargs))
+
+    handles = [
+        module.register_forward_pre_hook(note, with_kwargs=True) for module in model.modules()
+    ]
+    try:
+        with torch.no_grad():
+            model(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
+def tied_modules(model: nn.Module) -> frozenset[nn.Module]:
+    """Return the modules of ``model`` that share a parameter with another, or are in it twice."""
+    pairs = list(model.named_parameters(remove_duplicate=False))
+    counts = Counter(id(parameter) for _, parameter in pairs)
+    return frozenset(
+        model.get_submodule(name.rpartition(".")[0])
+        for name, parameter in pairs
+        if counts[id(parameter)] > 1
+    )
+
+
+class _Tracer(fx.Tracer):
+    """torch.fx's tracer, with the modules ``opaque`` as leaves beside torch's own layers."""
+
+    def __init__(self, opaque: set[nn.Module]) -> None:
+        super().__init__()
+        self._opaque = opaque
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return m in self._opaque or super().is_leaf_module(m, module_qualified_name)
+
+
+def is_torchs(module: nn.Module) -> bool:
+    """Say whether a module is one of torch's own layers, which are not looked into."""
+    return fx.Tracer().is_leaf_module(module, "")
+
+
+def _inner(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules inside that are not torch's own, the innermost first."""
+    for child in module.children():
+        if not is_torchs(child):
+            yield from _inner(child)
+            yield child
+
+
+def _tensor_names(module: nn.Module, arguments: Arguments) -> tuple[str, ...] | None:
+    """Return the names of the arguments that are given, or None where all there are are given.
+
+    An argument left to its default must not be traced: `if targets is None` would be taken for
+    false.
+    """
+    args, kwargs = arguments
+    signature = inspect.signature(module.forward)
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise UntraceableError(str(error)) from error
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    if not all(isinstance(value, Tensor) for value in bound.arguments.values()):
+        raise UntraceableError("it takes an argument that is no tensor")
+    if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+        raise UntraceableError("it takes any number of arguments")
+    names = tuple(bound.arguments)
+    return None if len(names) == len(signature.parameters) else names
+
+
+def _trace_with(
+    module: nn.Module, opaque: set[nn.Module], names: tuple[str, ...] | None
+) -> fx.Graph:
+    """Return the graph, as called with the arguments ``names`` alone."""
+    if names is None:
+        return _Tracer(opaque).trace(module)
+    if len(names) > len(_FORWARDS):
+        raise UntraceableError(f"it takes {len(names)} tensors")
+    own = type(module)
+    forward = _FORWARDS[len(names) - 1](own.forward, names)
+    try:
+        module.__class__ = type(own.__name__, (own,), {"forward": forward})
+        return _Tracer(opaque).trace(module)
+    finally:
+        module.__class__ = own
+
+
+def _one(forward: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
+    return lambda self, first: forward(self, **{names[0]: first})
+
+
+def _two(forward: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
+    return lambda self, a, b: forward(self, **dict(zip(names, (a, b), strict=True)))
+
+
+def _three(forward: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
+    return lambda self, a, b, c: forward(self, **dict(zip(names, (a, b, c), strict=True)))
+
+
+_FORWARDS = (_one, _two, _three)
+"""Signatures that torch.fx reads off a function's code, by the number of tensors."""
+
+
+@final
+class _Shapes(fx.Interpreter):
+    """Runs a graph and notes the shape of every tensor."""
+
+    def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(module, graph=graph)
+        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            self.shapes[n] = tuple(value.shape)
+        return value
+
+
+def _shapes(
+    module: nn.Module, graph: fx.Graph, arguments: Arguments
+) -> dict[fx.Node, tuple[int, ...]]:
+    args, kwargs = arguments
+    bound = inspect.signature(module.forward).bind(*args, **kwargs)
+    runner = _Shapes(module, graph)
+    with torch.no_grad():
+        runner.run(*(value.clone() for value in bound.arguments.values()))
+    return runner.shapes
