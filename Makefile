@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench replicate lock clean
+.PHONY: help demo test check docs bench replicate lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,6 +24,10 @@ check: $(READY)  ## Lint, format, types, layers, doctests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules src/bogp -q
 
+docs: $(READY)  ## Build the site into build/site; a warning fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'open build/site/index.html'
+
 bench: $(READY)  ## Print the benchmarks: each pairs its sides in one run (half an hour)
 	$(BIN)/python benchmarks/properties.py
 	$(BIN)/python benchmarks/mixed.py
@@ -38,6 +42,14 @@ replicate: $(READY)  ## Every table, figure and claim of the paper (about two ho
 	$(BIN)/bogp reproduce all --seeds 5 --out docs/replication/calibrated
 	$(BIN)/bogp reproduce table1 --recipe written --seeds 1 --sparsity 0.3 --sparsity 0.9 \
 		--layers hidden --out docs/replication/written
+
+wheel: $(READY)  ## Build the wheel, install it in an empty venv, prune every kind of model there
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --quiet --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint requirements.lock build/wheel/bogp-*.whl
+	cp tests/five_lines.py build/wheel && cd build/wheel && venv/bin/python five_lines.py 4 400
 
 lock:  ## Pin the newest versions of everything in requirements.lock
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

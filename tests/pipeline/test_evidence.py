@@ -139,7 +139,9 @@ def bench(graphs, toy, request):
     )
     with evaluator(toy) as opened, Study(None, {}, retries=2) as study:
         counter = Counter(None, 1)
-        yield Bench(settings, space, _supports(graphs, settings, None), opened.data, study, opened, counter)
+        yield Bench(
+            settings, space, _supports(graphs, settings, None), opened.data, study, opened, counter
+        )
 
 
 def graph_of(graphs, sparsity):

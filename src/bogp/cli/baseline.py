@@ -16,7 +16,8 @@ def baseline(
         str,
         typer.Argument(
             metavar="METHOD",
-            help="dense, random, glob1, glob5, unif1, unif5, snip, grasp, synflow or erk.",
+            help="dense, random, glob1, glob5, unif1, unif5, snip, grasp, synflow, erk, imp or "
+            "gradual.",
         ),
     ],
     sparsity: Annotated[
@@ -45,7 +46,9 @@ def baseline(
     glob1, glob5, unif1 and unif5 are the paper's: prune by magnitude before training, over all
     layers together (glob) or each layer by itself (unif), in 1 or 5 rounds of pruning and
     training; five rounds train five times. snip, grasp and synflow score the untrained weights
-    and prune once, over all layers together. random is a plain random mask, erk one that keeps
+    and prune once, over all layers together. imp trains first, then prunes by magnitude in five
+    rounds, each from the initial weights again; gradual trains first and prunes in five rounds
+    that remove less and less: six trainings each. random is a plain random mask, erk one that keeps
     small layers denser, dense no mask at all.
 
     Example: bogp baseline glob5 --sparsity 0.9 --layers all
@@ -128,6 +131,8 @@ def _print(runs: list[dict[str, Any]], title: str) -> None:
     ]
     columns = ["sparsity", "test accuracy", "epochs a seed"]
     notes = ["Mean over the seeds [95 % interval, Student t]."]
+    if empty := sorted({name for run in runs for name in run.get("collapsed", ())}):
+        notes.append(f"No weight is kept of {', '.join(empty)}, of at least one seed.")
     if shape := runs[0]["structure"]:
         effective = shape["effective_sparsity"]
         notes.append(

@@ -91,6 +91,9 @@ def _methods() -> dict[str, str]:
         name: "nothing pruned"
         if method is None
         else f"criterion {method.criterion}, scope {method.scope}, pruning rounds {method.rounds}"
+        + (f", schedule {method.schedule}" if method.schedule != "exponential" else "")
+        + (", trained before the first" if method.pretrain else "")
+        + (", initial weights again after each" if method.rewind else "")
         for name, method in METHODS.items()
     }
 
@@ -102,9 +105,9 @@ def _metrics() -> dict[str, str]:
 
 
 def _parts() -> dict[str, str]:
-    from bogp.experiments import PART, PARTS
+    from bogp.experiments import MODELS, PART, PARTS
 
-    return _plain((*PARTS, "all", PART))
+    return _plain((*PARTS, "all", PART, MODELS))
 
 
 def _properties() -> dict[str, str]:

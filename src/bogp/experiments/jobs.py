@@ -78,7 +78,7 @@ def method_job(dataset: Dataset, name: str, **settings: Any) -> Job:
     """Return the job of one run of a baseline (see ``bogp.pipeline.METHODS``)."""
     method = METHODS[name]
     fields = {"name": name, "method": None if method is None else method.record()}
-    return Job("method", _shared(dataset, settings) | fields, method.rounds if method else 1)
+    return Job("method", _shared(dataset, settings) | fields, method.trainings if method else 1)
 
 
 def methods_job(dataset: Dataset, name: str, *, runs: int, **settings: Any) -> Job:

@@ -85,8 +85,8 @@ class PopulationTask:
 
     @property
     def epochs(self) -> int:
-        """Epochs of all plans and pruning rounds together, if none is stopped."""
-        return self.recipe.epochs * sum(plan.method.rounds for plan in self.plans)
+        """Epochs of all trainings of all plans together, if none is stopped."""
+        return self.recipe.epochs * sum(plan.method.trainings for plan in self.plans)
 
 
 @dataclass(frozen=True)
