@@ -1,4 +1,4 @@
-"""The five lines on every kind of model, from an installed bogp: run by test_wheel and make wheel."""
+"""The five lines on every kind of model, run from an installed bogp by test_wheel, make wheel."""
 
 import sys
 import tempfile

@@ -65,7 +65,10 @@ def test_sparsity_out_of_range(command, value, graphs, here, capsys):
         (["search", "{g}", "-s", "0.6", "--scale", "row"], "did you mean raw"),
         (["search", "{g}", "-s", "0.6", "--protocol", "papers"], "did you mean paper"),
         (["search", "{g}", "-s", "0.6", "--layers", "hiden"], "choose 'hidden' or 'all'"),
-        (["search", "{g}", "-s", "0.6", "--model", "cnn"], "not of the form 'mlp:128'"),
+        (
+            ["search", "{g}", "-s", "0.6", "--model", "cnn"],
+            "model 'cnn' is unknown: give 'mlp:128'",
+        ),
         (["search", "{g}", "-s", "0.6", "--trials", "0"], "give >= 1"),
         (["search", "{g}", "-s", "0.5"], "choose from 0.3, 0.6"),
         (["search", "{g}"], "give either a sparsity"),

@@ -59,7 +59,7 @@ WRONG = {
     "recipe": ({"recipe": "writen"}, UnknownNameError, "did you mean written"),
     "protocol": ({"protocol": "holdot"}, UnknownNameError, "did you mean holdout"),
     "layers": ({"layers": "hiden"}, MaskError, "'hiden' is unknown"),
-    "model": ({"model": "cnn"}, SettingError, "model 'cnn' is not of the form"),
+    "model": ({"model": "cnn"}, SettingError, "model 'cnn' is unknown"),
     "narrow": ({"model": "mlp:8"}, GraphError, "12 nodes do not fit a layer of 8 outputs"),
     "setting": ({"kappa": 2.0}, SettingError, "engine 'pool' has no setting 'kappa'"),
     "engine": ({"engine": "pol"}, UnknownNameError, "did you mean pool"),

@@ -34,7 +34,7 @@ def _save(result: SearchResult, mask: Mask | None, name: str, path: Path) -> Non
     from bogp.masks import save_mask
 
     assert mask is not None
-    about = {"key": result.key, "model": str(result.settings["model"]), "candidate": name}
+    about = {"search_key": result.key, "model": str(result.settings["model"]), "candidate": name}
     save_mask(mask, path, about)
 
 
