@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check docs bench replicate lock clean
+.PHONY: help demo test check docs bench replicate wheel lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -36,6 +36,7 @@ bench: $(READY)  ## Print the benchmarks: each pairs its sides in one run (half 
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/suggest.py
 	$(BIN)/python benchmarks/duel.py
+	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/end_to_end.py
 
 replicate: $(READY)  ## Every table, figure and claim of the paper (about two hours on two cores)

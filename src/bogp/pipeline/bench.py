@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -65,6 +67,25 @@ class Counter:
         if shown != self._shown:
             self._shown = shown
             self._progress(*shown)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a search is carried out: nothing of it changes a result.
+
+    Attributes:
+        study, name, workers, executor, retries, progress, on_trial: as in :func:`bogp.search`.
+        command: what the study notes about its making.
+    """
+
+    study: str | os.PathLike[str] | None = None
+    name: str | None = None
+    workers: int = 1
+    executor: Executor | None = None
+    retries: int = 2
+    progress: Progress | None = None
+    on_trial: OnTrial | None = None
+    command: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from bogp.graphs import RelationalGraph
 from bogp.graphs.relational import BoolArray
 from bogp.keys import derive_seed
 from bogp.masks import Mask, PrunableLayer, prunable_layers
-from bogp.pipeline.bench import Bench, Counter, OnTrial, Progress
+from bogp.pipeline.bench import Bench, Counter, Work
 from bogp.pipeline.evidence import WINNER, Comparison, comparisons
 from bogp.pipeline.finals import DENSE, Contender, Final, dense, run_finals
 from bogp.pipeline.given import network_factory
@@ -86,24 +85,6 @@ class PrunedNetwork:
     bound: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Work:
-    """How pruning is done; none of it changes a result.
-
-    Attributes:
-        study, name, workers, retries, progress, on_trial: as in :func:`bogp.search`.
-        command: what the study notes about its making.
-    """
-
-    study: str | os.PathLike[str] | None = None
-    name: str | None = None
-    workers: int = 1
-    retries: int = 2
-    progress: Progress | None = None
-    on_trial: OnTrial | None = None
-    command: Mapping[str, Any] | None = None
-
-
 def support_sparsities(sparsity: float) -> tuple[float, ...]:
     """Return the sparsities of the graphs among which a search at ``sparsity`` chooses.
 
@@ -158,19 +139,7 @@ def prune_by_search(
 ) -> PrunedNetwork:
     """Search for the mask, then train winner, dense network and controls on fresh seeds."""
     with opened_bench(
-        database,
-        dataset,
-        settings,
-        trials=trials,
-        final_seeds=final_seeds,
-        study=work.study,
-        name=work.name,
-        workers=work.workers,
-        executor=None,
-        retries=work.retries,
-        progress=work.progress,
-        on_trial=work.on_trial,
-        command=dict(work.command or {}),
+        database, dataset, settings, work, trials=trials, final_seeds=final_seeds
     ) as bench:
         found = run_pool_search(bench, trials, final_seeds, beside=[dense()], controls=controls)
         assert found.evidence is not None
@@ -202,7 +171,7 @@ def prune_by_method(
             space=space.ranges(),
             retries=work.retries,
         ) as study:
-            study.note("command", dict(work.command or {}))
+            study.note("command", dict(work.command))
             bench = Bench(
                 settings,
                 space,

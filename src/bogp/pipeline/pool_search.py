@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 from bogp.analysis import mean_interval
@@ -16,11 +14,11 @@ from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import complete_mask, prunable, prunable_layers
 from bogp.pipeline.arm import Arm
-from bogp.pipeline.bench import LOST, Bench, Counter, OnTrial, Progress
+from bogp.pipeline.bench import LOST, Bench, Counter, Progress, Work
 from bogp.pipeline.evidence import RANDOM, WINNER, weigh
 from bogp.pipeline.finals import Contender, Finals, run_finals
 from bogp.pipeline.given import network_factory
-from bogp.pipeline.pool_settings import PoolSettings, pool_settings
+from bogp.pipeline.pool_settings import PoolSettings
 from bogp.pipeline.pruning import Support, draw_mask, support_mask
 from bogp.pipeline.results import FinalRun, FrontPoint, SearchResult, study_name
 from bogp.pipeline.sharing import Group, candidate_support, groups_of_database
@@ -37,34 +35,15 @@ TRIALS = 64
 def pool_search(
     database: GraphDatabase,
     data: Dataset | str,
+    settings: PoolSettings,
+    work: Work,
     *,
     trials: int,
     final_seeds: int,
-    study: str | os.PathLike[str] | None,
-    name: str | None,
-    workers: int,
-    executor: Executor | None,
-    retries: int,
-    progress: Progress | None,
-    on_trial: OnTrial | None,
-    command: dict[str, Any],
-    **settings: Any,
 ) -> SearchResult:
     """Run a pool search (see :func:`bogp.search`, whose arguments these are)."""
     with opened_bench(
-        database,
-        data,
-        pool_settings(settings),
-        trials=trials,
-        final_seeds=final_seeds,
-        study=study,
-        name=name,
-        workers=workers,
-        executor=executor,
-        retries=retries,
-        progress=progress,
-        on_trial=on_trial,
-        command=command,
+        database, data, settings, work, trials=trials, final_seeds=final_seeds
     ) as bench:
         return run_pool_search(bench, trials, final_seeds)
 
@@ -74,25 +53,19 @@ def opened_bench(
     database: GraphDatabase,
     data: Dataset | str,
     chosen: PoolSettings,
+    work: Work,
     *,
     trials: int,
     final_seeds: int,
-    study: str | os.PathLike[str] | None,
-    name: str | None,
-    workers: int,
-    executor: Executor | None,
-    retries: int,
-    progress: Progress | None,
-    on_trial: OnTrial | None,
-    command: dict[str, Any],
 ) -> Iterator[Bench]:
     """Check everything, then open study and workers for as long as the block runs."""
-    if trials < 1 or final_seeds < 0 or workers < 1:
+    if trials < 1 or final_seeds < 0 or work.workers < 1:
         raise SettingError(
-            f"{trials} trials, {final_seeds} final seeds, {workers} workers: give >= 1, >= 0, >= 1"
+            f"{trials} trials, {final_seeds} final seeds, {work.workers} workers: "
+            "give >= 1, >= 0, >= 1"
         )
     database.require_complete()
-    with evaluator(data, workers=workers, executor=executor) as evaluate:
+    with evaluator(data, workers=work.workers, executor=work.executor) as evaluate:
         dataset = evaluate.dataset
         factory = network_factory(chosen.model, dataset)
         space = _space(chosen, database, factory)
@@ -100,17 +73,25 @@ def opened_bench(
         space = _rehearsed(chosen, database, space, supports, factory)
         fields = chosen.fields(dataset, database)
         with Study(
-            study,
+            work.study,
             fields,
-            name=study_name(name, fields),
+            name=study_name(work.name, fields),
             objectives=("accuracy", "sparsity") if chosen.pareto else ("accuracy",),
             space=space.ranges(),
-            retries=retries,
+            retries=work.retries,
         ) as opened:
-            opened.note("command", command)
-            counter = _counter(opened, chosen, trials, final_seeds, progress)
+            opened.note("command", dict(work.command))
+            counter = _counter(opened, chosen, trials, final_seeds, work.progress)
             yield Bench(
-                chosen, space, supports, evaluate.data, opened, evaluate, counter, on_trial, fields
+                chosen,
+                space,
+                supports,
+                evaluate.data,
+                opened,
+                evaluate,
+                counter,
+                work.on_trial,
+                fields,
             )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError, UnknownNameError
+from bogp.pipeline.bench import Work
 from bogp.pipeline.pool_search import TRIALS, pool_search
+from bogp.pipeline.pool_settings import pool_settings
 from bogp.pipeline.results import SearchResult
 from bogp.pipeline.vector_search import vector_search
 from bogp.search import ENGINES, FinishedTrial
@@ -120,7 +122,9 @@ def search(
         },
     }
     if engine == "pool":
-        return pool_search(database, data, workers=workers, executor=executor, **shared, **settings)
+        work = Work(study, name, workers, executor, retries, progress, on_trial, shared["command"])
+        chosen = pool_settings(settings)
+        return pool_search(database, data, chosen, work, trials=count, final_seeds=final_seeds)
     if workers != 1 or executor is not None:
         raise SettingError(
             f"engine {engine!r} trains one mask after another: use engine 'pool' with {workers} "

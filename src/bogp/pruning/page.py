@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,9 @@ def write_prune_report(
     sections = [_first(found, dataset, shape, given), _beside(found), _layers(found)]
     if found.search is not None:
         # What stood beside the winner is above already, the dense network among it.
-        sections += [
-            section
-            for section in search_sections(found.search, None)
-            if not section.heading.startswith("Random search")
-        ]
+        first, *others = search_sections(found.search, None)
+        sections.append(replace(first, heading="What the search made of it"))
+        sections += [each for each in others if not each.heading.startswith("Random search")]
     settings = dict(found.fields)
     provenance = {
         "key": content_key(found.fields),

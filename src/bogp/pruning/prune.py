@@ -13,8 +13,9 @@ from bogp.data import Dataset, from_datasets, load_dataset, split
 from bogp.errors import SettingError, UnknownNameError, check_sparsity
 from bogp.masks import check_room, check_weights, choose_layers, prunable_layers
 from bogp.pipeline import METHODS, Method
+from bogp.pipeline.bench import Work
 from bogp.pipeline.given import GivenModel, network_factory, shared_model
-from bogp.pipeline.own_model import Work, graphs_for, prune_by_method, prune_by_search
+from bogp.pipeline.own_model import graphs_for, prune_by_method, prune_by_search
 from bogp.pipeline.pool_settings import pool_settings
 from bogp.pruning.result import PruneResult
 from bogp.search import FinishedTrial
