@@ -1,5 +1,7 @@
 import copy
+import importlib
 import json
+import sys
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ import bogp
 from bogp.errors import (
     BogpError,
     DataError,
+    LayerCollapseWarning,
     MaskError,
     SettingError,
     SparsityError,
@@ -43,7 +46,9 @@ def network() -> nn.Module:
 
 
 def run(model=None, **changes):
-    settings = {"sparsity": 0.8, "trials": 4, "final_seeds": 2, "recipe": QUICK} | changes
+    settings = {"sparsity": 0.8, "final_seeds": 2, "recipe": QUICK} | changes
+    if "method" not in settings:
+        settings.setdefault("trials", 4)
     return bogp.prune(network() if model is None else model, TRAIN, VAL, TEST, **settings)
 
 
@@ -96,7 +101,11 @@ def test_the_same_seed_gives_the_same_network(found) -> None:
 
 
 def test_results_do_not_depend_on_workers(found) -> None:
-    assert run(workers=2).record() == found.record()
+    other = run(workers=2)
+    assert other.record() == found.record()
+    assert other.mask == found.mask
+    for name, value in found.model.state_dict().items():
+        assert torch.equal(value, other.model.state_dict()[name])
 
 
 def test_a_study_goes_on_and_refuses_other_settings(found, tmp_path) -> None:
@@ -143,6 +152,87 @@ def test_methods_prune_in_rounds_with_the_schedule_they_have() -> None:
     assert result.record()["how"] == "magnitude global, 3 rounds, cubic, pretrain"
 
 
+@pytest.mark.parametrize(("name", "dense"), [("glob5", 5), ("gradual", 6), ("imp", 1), ("snip", 1)])
+def test_what_stands_beside_trains_as_often(name, dense) -> None:
+    result = run(make, method=name, final_seeds=1)
+    epochs = {run.name: run.epochs for run in result.found.runs}
+    assert epochs["dense"] == dense * QUICK.epochs
+    for control in ("layerwise shuffle", "re-initialisation", "equal layer densities", "ERK"):
+        assert epochs[control] == epochs["winner"]
+
+
+def test_a_search_of_several_rounds_has_a_dense_network_of_as_many_trainings() -> None:
+    result = run(rounds=3, criteria=("magnitude",), final_seeds=1, controls=False)
+    epochs = {run.name: run.epochs for run in result.found.runs}
+    assert epochs == {"winner": 3 * QUICK.epochs, "dense": 3 * QUICK.epochs}
+
+
+class Switched(nn.Module):
+    """Two networks of one class and equal weights: what they compute is another thing."""
+
+    def __init__(self, skip: bool) -> None:
+        super().__init__()
+        self.skip, self.body = skip, network()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.body(inputs * 0.1 if self.skip else inputs)
+
+
+def test_a_study_does_not_go_on_with_another_network(tmp_path, monkeypatch) -> None:
+    study = tmp_path / "study.db"
+    given = {"study": study, "name": "mine", "method": "magnitude", "controls": False}
+    run(Switched(False), **given)
+    with pytest.raises(StudyError, match="fingerprint"):
+        run(Switched(True), **given)
+    with pytest.raises(StudyError, match="random_arm"):
+        run(Switched(False), **(given | {"controls": True}))
+    with pytest.raises(StudyError, match="recipe"):
+        run(Switched(False), **(given | {"recipe": QUICK.model_copy(update={"epochs": 3})}))
+    with pytest.raises(StudyError, match="layers"):
+        run(Switched(False), **given, skip_last=True)
+    # The same text may make another network by now.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "edited_model", raising=False)
+    source = "import bogp\n\n\ndef make():\n    return bogp.mlp([12, {}, 3])\n"
+    own = given | {"study": tmp_path / "own.db"}
+    for width, refused in ((16, False), (8, True)):
+        (tmp_path / "edited_model.py").write_text(source.format(width))
+        sys.modules.pop("edited_model", None)
+        importlib.invalidate_caches()
+        if refused:
+            with pytest.raises(StudyError, match="model_fingerprint"):
+                run("edited_model:make", **own)
+        else:
+            run("edited_model:make", **own)
+
+
+def test_nodes_are_those_of_each_group() -> None:
+    wide = nn.Sequential(*(nn.Linear(12, 12) for _ in range(3)), nn.Linear(12, 3))
+    asked = run(wide, share="layer", nodes=4, final_seeds=1, controls=False, trials=2)
+    assert asked.search.settings["nodes"] == 4
+    supports = asked.found.links
+    if supports is not None:
+        assert supports.shape == (12, 12)  # three graphs of 4 nodes, side by side
+
+
+def test_global_randomness_is_left_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    run(make, method="snip", final_seeds=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_an_emptied_layer_is_warned_of_and_reported() -> None:
+    model = network()
+    with torch.no_grad():
+        model[5].weight.mul_(1e-3)
+    with pytest.warns(LayerCollapseWarning, match=r"'5.weight' at sparsity"):
+        result = run(model, method="magnitude", controls=False, final_seeds=1)
+    assert result.collapsed == ("5.weight",)
+    assert "No weight is kept of 5.weight" in " ".join(result.summary()[0].notes)
+
+
 def test_files_hold_the_model_the_mask_and_the_numbers(found, tmp_path) -> None:
     path = found.save(tmp_path / "pruned.safetensors", {"note": "for the test"})
     loaded, mask = bogp.load_model(network(), path)
@@ -167,6 +257,9 @@ def test_a_summary_says_what_an_engineer_asks(found) -> None:
     assert rows["weights kept"] == f"{found.mask.kept} of {found.mask.total} in 3 layers"
     assert rows["test accuracy, pruned"].startswith(f"{found.pruned.estimate:.4f}")
     assert "points" in " ".join(rows)
+
+
+SHARED = network()
 
 
 def nan_model() -> nn.Module:
@@ -196,12 +289,19 @@ def frozen_model() -> nn.Module:
         ({"model": nn.Linear(7, 3)}, SettingError, "cannot take inputs of shape"),
         ({"model": nn.Linear(12, 2)}, DataError, r"label 2 of the training targets"),
         ({"method": "magnitud"}, UnknownNameError, "did you mean magnitude"),
+        ({"method": 3}, SettingError, "method 3 is none"),
+        ({"method": bogp.Method("snip", "globa")}, UnknownNameError, "did you mean global"),
+        ({"method": "snip", "rounds": 5}, SettingError, "rounds = 5 is of a search"),
+        ({"method": "snip", "share": "stage"}, SettingError, "share = 'stage' is of a search"),
+        ({"model": lambda: SHARED}, SettingError, "one Sequential twice"),
+        ({"final_seeds": 1.5}, SettingError, "final seeds = 1.5"),
+        ({"model": nn.LazyLinear(3)}, MaskError, "no shape yet: run the model on one input"),
         ({"include": "conv*"}, MaskError, "'conv\\*'"),
         ({"types": "conv9d"}, UnknownNameError, "conv9d"),
         ({"share": "block"}, UnknownNameError, "block"),
         ({"criteria": ("snap",)}, UnknownNameError, "snap"),
-        ({"final_seeds": 0}, SettingError, "at least 1"),
-        ({"trials": 0}, SettingError, "0 trials"),
+        ({"final_seeds": 0}, SettingError, "final seeds = 0"),
+        ({"trials": 0}, SettingError, "trials = 0"),
         ({"nodes": 64}, SettingError, "graph of 64 nodes"),
         ({"device": "cuda:99"}, SettingError, "cuda:99"),
         ({"recipe": "best"}, BogpError, "best"),
@@ -223,6 +323,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
 
 
 def test_the_standard_recipe_trains_about_as_many_steps_on_any_data() -> None:
+    assert standard_recipe(193).batch_size == 65  # no batch of one
     for examples in (500, 3_000, 12_000, 50_000):
         recipe = standard_recipe(examples)
         steps = recipe.epochs * recipe.steps(examples)

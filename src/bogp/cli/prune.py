@@ -57,8 +57,11 @@ def prune(
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option("--trials", "-n", help="Trainings of the search; random gets as many.")
-    ] = 24,
+        int | None,
+        typer.Option(
+            "--trials", "-n", help="Trainings of the search, by default 24; random gets as many."
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -85,9 +88,9 @@ def prune(
         bool, typer.Option("--skip-last", help="Leave the last layer alone.")
     ] = False,
     share: Annotated[
-        str,
-        typer.Option(help="Layers that share a graph: those of a model, a stage or a layer."),
-    ] = "model",
+        str | None,
+        typer.Option(help="Layers that share a graph: model, the default, stage or layer."),
+    ] = None,
     nodes: Annotated[
         int | None, typer.Option(help="Of the graphs; by default up to 64, as layers carry.")
     ] = None,
@@ -119,9 +122,10 @@ def prune(
     """
     kept = f"the finished trials are in {out}, and the same command goes on"
     with interruptible(kept), kept_folder(out) as folder:
+        from bogp.cli.search import warnings_as_lines
         from bogp.pruning import prune as run_prune
 
-        with progress_bar("trainings", quiet) as progress:
+        with progress_bar("trainings", quiet) as progress, warnings_as_lines(quiet):
             result = run_prune(
                 model if weights is None else _weighed(model, data, weights),
                 data,

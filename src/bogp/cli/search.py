@@ -14,7 +14,12 @@ import typer
 from bogp.cli import options
 from bogp.cli.common import error_console, interruptible, print_json, progress_bar
 from bogp.cli.found import print_found, save_masks, summary
-from bogp.errors import ConstantPropertyWarning, OutputError, SettingError
+from bogp.errors import (
+    ConstantPropertyWarning,
+    LayerCollapseWarning,
+    OutputError,
+    SettingError,
+)
 from bogp.files import output_folder
 
 if TYPE_CHECKING:
@@ -371,7 +376,8 @@ def warnings_as_lines(quiet: bool) -> Iterator[None]:
         error_console.print(f"warning: {message}", markup=False, soft_wrap=True)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore" if quiet else "always", ConstantPropertyWarning)
+        for kind in (ConstantPropertyWarning, LayerCollapseWarning):
+            warnings.simplefilter("ignore" if quiet else "always", kind)
         warnings.showwarning = show
         yield
 

@@ -19,13 +19,13 @@ def load_text() -> Dataset:
     """Return next-character prediction on the text of Python's ``help()`` topics.
 
     An input is the numbers of :data:`LENGTH` characters in a row, int64 (T,), and its target those
-    of the characters after each, (T,). Characters outside ASCII count as a space, and runs of
-    spaces as one. About 400,000 characters; the text, and so the fingerprint, is that of the Python
-    that runs. The last tenth is the test set.
+    of the characters after each, (T,). Question marks and characters outside ASCII count as a
+    space, and runs of spaces as one. About 400,000 characters; the text, and so the fingerprint, is
+    that of the Python that runs. The last tenth is the test set.
     """
     topics = pydoc_data.topics.topics
     text = "\n\n".join(topics[name] for name in sorted(topics))
-    text = " ".join(text.encode("ascii", "replace").decode().replace("?", " ").split(" "))
+    text = text.encode("ascii", "replace").decode().replace("?", " ")
     text = "".join(a for a, b in zip(text, text[1:] + " ", strict=True) if (a, b) != (" ", " "))
     alphabet = sorted(set(text))
     numbers = {character: number for number, character in enumerate(alphabet)}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import TensorDataset
 
-from bogp.data.arrays import build_dataset
+from bogp.data.arrays import LABEL_LIMIT, build_dataset
 from bogp.data.dataset import Dataset
 from bogp.data.split import held_out
 from bogp.errors import DataError
@@ -67,8 +67,9 @@ def _put_by(pair: Arrays, source: str, share: float, name: str, seed: int) -> di
             f"the {what} set of {name!r} has {len(targets)} examples, too few to put some by as "
             "the test set: give a test set, or more examples"
         )
-    if targets.min() < 0:
-        raise DataError(f"{name!r} has label {targets.min()}: number the classes 0, 1, 2, ...")
+    if targets.min() < 0 or targets.max() >= max(LABEL_LIMIT, targets.size):
+        wrong = targets.min() if targets.min() < 0 else targets.max()
+        raise DataError(f"{name!r} has label {wrong}: number the classes 0, 1, 2, ...")
     drawn = held_out(torch.from_numpy(targets), count, derive_seed(seed, "put by"))
     keep, hold = (rows.numpy() for rows in drawn)
     return {source: (inputs[keep], targets[keep]), "test": (inputs[hold], targets[hold])}
@@ -76,7 +77,7 @@ def _put_by(pair: Arrays, source: str, share: float, name: str, seed: int) -> di
 
 def _collect(dataset: Any, where: str) -> Arrays:
     """Return the inputs (N, *shape) and targets (N,) or (N, T) of a map-style dataset."""
-    whole = _whole(dataset)
+    whole = _whole(dataset, where)
     if whole is not None:
         return whole
     try:
@@ -106,7 +107,7 @@ def _collect(dataset: Any, where: str) -> Arrays:
     return np.stack(inputs), np.stack(labels)
 
 
-def _whole(dataset: Any) -> Arrays | None:
+def _whole(dataset: Any, where: str) -> Arrays | None:
     """Return the tensors of a pair or a TensorDataset without asking for items one by one."""
     tensors = dataset.tensors if isinstance(dataset, TensorDataset) else dataset
     if type(tensors) is not tuple or len(tensors) != 2:
@@ -114,10 +115,20 @@ def _whole(dataset: Any) -> Arrays | None:
     inputs, targets = tensors
     if not all(isinstance(value, torch.Tensor | np.ndarray) for value in (inputs, targets)):
         return None
-    labels = torch.as_tensor(targets)
-    if labels.is_floating_point() or len(inputs) != len(labels) or labels.dim() < 1:
-        return None  # item by item, the fault has a place
-    return torch.as_tensor(inputs).detach().cpu().numpy(), labels.long().cpu().numpy()
+    values, labels = torch.as_tensor(inputs), torch.as_tensor(targets)
+    if labels.is_floating_point() or labels.is_complex():
+        raise DataError(f"the targets of {where} are {labels.dtype}: give class numbers, .long()")
+    if values.dim() < 1 or labels.dim() < 1 or len(values) != len(labels):
+        raise DataError(
+            f"{where} is a pair of tensors of shapes {tuple(values.shape)} and "
+            f"{tuple(labels.shape)}: give as many targets as inputs"
+        )
+    try:
+        return values.detach().cpu().numpy(), labels.long().cpu().numpy()
+    except (TypeError, RuntimeError) as error:
+        raise DataError(
+            f"the inputs of {where} are {values.dtype} ({values.layout}): give dense float32"
+        ) from error
 
 
 def _item(dataset: Any, index: int, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bogp.data import Dataset, Split, load_dataset, split
 from bogp.database import GraphDatabase
-from bogp.errors import ConstantPropertyWarning
+from bogp.errors import ConstantPropertyWarning, LayerCollapseWarning
 from bogp.graphs import RelationalGraph, generate, properties
 from bogp.keys import content_key, derive_seed
 from bogp.pipeline import (
@@ -305,19 +305,22 @@ def _run_prune(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
         tick(now - done)
         done = now
 
-    result = prune(
-        fields["model"],
-        _dataset(place.data),
-        sparsity=fields["sparsity"],
-        trials=fields["trials"],
-        recipe=Recipe(**fields["recipe"]),
-        layers=fields["layers"],
-        final_seeds=1,
-        controls=False,
-        study=place.studies / f"{job.key}.db",
-        seed=fields["seed"],
-        progress=progress,
-    )
+    with warnings.catch_warnings():
+        # The record has the emptied layers, and the table's note counts them.
+        warnings.simplefilter("ignore", LayerCollapseWarning)
+        result = prune(
+            fields["model"],
+            _dataset(place.data),
+            sparsity=fields["sparsity"],
+            trials=fields["trials"],
+            recipe=Recipe(**fields["recipe"]),
+            layers=fields["layers"],
+            final_seeds=1,
+            controls=False,
+            study=place.studies / f"{job.key}.db",
+            seed=fields["seed"],
+            progress=progress,
+        )
     tick(max(0, job.trainings - done))
     record = result.record()
     return {

@@ -29,7 +29,7 @@ from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask
 from bogp.pipeline.bench import Bench
 from bogp.pipeline.evaluation import Evaluated, Plan
-from bogp.pipeline.given import network_factory
+from bogp.pipeline.given import GivenModel, network_factory
 from bogp.pipeline.methods import GRAPH, Method
 from bogp.pipeline.pruning import Support, initial_seed, support_mask
 from bogp.pipeline.scoring import INVERTED
@@ -88,9 +88,9 @@ DENSE = "dense"
 """The network that is not pruned, trained like the winner."""
 
 
-def dense() -> Contender:
-    """Return the contender that keeps every weight."""
-    return Contender(DENSE, Point(None, 0.0, "random", "uniform", 1, 0.0))
+def dense(trainings: int = 1) -> Contender:
+    """Return the contender that keeps every weight, through as many trainings as the winner."""
+    return Contender(DENSE, Point(None, 0.0, "random", "uniform", trainings, 0.0))
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,13 @@ class _OneSeed:
         bench, runs = self.bench, list[Final]()
         factory = network_factory(bench.settings.model, bench.evaluator.dataset)
         made, left_out = _control_plans(factory, plan, winner, derive_seed(seed, "control"))
+        source = bench.settings.model
+        if isinstance(source, GivenModel) and not source.fresh and REINITIALISE in made:
+            del made[REINITIALISE]
+            left_out[REINITIALISE] = (
+                "the model was given with its weights, and nothing says how to draw others: give a "
+                "function that makes it"
+            )
         if not made:
             return runs, left_out
         found = self._trained(list(made.values()), "controls")
@@ -256,8 +263,8 @@ def _control_plans(
     """Return the controls of a winner as plans, and those that do not apply with the reason."""
     graph = one_graph(plan.support)
     support = support_mask(plan.support, initialise(factory, 0), tuple(mask))
-    # A mask that is given is trained for as many pruning rounds as the winner's, and stays.
-    kept = replace(GRAPH, rounds=plan.method.rounds)
+    # A mask that is given is trained as often as the winner's, from the same weights, and stays.
+    kept = replace(plan.method, criterion=GRAPH.criterion, scope=GRAPH.scope)
     fixed = replace(plan, method=kept, sparsity=mask.sparsity)
     inverted = replace(plan.method, criterion=INVERTED + plan.method.criterion)
     other = derive_seed(plan.seed, "other weights")

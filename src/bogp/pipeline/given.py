@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import inspect
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import nn
 
 from bogp.data import Dataset
 from bogp.errors import SettingError
 from bogp.training import ModelFactory, initialise, model_factory
+from bogp.training.models import is_own
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,13 @@ def network_factory(source: ModelSource, dataset: Dataset) -> ModelFactory:
 def model_record(source: ModelSource) -> str | dict[str, Any]:
     """Return what decides a result about a source, as JSON."""
     return source.record() if isinstance(source, GivenModel) else source
+
+
+def own_fingerprint(source: ModelSource, dataset: Dataset) -> dict[str, str]:
+    """Return what tells one ``"package.module:function"`` from itself after an edit, as JSON."""
+    if isinstance(source, GivenModel) or not is_own(source):
+        return {}
+    return {"model_fingerprint": _fingerprint(_made(network_factory(source, dataset)), False)}
 
 
 @contextlib.contextmanager
@@ -138,6 +148,12 @@ def _made(function: ModelFactory) -> nn.Module:
             f"the function that is to make the model returned a {type(model).__name__}: return a "
             "torch.nn.Module"
         )
+    again = initialise(function, 0)
+    if any(p is q for p, q in zip(model.parameters(), again.parameters(), strict=False)):
+        raise SettingError(
+            f"the function that is to make the model returned one {type(model).__name__} twice: "
+            "make a new one in each call, or give the model itself"
+        )
     return model
 
 
@@ -147,7 +163,16 @@ def _fingerprint(model: nn.Module, given: bool) -> str:
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     for name, tensor in model.state_dict().items():
         digest.update(f";{name} {tensor.dtype} {tuple(tensor.shape)} {name in frozen}:".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).numpy().tobytes())
+        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(raw.numpy().tobytes())
+    for name, module in model.named_modules():
+        plain = {k: v for k, v in vars(module).items() if isinstance(v, bool | int | float | str)}
+        plain.pop("training", None)
+        digest.update(f";{name} {sorted(plain.items())}".encode())
+    for kind in sorted({type(module) for module in model.modules()}, key=lambda k: k.__qualname__):
+        if not kind.__module__.startswith("torch."):
+            with contextlib.suppress(OSError, TypeError):  # typed in, no file has it
+                digest.update(inspect.getsource(kind).encode())
     return digest.hexdigest()
 
 
@@ -173,5 +198,12 @@ def _unpacked(model: GivenModel) -> nn.Module | ModelFactory:
 
 @lru_cache(maxsize=2)
 def _loaded(packed: bytes) -> nn.Module | ModelFactory:
-    source: nn.Module | ModelFactory = pickle.loads(packed)
+    try:
+        source: nn.Module | ModelFactory = pickle.loads(packed)
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SettingError(
+            f"a worker process cannot make the model ({reason}): define it in a module that it can "
+            "import, or use one worker"
+        ) from error
     return source

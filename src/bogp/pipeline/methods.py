@@ -111,8 +111,8 @@ def method_named(name: str, sparsity: float | None) -> Method | None:
     return METHODS[name]
 
 
-def check_method(method: Method) -> None:
-    """Raise an error unless all of a method's fields are what bogp knows.
+def check_method(method: Method) -> Method:
+    """Return a method, or raise an error unless all of its fields are what bogp knows.
 
     Raises:
         UnknownNameError: no such criterion, scope or schedule.
@@ -130,3 +130,4 @@ def check_method(method: Method) -> None:
             raise SettingError(
                 f"{option} = {getattr(method, option)!r} of a method: give True or False"
             )
+    return method

@@ -15,7 +15,7 @@ from torch import Tensor
 from bogp.analysis import Interval, mean_interval
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
-from bogp.errors import SettingError
+from bogp.errors import SettingError, StudyError
 from bogp.graphs import RelationalGraph
 from bogp.graphs.relational import BoolArray
 from bogp.keys import derive_seed
@@ -33,6 +33,7 @@ from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.supports import Support, carries
 from bogp.pipeline.workers import evaluator
 from bogp.search import Study
+from bogp.training import initialise
 
 GRAPHS = 64
 """Graphs of each density that a search of one's own network chooses among."""
@@ -141,7 +142,9 @@ def prune_by_search(
     with opened_bench(
         database, dataset, settings, work, trials=trials, final_seeds=final_seeds
     ) as bench:
-        found = run_pool_search(bench, trials, final_seeds, beside=[dense()], controls=controls)
+        found = run_pool_search(
+            bench, trials, final_seeds, beside=lambda best: [dense(best.rounds)], controls=controls
+        )
         assert found.evidence is not None
         winner = Contender(WINNER, bench.space.points[found.best.point["index"]])
         runs, left_out = found.evidence.runs, found.evidence.left_out
@@ -183,14 +186,19 @@ def prune_by_method(
                 fields=fields,
             )
             winner = Contender(WINNER, point, method)
-            finals = run_finals(bench, [winner, dense()], final_seeds, controls=controls)
+            # A lottery ticket is what one training makes of it: those before only chose the mask.
+            whole = dense(1 if method.rewind else method.trainings)
+            finals = run_finals(bench, [winner, whole], final_seeds, controls=controls)
             spent = {"fresh seeds and controls": finals.epochs}
             return _network(bench, winner, finals.runs, finals.left_out, None, spent)
 
 
 def _fields(settings: PoolSettings, method: Method, dataset: Dataset) -> dict[str, Any]:
     """Return what decides the result of one method: nothing of the search."""
-    names = ("model", "layers", "recipe", "sparsity", "protocol", "seed", "dataset", "device")
+    names = (
+        *("model", "model_fingerprint", "layers", "recipe", "sparsity", "protocol", "seed"),
+        *("dataset", "device", "random_arm"),  # the last: whether there are controls
+    )
     known = settings.described(dataset)
     return {name: known[name] for name in names if name in known} | {"method": method.record()}
 
@@ -213,6 +221,11 @@ def _network(
     (kept,) = bench.evaluator.submit(bench.task([plan], order, keep=True)).result()
     assert kept.mask is not None
     assert kept.weights is not None
+    if kept.mask.fingerprint != own[0].mask:
+        raise StudyError(
+            "the winner's mask came out otherwise than when it was measured: the model or the data "
+            "have changed since, or the study is from another machine; begin another study"
+        )
     graph = one_graph(plan.support)
     return PrunedNetwork(
         fields=bench.fields,
@@ -238,6 +251,6 @@ def _bound(support: Support, graph: RelationalGraph, mask: Mask, bench: Bench) -
     """Return the layers that have a graph and can carry it."""
     if isinstance(support, Mapping):
         return tuple(name for name in mask if name in support)
-    model = network_factory(bench.settings.model, bench.evaluator.dataset)()
+    model = initialise(network_factory(bench.settings.model, bench.evaluator.dataset), 0)
     able = {layer.name for layer in prunable_layers(model) if carries(layer, graph.nodes)}
     return tuple(name for name in mask if name in able)

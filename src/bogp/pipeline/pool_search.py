@@ -100,7 +100,7 @@ def run_pool_search(
     trials: int,
     final_seeds: int,
     *,
-    beside: Sequence[Contender] = (),
+    beside: Callable[[Point], Sequence[Contender]] = lambda _: (),
     controls: bool = True,
 ) -> SearchResult:
     """Return what a pool search on ``bench`` finds.
@@ -178,7 +178,7 @@ def _supports(
         model = initialise(factory, 0)
         names = prunable(model, settings.layers)
         layers = [layer for layer in prunable_layers(model) if layer.name in names]
-        groups = groups_of_database(layers, settings.share, database.nodes)
+        groups = groups_of_database(layers, settings.share, database.nodes, settings.nodes)
 
     @functools.lru_cache(maxsize=4096)
     def stored(graph: int) -> Support:
@@ -291,7 +291,7 @@ def _single(
     arms: Sequence[Arm],
     count: int,
     settings: dict[str, Any],
-    beside: Sequence[Contender],
+    beside: Callable[[Point], Sequence[Contender]],
     controls: bool,
 ) -> SearchResult:
     search = arms[0]
@@ -299,7 +299,7 @@ def _single(
     points = bench.space.points
     contenders = [Contender(WINNER, points[best])]
     contenders += [Contender(RANDOM, points[other.best()]) for other in arms[1:]]
-    finals = run_finals(bench, [*contenders, *beside], count, controls=controls)
+    finals = run_finals(bench, [*contenders, *beside(points[best])], count, controls=controls)
     runs = tuple(
         FinalRun(run.seed, run.accuracy, run.loss) for run in finals.runs if run.name == WINNER
     )

@@ -10,7 +10,7 @@ from typing import Any
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError, UnknownNameError, check_sparsity
-from bogp.pipeline.given import ModelSource, model_record
+from bogp.pipeline.given import ModelSource, model_record, own_fingerprint
 from bogp.pipeline.supports import SHARES
 from bogp.search import ACQUISITIONS
 from bogp.training import Halving, Recipe, recipe
@@ -81,6 +81,7 @@ class PoolSettings:
     seed: int = 0
     share: str = "model"
     device: str = "cpu"
+    nodes: int | None = None
 
     def fields(self, dataset: Dataset, database: GraphDatabase) -> dict[str, Any]:
         """Return every field that can change a trial's result, as a JSON object."""
@@ -91,13 +92,14 @@ class PoolSettings:
         lists = ("sparsities", "properties", "criteria", "rounds")
         values = asdict(replace(self, model=""))
         # Later than the first studies: left out at what those had, so that they keep their keys.
-        for name in ("share", "device"):
+        for name in ("share", "device", "nodes"):
             if values[name] == getattr(PoolSettings, name):
                 del values[name]
         layers = self.layers if isinstance(self.layers, str) else list(self.layers)
         return (
             values
             | {"model": model_record(self.model), "layers": layers}
+            | own_fingerprint(self.model, dataset)
             | {name: list(getattr(self, name)) for name in lists}
             | {"rungs": list(self.rung_epochs)}
             | {

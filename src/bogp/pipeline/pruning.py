@@ -149,7 +149,7 @@ def prune_and_train(
                 f"lower the learning rate from {recipe.learning_rate}"
             )
         model, epochs = trained.model, epochs + len(trained.losses)
-    _warn_of_collapse(mask)
+    warn_of_collapse(mask, 2)
     return _outcome(trained, mask, split, epochs, started)
 
 
@@ -185,8 +185,8 @@ def _place(number: int, rounds: int) -> str:
     return f"in pruning round {number} of {rounds}" if number else "before the first pruning round"
 
 
-def _warn_of_collapse(mask: Mask) -> None:
-    """Warn if ``mask`` keeps no weight of some layer."""
+def warn_of_collapse(mask: Mask, level: int = 1) -> None:
+    """Warn, ``level`` calls up from the caller, if ``mask`` keeps no weight of some layer."""
     empty = collapsed(mask)
     if not empty:
         return
@@ -195,7 +195,7 @@ def _warn_of_collapse(mask: Mask) -> None:
         f"no weight is kept of {names} at sparsity {mask.sparsity:.6g}: nothing passes there any "
         "more, so take the scope 'erk' or 'uniform', the criterion 'synflow' or a lower sparsity",
         LayerCollapseWarning,
-        stacklevel=3,
+        stacklevel=level + 1,
     )
 
 

@@ -95,14 +95,14 @@ def _shape(layers: Sequence[PrunableLayer]) -> tuple[int, int]:
 
 
 def groups_of_database(
-    layers: Sequence[PrunableLayer], share: str, nodes: int
+    layers: Sequence[PrunableLayer], share: str, nodes: int, asked: int | None = None
 ) -> tuple[Group, ...]:
     """Return the groups of a search whose database has graphs of ``nodes`` nodes, for the first.
 
     Raises:
         DatabaseError: the layers of that group cannot carry them.
     """
-    groups = graph_groups(layers, share)
+    groups = graph_groups(layers, share, asked)
     if not groups or groups[0].nodes == nodes:
         return groups
     first = groups[0]

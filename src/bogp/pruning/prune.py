@@ -15,8 +15,10 @@ from bogp.masks import check_room, check_weights, choose_layers, prunable_layers
 from bogp.pipeline import METHODS, Method
 from bogp.pipeline.bench import Work
 from bogp.pipeline.given import GivenModel, network_factory, shared_model
+from bogp.pipeline.methods import check_method
 from bogp.pipeline.own_model import graphs_for, prune_by_method, prune_by_search
 from bogp.pipeline.pool_settings import pool_settings
+from bogp.pipeline.pruning import warn_of_collapse
 from bogp.pruning.result import PruneResult
 from bogp.search import FinishedTrial
 from bogp.training import Recipe, evaluate, initialise
@@ -39,6 +41,8 @@ def standard_recipe(examples: int) -> Recipe:
     (30, 4)
     """
     batch = 64 if examples < 5_000 else 128
+    while examples % batch == 1:  # batch normalisation cannot train on one example
+        batch += 1
     epochs = -(-_STEPS // -(-examples // batch))
     return Recipe(
         learning_rate=2e-3,
@@ -56,7 +60,7 @@ def prune(
     *,
     sparsity: float = 0.9,
     method: Method | str | None = None,
-    trials: int = 24,
+    trials: int | None = None,
     recipe: Recipe | str | None = None,
     layers: str | Sequence[str] = "all",
     types: str | Sequence[str] | None = None,
@@ -64,10 +68,10 @@ def prune(
     exclude: str | Sequence[str] | None = None,
     skip_first: bool = False,
     skip_last: bool = False,
-    share: str = "model",
+    share: str | None = None,
     nodes: int | None = None,
     criteria: Sequence[str] | None = None,
-    rounds: Sequence[int] | int = (1,),
+    rounds: Sequence[int] | int | None = None,
     final_seeds: int = 3,
     controls: bool = True,
     study: str | os.PathLike[str] | None = None,
@@ -82,9 +86,9 @@ def prune(
 
     Without a ``method`` bogp searches: relational graphs as supports × their density × criteria
     (random, magnitude, SNIP, GraSP, SynFlow) form a pool, Bayesian optimisation chooses which to
-    train, the validation set selects, and the known methods, which are points of that pool, are
-    tried first. The winner is then trained on fresh seeds beside the dense network, random search's
-    winner and controls, and the test set is opened for them once.
+    train, and the validation set selects. The known methods are points of that pool, and three
+    quarters of the first trials. The winner is then trained on fresh seeds beside the dense
+    network, random search's winner and controls, and the test set is opened for them once.
 
     Args:
         model: a ``torch.nn.Module``, which is pruned from the weights that it has and is itself
@@ -100,7 +104,8 @@ def prune(
         sparsity: share of the weights of the chosen layers to remove.
         method: how to prune, instead of a search: a name of :data:`bogp.pipeline.METHODS`
             (``"snip"``, ``"glob5"``, ``"imp"``) or a :class:`bogp.Method`.
-        trials: trainings of the search; random search gets as many.
+        trials: trainings of the search, 24 if not given; random search gets as many. A study can
+            go on with more, from 24 on.
         recipe: training of each pruning round, or its name or TOML file; by default
             :func:`bogp.pruning.standard_recipe`.
         layers: which weights to prune: ``"all"``, ``"hidden"`` (all but the last) or names of
@@ -110,11 +115,11 @@ def prune(
         exclude: shell patterns of names to leave alone.
         skip_first: whether to leave the model's first layer alone.
         skip_last: whether to leave its last layer alone.
-        share: which layers have a graph in common: those of the ``"model"``, of a ``"stage"``, or
-            each ``"layer"`` its own.
+        share: which layers have a graph in common: those of the ``"model"``, if not given, of a
+            ``"stage"``, or each ``"layer"`` its own.
         nodes: of the graphs; by default what most weights' layers can carry, up to 64.
         criteria: that the search chooses among; all five if none are given.
-        rounds: numbers of pruning rounds that it chooses among.
+        rounds: numbers of pruning rounds that it chooses among; one if not given.
         final_seeds: fresh seeds of the winner and of what stands beside it, at least 1.
         controls: whether to train random search and the controls too: evidence that it is the
             wiring and the criterion, and more than twice the training.
@@ -122,8 +127,9 @@ def prune(
         name: of the study in it; by default the key of its settings.
         workers: processes that train; results do not depend on it.
         device: where torch trains, ``"cuda"`` say.
-        seed: of everything that is drawn.
-        progress: called with (trainings done, trainings in all).
+        seed: of everything that is drawn, but for what is held out and put by, which is the same
+            for all seeds.
+        progress: called with (trainings done, trainings in all), of one method with fresh seeds.
         on_trial: called with each trial of the search as it ends.
 
     Raises:
@@ -145,10 +151,14 @@ def prune(
     >>> result.mask.sparsity, result.mask.kept
     (0.5, 80)
     """
-    check_sparsity(sparsity)
-    if final_seeds < 1:
-        raise SettingError(f"{final_seeds} fresh seeds measure nothing: give at least 1")
+    sparsity = check_sparsity(sparsity)
+    _check_numbers(final_seeds=final_seeds, trials=trials, workers=workers, nodes=nodes)
     chosen = _method(method)
+    if chosen is not None:
+        _check_alone(trials=trials, criteria=criteria, rounds=rounds, share=share, nodes=nodes)
+    if isinstance(model, nn.Module):
+        prunable_layers(model)  # what cannot be read at all is named before it is copied
+    trials, share = trials or TRIALS, share or "model"
     dataset = _dataset(train, val, test)
     work = Work(study, name, workers, progress=progress, on_trial=on_trial)
     with ExitStack() as stack:
@@ -172,8 +182,9 @@ def prune(
         trained = len(split(dataset, "holdout", seed=0).train_targets)
         settings = pool_settings(
             {"model": source, "layers": names, "sparsity": sparsity, "seed": seed}
-            | {"recipe": recipe or standard_recipe(trained), "device": device, "rounds": rounds}
-            | {"share": share}
+            | {"recipe": recipe or standard_recipe(trained), "device": device}
+            | {"rounds": 1 if rounds is None else rounds}
+            | {"share": share, "nodes": nodes}
             | ({} if criteria is None else {"criteria": criteria})
             | {"random_arm": controls, "batch": _batch(trials), "population": _batch(trials)}
         )
@@ -193,19 +204,47 @@ def prune(
             found = prune_by_method(
                 dataset, settings, chosen, work, final_seeds=final_seeds, controls=controls
             )
-        pruned = factory()
+        pruned = initialise(factory, 0)
         pruned.load_state_dict(dict(found.state))
         fresh = not isinstance(source, GivenModel) or source.fresh
         before = None if fresh else evaluate(example, dataset.test_inputs, dataset.test_targets)
+        warn_of_collapse(found.mask, 2)
         return PruneResult(
             pruned.cpu().eval(), found, dataset, None if before is None else before.accuracy
         )
 
 
+TRIALS = 24
+"""Trainings of a search, if none are asked for."""
+
+
+def _check_numbers(**values: int | None) -> None:
+    """Raise SettingError unless each is a whole number above 0, or not given."""
+    for name, value in values.items():
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise SettingError(
+                f"{name.replace('_', ' ')} = {value!r}: give a whole number, 1 or more"
+            )
+
+
+def _check_alone(**values: Any) -> None:
+    """Raise SettingError if a setting of the search is given beside a method."""
+    for name, value in values.items():
+        if value is not None:
+            raise SettingError(
+                f"{name} = {value!r} is of a search, and a method is given, which is none: leave "
+                f"out one of the two (a bogp.Method has rounds, scope and schedule of its own)"
+            )
+
+
 def _method(method: Method | str | None) -> Method | None:
     """Return a method by name, or the one that is given; None is a search."""
-    if not isinstance(method, str):
-        return method
+    if method is None:
+        return None
+    if not isinstance(method, str | Method):
+        raise SettingError(f"method {method!r} is none: give a name or a bogp.Method")
+    if isinstance(method, Method):
+        return check_method(method)
     names = {"magnitude": "glob1", **{name: name for name in METHODS if name != "dense"}}
     if method not in names:
         raise UnknownNameError("method", method, names)
@@ -239,5 +278,8 @@ def _check(
 
 
 def _batch(trials: int) -> int:
-    """Return how many trials are asked at one time: a third, so that the search can learn."""
-    return max(1, min(16, trials // 3))
+    """Return how many trials are asked at one time: a third, so that the search can learn.
+
+    At most 8: part of a study's key, so that from 24 trials on a study can go on with more.
+    """
+    return max(1, min(TRIALS // 3, trials // 3))

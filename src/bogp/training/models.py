@@ -51,7 +51,7 @@ def model_factory(spec: str, features: int | Sequence[int], classes: int) -> Mod
         return _checked(lambda: lenet_300_100(_number(features), classes))
     match = re.fullmatch(r"(lenet-5|resnet-\d+|vit|gpt)(?::(.*))?", spec)
     if match is None:
-        if re.fullmatch(r"(?!mlp:)[A-Za-z_][\w.]*:[A-Za-z_]\w*", spec):
+        if is_own(spec):
             return own_model(spec)
         raise SettingError(f"model {spec!r} is unknown: give {_FORMS}")
     name, written = match[1], match[2]
@@ -65,6 +65,12 @@ def model_factory(spec: str, features: int | Sequence[int], classes: int) -> Mod
         return _checked(lambda: gpt(classes, shape[0], **sized))
     depth = int(name.removeprefix("resnet-"))
     return _checked(lambda: resnet(depth, shape, classes, **sized))
+
+
+def is_own(spec: str) -> bool:
+    """Return whether ``spec`` names a function of the user's."""
+    zoo = re.match(r"(mlp|lenet-5|resnet-\d+|vit|gpt):", spec)
+    return zoo is None and bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", spec))
 
 
 def _checked(factory: ModelFactory) -> ModelFactory:
