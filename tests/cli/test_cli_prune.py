@@ -71,6 +71,8 @@ def test_a_model_of_ones_own_becomes_three_files(capsys) -> None:
     measured = evaluate(model, parts.test_inputs, parts.test_targets).accuracy
     runs = [measured, record["pruned"]["estimate"] * 2 - measured]
     assert 0.0 <= min(runs) <= max(runs) <= 1.0
+    run("study", "resume", "smaller/study.db", status=2)
+    assert "run bogp prune, or call bogp.prune" in capsys.readouterr().err
     # The same command goes on from the study, and finds the same.
     run(*OWN, "--trials", "4", "--final-seeds", "2", "--out", "smaller", "--json")
     assert json.loads(capsys.readouterr().out)["pruned"] == record["pruned"]

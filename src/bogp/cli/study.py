@@ -267,6 +267,11 @@ def _command(found: StudyRecord, storage: str) -> dict[str, Any]:
             f"study {found.name!r} in {storage!r} keeps no command: run the command that made it "
             "again, with the same study"
         )
+    if command.get("prunes"):
+        raise StudyError(
+            f"study {found.name!r} is of a pruned model: run bogp prune, or call bogp.prune, with the "
+            "same settings and this study, and it goes on"
+        )
     for part in ("database", "data"):
         if not isinstance(command.get(part), str):
             raise StudyError(

@@ -160,7 +160,9 @@ def prune(
         prunable_layers(model)  # what cannot be read at all is named before it is copied
     trials, share = trials or TRIALS, share or "model"
     dataset = _dataset(train, val, test)
-    work = Work(study, name, workers, progress=progress, on_trial=on_trial)
+    work = Work(
+        study, name, workers, progress=progress, on_trial=on_trial, command={"prunes": True}
+    )
     with ExitStack() as stack:
         source = (
             model

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class PruneResult:
         """The layers of which no weight is kept."""
         return collapsed(self.mask)
 
-    @property
+    @cached_property
     def structure(self) -> Structure:
         """What the mask makes of the network: effective sparsity, compression, arithmetic."""
         return structure(self.model, self.mask, self.dataset.train_inputs[:1])
