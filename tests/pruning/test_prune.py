@@ -13,6 +13,7 @@ from bogp.errors import (
     DataError,
     LayerCollapseWarning,
     MaskError,
+    RecipeError,
     SettingError,
     SparsityError,
     StudyError,
@@ -262,6 +263,29 @@ def test_a_summary_says_what_an_engineer_asks(found) -> None:
 SHARED = network()
 
 
+class OnlyEvaluates(nn.Linear):
+    """A module whose forward fails in training."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            raise ValueError("no training here")
+        return super().forward(inputs)
+
+
+class Detached(nn.Linear):
+    """A module whose output carries no gradient."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(inputs).detach()
+
+
+def test_a_diverged_training_is_an_error() -> None:
+    wild = bogp.Recipe(learning_rate=1e38, batch_size=32, epochs=2, optimizer="sgd", momentum=0.9)
+    for method in ("snip", "imp", "glob5"):
+        with pytest.raises(RecipeError, match="diverged: lower the learning rate from 1e"):
+            run(method=method, recipe=wild, final_seeds=1, controls=False)
+
+
 def nan_model() -> nn.Module:
     model = network()
     with torch.no_grad():
@@ -294,6 +318,12 @@ def frozen_model() -> nn.Module:
         ({"method": "snip", "rounds": 5}, SettingError, "rounds = 5 is of a search"),
         ({"method": "snip", "share": "stage"}, SettingError, "share = 'stage' is of a search"),
         ({"model": lambda: SHARED}, SettingError, "one Sequential twice"),
+        ({"model": OnlyEvaluates(12, 3)}, SettingError, "cannot be trained .no training here"),
+        ({"model": Detached(12, 3)}, SettingError, "must carry gradients"),
+        ({"model": network().double()}, SettingError, r"torch.float64: .*model.float\(\)"),
+        ({"sparsity": "0.9"}, SettingError, "sparsity '0.9'"),
+        ({"seed": "a"}, SettingError, "seed 'a'"),
+        ({"recipe": {"epochs": 2}}, RecipeError, "give a bogp.Recipe"),
         ({"final_seeds": 1.5}, SettingError, "final seeds = 1.5"),
         ({"model": nn.LazyLinear(3)}, MaskError, "no shape yet: run the model on one input"),
         ({"include": "conv*"}, MaskError, "'conv\\*'"),

@@ -120,7 +120,7 @@ def prune(
 
     Example: bogp prune lenet-300-100 --data mnist --sparsity 0.9 --out pruned
     """
-    kept = f"the finished trials are in {out}, and the same command goes on"
+    kept = f"the trials that ended, if any, are in {out}, and the same command goes on"
     with interruptible(kept), kept_folder(out) as folder:
         from bogp.cli.search import warnings_as_lines
         from bogp.pruning import prune as run_prune

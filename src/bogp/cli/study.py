@@ -269,8 +269,8 @@ def _command(found: StudyRecord, storage: str) -> dict[str, Any]:
         )
     if command.get("prunes"):
         raise StudyError(
-            f"study {found.name!r} is of a pruned model: run bogp prune, or call bogp.prune, with the "
-            "same settings and this study, and it goes on"
+            f"study {found.name!r} is of a pruned model: run bogp prune, or call bogp.prune, with "
+            "the same settings and this study, and it goes on"
         )
     for part in ("database", "data"):
         if not isinstance(command.get(part), str):

@@ -73,7 +73,7 @@ def measure(
     Raises:
         SettingError: no baseline, fewer than 6 rounds, or a batch or threads below 1.
     """
-    _check(callables, batches, repeats, threads, baseline)
+    check_timing(callables, batches, repeats, threads, baseline)
     inputs = as_inputs(example)
     found: list[Latency] = []
     done, total = 0, repeats * len(batches)
@@ -114,9 +114,10 @@ def median_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     return Interval(middle, low, high, count, level)
 
 
-def _check(
+def check_timing(
     callables: Mapping[str, Any], batches: Sequence[int], repeats: int, threads: int, baseline: str
 ) -> None:
+    """Raise SettingError unless this can be timed (see :func:`measure`)."""
     if baseline not in callables:
         raise SettingError(f"there is no {baseline!r} to compare with: measure it too")
     if repeats < FEWEST:

@@ -20,7 +20,7 @@ from bogp.errors import BogpError, SettingError, UnknownNameError
 from bogp.export.copies import Example, as_inputs, plain_copy, run_example
 from bogp.export.errors import ExportError
 from bogp.export.formats import FORMATS, Exported, Job
-from bogp.export.measure import BASELINE, Latency, measure
+from bogp.export.measure import BASELINE, Latency, check_timing, measure
 from bogp.export.sentences import sentence
 from bogp.files import output_folder, write_atomic
 from bogp.masks import Mask
@@ -128,6 +128,7 @@ def export_model(
     dense = plain_copy(model, mask)
     inputs = as_inputs(example)
     run_example(dense, inputs)
+    check_timing({BASELINE: dense}, batches, repeats, threads, BASELINE)
     job = Job(dense, mask, inputs, output_folder(folder), threads, seed)
     found: list[Exported] = []
     run: dict[str, Callable[..., Any]] = {BASELINE: dense}

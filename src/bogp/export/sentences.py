@@ -30,6 +30,10 @@ def sentence(
     text = f"{exported.name}, sparsity {sparsity:.3g}: {', '.join(parts)}"
     if own:
         text += f" with {exported.runtime}"
+        if not exported.runtime.startswith("torch"):
+            text += ", beside dense in torch"
+            # Pruned weights are zeros there like any others: whatever it gains, dense gains too.
+            text += ": the runtime's doing, not the pruning's" if exported.name == "onnx" else ""
     if exported.failure:
         text = f"{text}; {exported.failure}" if parts else exported.failure
     return f"{text} ({exported.note})" if exported.note else text

@@ -15,7 +15,7 @@ from torch import Tensor
 from bogp.analysis import Interval, mean_interval
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
-from bogp.errors import SettingError, StudyError
+from bogp.errors import RecipeError, SettingError, StudyError
 from bogp.graphs import RelationalGraph
 from bogp.graphs.relational import BoolArray
 from bogp.keys import derive_seed
@@ -33,7 +33,7 @@ from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.supports import Support, carries
 from bogp.pipeline.workers import evaluator
 from bogp.search import Study
-from bogp.training import initialise
+from bogp.training import initialise, recipe
 
 GRAPHS = 64
 """Graphs of each density that a search of one's own network chooses among."""
@@ -221,6 +221,11 @@ def _network(
     (kept,) = bench.evaluator.submit(bench.task([plan], order, keep=True)).result()
     assert kept.mask is not None
     assert kept.weights is not None
+    if kept.diverged:
+        raise RecipeError(
+            f"the pruned network's training diverged: lower the learning rate from "
+            f"{recipe(settings.recipe).learning_rate}, or look for what makes its outputs NaN"
+        )
     if kept.mask.fingerprint != own[0].mask:
         raise StudyError(
             "the winner's mask came out otherwise than when it was measured: the model or the data "

@@ -58,7 +58,10 @@ def result_table(
         ["sparsity of these layers", f"{mask.sparsity:.4f}"],
         *([["on a path only", f"{effective:.4f}"]] if effective is not None else []),
         ["parameters of the network", f"{shape.compression:.2f} × fewer"],
-        ["multiply-adds", f"{shape.speed_up:.2f} × fewer, were only kept weights computed"],
+        [
+            "multiply-adds, linear and conv",
+            f"{shape.speed_up:.2f} × fewer, were only kept weights computed",
+        ],
         ["test accuracy, pruned", format_interval(found.pruned, digits=4)],
         ["test accuracy, dense, trained alike", format_interval(found.dense, digits=4)],
         ["pruned − dense, points", format_interval(found.lead, scale=100, digits=2)],

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import torch
 from torch import nn
 
 from bogp.data import Dataset, from_datasets, load_dataset, split
@@ -22,7 +23,7 @@ from bogp.pipeline.pruning import warn_of_collapse
 from bogp.pruning.result import PruneResult
 from bogp.search import FinishedTrial
 from bogp.training import Recipe, evaluate, initialise
-from bogp.training.checks import check_fit
+from bogp.training.checks import check_fit, check_step
 
 Progress = Callable[[int, int], None]
 Model = nn.Module | Callable[[], nn.Module] | str
@@ -151,6 +152,7 @@ def prune(
     >>> result.mask.sparsity, result.mask.kept
     (0.5, 80)
     """
+    _check_kinds(sparsity, seed)
     sparsity = check_sparsity(sparsity)
     _check_numbers(final_seeds=final_seeds, trials=trials, workers=workers, nodes=nodes)
     chosen = _method(method)
@@ -220,6 +222,14 @@ TRIALS = 24
 """Trainings of a search, if none are asked for."""
 
 
+def _check_kinds(sparsity: Any, seed: Any) -> None:
+    """Raise SettingError unless both are numbers."""
+    if isinstance(sparsity, str) or not isinstance(seed, int):
+        raise SettingError(
+            f"sparsity {sparsity!r} and seed {seed!r}: give a number, 0.9 say, and a whole number"
+        )
+
+
 def _check_numbers(**values: int | None) -> None:
     """Raise SettingError unless each is a whole number above 0, or not given."""
     for name, value in values.items():
@@ -272,11 +282,18 @@ def _check(
     method: Method | None,
 ) -> None:
     """Raise the error of what cannot work, before any of it is done."""
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
+    if kinds:
+        raise SettingError(
+            f"{type(model).__name__} has parameters of {min(map(str, kinds))}: bogp trains in "
+            "float32, so give model.float()"
+        )
     check_weights(model, names)
     check_room(model, names, sparsity, "global" if method is None else method.scope)
     check_fit(
         model, dataset.train_inputs, training=dataset.train_targets, test=dataset.test_targets
     )
+    check_step(model, dataset.train_inputs[:2], dataset.train_targets[:2])
 
 
 def _batch(trials: int) -> int:

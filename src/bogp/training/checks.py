@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from bogp.errors import DataError, RecipeError, SettingError
 from bogp.training.memory import out_of_memory
 from bogp.training.outputs import evaluating, same_buffers
-from bogp.training.randomness import unchanged_state
+from bogp.training.randomness import seeded, unchanged_state
 from bogp.training.recipe import Recipe
 
 Pair = tuple[Tensor, Tensor]
@@ -107,6 +107,28 @@ def check_fit(model: nn.Module, inputs: Tensor, **targets: Tensor) -> int:
             )
     check_labels(logits.shape[-1], **targets)
     return logits.shape[-1]
+
+
+def check_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> None:
+    """Raise SettingError unless a copy of ``model`` can take a training step on a few examples.
+
+    What runs in evaluation may fail in training, or give outputs that no gradient flows through.
+    """
+    trial = copy.deepcopy(model).train()
+    try:
+        with seeded(0), torch.enable_grad():
+            logits = trial(inputs)
+            rows = logits.reshape(-1, logits.shape[-1])
+            loss = nn.functional.cross_entropy(rows, targets.reshape(-1))
+            loss.backward()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise SettingError(
+            f"{type(model).__name__} cannot be trained ({reason}): its output must carry gradients "
+            "in training mode; give the plain module, of DataParallel its .module"
+        ) from error
 
 
 def class_count(model: nn.Module, inputs: Tensor) -> int:

@@ -127,6 +127,10 @@ def recipe(name_or_recipe: str | Recipe) -> Recipe:
     """
     if isinstance(name_or_recipe, Recipe):
         return name_or_recipe
+    if not isinstance(name_or_recipe, str):
+        raise RecipeError(
+            f"recipe {name_or_recipe!r} is none: give a bogp.Recipe, a name or a .toml file"
+        )
     if name_or_recipe.endswith(".toml"):
         return Recipe.from_toml(name_or_recipe)
     if name_or_recipe not in RECIPES:
