@@ -104,7 +104,8 @@ def prune_job(dataset: Dataset, *, trials: int, **settings: Any) -> Job:
 
     A method's job of the same seed trains from the same initial weights on the same batches.
     """
-    return Job("prune", _shared(dataset, settings) | {"trials": trials}, trials + 3)
+    fields = {"trials": trials, "begin": "known"}
+    return Job("prune", _shared(dataset, settings) | fields, trials + 3)
 
 
 def graph_job(dataset: Dataset, **settings: Any) -> Job:

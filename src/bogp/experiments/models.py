@@ -246,8 +246,8 @@ def lead_table(run: ModelsRun) -> Table:
     notes = [
         f"At s = {SEARCHED:g}, {plural(run.seeds, 'seed')}: percentage points of test accuracy, "
         f"paired by seed, 95 % t interval. The search trains {plural(run.trials, 'candidate')}, "
-        "the methods none. The best other method is the one with the highest mean on these very "
-        "numbers, which favours it."
+        "each criterion among them, the methods none. The best other method is the one with the "
+        "highest mean on these very numbers, which favours it."
     ]
     columns = ["model", "best other method", "lead of the search", ""]
     return Table("bogp.prune against the best criterion", columns, rows, notes)

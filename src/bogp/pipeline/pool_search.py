@@ -273,12 +273,15 @@ def _engine(bench: Bench, acquisition: str) -> PoolSearch | ParetoSearch:
 
 
 def _initial(settings: PoolSettings, space: CandidateSpace) -> tuple[int, ...]:
-    """Return the known methods to begin with: at most 3/4 of a batch.
+    """Return the known methods to begin with: at most 3/4 of a batch, or one of each criterion.
 
     They are spread over the sparsities.
     """
-    room = max(1, 3 * settings.asked_together // 4)
     anchors = list(space.anchors)
+    if settings.begin == "known":
+        several = [row for row in anchors if space.points[row].scope != "uniform"]
+        return tuple(several or anchors)
+    room = max(1, 3 * settings.asked_together // 4)
     if len(anchors) <= room:
         return tuple(anchors)
     step = len(anchors) / room

@@ -55,6 +55,9 @@ class PoolSettings:
         share: which layers have one graph: those of the ``"model"``, of a ``"stage"`` or of one
             ``"layer"``. A candidate's graphs are of one kind, and its properties those of the graph
             of the group with the most weights.
+        nodes: of the graphs of groups of layers other than the first; None is what they carry.
+        begin: ``"mixed"`` begins with known methods as three quarters of the first batch,
+            ``"known"`` with one of each criterion, ranked over all layers together.
         device: where torch trains; compiled kernels are the CPU's alone.
     """
 
@@ -82,6 +85,7 @@ class PoolSettings:
     share: str = "model"
     device: str = "cpu"
     nodes: int | None = None
+    begin: str = "mixed"
 
     def fields(self, dataset: Dataset, database: GraphDatabase) -> dict[str, Any]:
         """Return every field that can change a trial's result, as a JSON object."""
@@ -92,7 +96,7 @@ class PoolSettings:
         lists = ("sparsities", "properties", "criteria", "rounds")
         values = asdict(replace(self, model=""))
         # Later than the first studies: left out at what those had, so that they keep their keys.
-        for name in ("share", "device", "nodes"):
+        for name in ("share", "device", "nodes", "begin"):
             if values[name] == getattr(PoolSettings, name):
                 del values[name]
         layers = self.layers if isinstance(self.layers, str) else list(self.layers)
