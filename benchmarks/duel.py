@@ -42,7 +42,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -56,8 +55,8 @@ from bogp.graphs.properties import describe
 from bogp.keys import derive_seed
 from bogp.search.engines import ENGINES, Observation, Proposal, Space
 from bogp.search.pool import PoolSearch
+from bogp.types import Floats
 
-Floats = npt.NDArray[np.float64]
 Evaluate = Callable[[int], float]
 
 START, BUDGET = 5, 25

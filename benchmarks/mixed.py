@@ -18,7 +18,6 @@ from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -27,8 +26,7 @@ from bogp.graphs.engine.bits import Rows, pack
 from bogp.graphs.mixed import draw_mixed
 from bogp.graphs.mixture import COVERED, mixture, pilot_size
 from bogp.graphs.properties import describe
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 OLDER = tuple(name for name in GENERATORS if name not in ("mixed",))
 BINS = 10

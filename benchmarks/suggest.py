@@ -26,7 +26,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -35,8 +34,7 @@ from bogp.search import fitting
 from bogp.search.botorch_base import Priors, gaussian_process, priors
 from bogp.search.pool import PoolSearch
 from bogp.search.surrogate import standardise
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 GOAL_SECONDS, GOAL_LOSS = 0.3, 0.1
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from bogp.controls.names import EQUAL, ERK, REWIRE, SHUFFLE
 from bogp.errors import SettingError
 from bogp.graphs import RelationalGraph
-from bogp.graphs.relational import BoolArray
 from bogp.graphs.rewiring import swap_ends
 from bogp.keys import derive_seed
 from bogp.masks import Mask, select
+from bogp.types import BoolArray
 
 
 def shuffle_layers(mask: Mask, seed: int) -> Mask:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bogp.keys import canonical_json
+from bogp.types import Floats
 
 Ids = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 
 BLOCK_GRAPHS = 1024

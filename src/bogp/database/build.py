@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,8 +31,7 @@ from bogp.errors import DatabaseError, SettingError
 from bogp.files import output_folder, write_atomic
 from bogp.graphs.engine.bits import pack_triangles
 from bogp.graphs.properties import describe
-
-Progress = Callable[[int, int], None]
+from bogp.types import Progress
 
 COMMIT_SECONDS = 0.5
 """How long blocks are gathered for one transaction: about what a kill can lose."""

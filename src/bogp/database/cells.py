@@ -12,9 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.database.blocks import TYPES, UNKNOWN_SEED, Bytes, Floats, Ids, Origin, triangle_bytes
+from bogp.database.blocks import (
+    TYPES,
+    UNKNOWN_SEED,
+    Bytes,
+    Ids,
+    Origin,
+    triangle_bytes,
+)
 from bogp.errors import DatabaseError
 from bogp.keys import canonical_json
+from bogp.types import Floats
 
 _EXACT = 1 << 53
 """Whole numbers below it are exact in a float64."""

@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.database.blocks import Bytes, Floats, Ids, Origin, block_size, triangle_bytes
+from bogp.database.blocks import (
+    Bytes,
+    Ids,
+    Origin,
+    block_size,
+    triangle_bytes,
+)
 from bogp.errors import (
     DatabaseError,
     GraphError,
@@ -31,6 +37,7 @@ from bogp.graphs.mixture import VERSION, Mixture, mixture, pilot_size
 from bogp.graphs.properties import PROPERTIES
 from bogp.graphs.relational import edges_for_sparsity, mask_to_graph
 from bogp.keys import canonical_json, derive_seed
+from bogp.types import Floats
 
 PAPER_SPARSITIES = (0.15, 0.30, 0.45, 0.60, 0.75, 0.90)
 """The sparsities of the paper's table 1."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bogp.database.blocks import Floats
 from bogp.database.fetch import constant_columns
 from bogp.database.records import Range
 from bogp.errors import ConstantPropertyWarning
+from bogp.types import Floats
 
 if TYPE_CHECKING:
     from bogp.database.store import GraphDatabase

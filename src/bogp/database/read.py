@@ -18,7 +18,6 @@ from bogp.database.blocks import (
     UNKNOWN_SEED,
     Block,
     Bytes,
-    Floats,
     Ids,
     Origin,
     read_origins,
@@ -28,6 +27,7 @@ from bogp.database.connect import one_sentence
 from bogp.database.plan import Plan
 from bogp.database.records import GraphRecord, unpack_mask
 from bogp.errors import DatabaseError
+from bogp.types import Floats
 
 
 class _Place(NamedTuple):

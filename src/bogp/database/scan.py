@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bogp.graphs.engine.compiled import compiled, inlined
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 CHUNK = 512
 """Rows whose best score is reported as one."""

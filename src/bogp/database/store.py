@@ -14,7 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bogp.database import fetch
-from bogp.database.build import Progress, build_file, migrate_file
+from bogp.database.build import (
+    build_file,
+    migrate_file,
+)
 from bogp.database.connect import connect, one_sentence
 from bogp.database.plan import (
     ALL_PROPERTIES,
@@ -37,6 +40,7 @@ from bogp.errors import (
 )
 from bogp.graphs.engine.bits import Rows, unpack_triangles, words
 from bogp.graphs.properties import PAPER_FIVE
+from bogp.types import Progress
 
 CACHE_BYTES = 1 << 29
 """Most bytes of property vectors that an open database keeps, but for what was asked for last."""

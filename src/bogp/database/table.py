@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from bogp.database.blocks import UNKNOWN_EDGES, UNKNOWN_SEED, Block, Origin, write_block
-from bogp.database.build import Progress, only_writer, planned_database
+from bogp.database.build import (
+    only_writer,
+    planned_database,
+)
 from bogp.database.connect import one_sentence, remove_leftovers, transaction
 from bogp.database.plan import Plan, one_or_more
 from bogp.database.store import GraphDatabase
@@ -21,6 +24,7 @@ from bogp.database.table_rows import Settings, make_blocks, make_plan, read_rows
 from bogp.errors import DatabaseError
 from bogp.files import output_folder
 from bogp.keys import canonical_json
+from bogp.types import Progress
 
 
 def export_table(

@@ -16,7 +16,6 @@ from bogp.database.blocks import (
     UNKNOWN_SEED,
     Block,
     Bytes,
-    Floats,
     Ids,
     Origin,
     block_size,
@@ -30,6 +29,7 @@ from bogp.errors import DatabaseError, GraphError, SettingError, check_sparsity
 from bogp.graphs.engine.bits import unpack_triangles
 from bogp.graphs.properties import describe
 from bogp.keys import canonical_json
+from bogp.types import Floats
 
 MOST_SPARSITIES = 1000
 """How many sparsities a table may have: each has blocks and ranges of its own."""

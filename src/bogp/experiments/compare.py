@@ -6,7 +6,7 @@ test set; selection has only the validation split (protocol ``holdout``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +20,7 @@ from bogp.experiments.setup import Setup
 from bogp.experiments.setup import quick as cut
 from bogp.report import Table, Verdict, plural
 from bogp.report.verdicts import Holds
-
-Progress = Callable[[int, int], None]
+from bogp.types import Progress
 
 PART = "methods"
 """What ``bogp reproduce`` calls the comparison."""

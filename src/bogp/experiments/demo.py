@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,7 @@ from bogp.report import (
 )
 from bogp.studies import search_figures, search_sections
 from bogp.training import recipe
-
-Progress = Callable[[int, int], None]
+from bogp.types import Progress
 
 SPARSITY = 0.9
 SUPPORTS = (0.5, 0.75, SPARSITY)

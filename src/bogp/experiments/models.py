@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -24,8 +24,7 @@ from bogp.files import output_folder, write_atomic
 from bogp.report import Section, Table, format_interval, picture, plural, save_figure, write_report
 from bogp.report.evidence import interval_figure
 from bogp.training import RECIPES, Recipe
-
-Progress = Callable[[int, int], None]
+from bogp.types import Progress
 
 MODELS = "models"
 """What ``bogp reproduce`` calls this."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from bogp.experiments import plan
 from bogp.experiments.jobs import Job
 from bogp.experiments.runner import Records, run_jobs
 from bogp.experiments.setup import Setup
-
-Progress = Callable[[int, int], None]
+from bogp.types import Progress
 
 PARTS = ("table1", "table2", "fig5", "fig6", "fig7", "fig8")
 """The tables and figures of the paper; ``all`` adds what only the verdicts need."""

@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.managers import SyncManager
@@ -21,8 +21,8 @@ from bogp.errors import DataError, StudyError
 from bogp.experiments.jobs import Job, Place, run_job
 from bogp.files import output_folder, write_atomic
 from bogp.processes import interrupts_deferred, start_worker
+from bogp.types import Progress
 
-Progress = Callable[[int, int], None]
 Records = dict[str, dict[str, Any]]
 
 _ticks: Any = None  # A worker's queue of trainings done; set once, as the process starts.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.experiments.jobs import Place
 from bogp.graphs import CANDIDATES
 from bogp.training import Recipe, recipe
-
-Progress = Callable[[int, int], None]
+from bogp.types import Progress
 
 DATABASE_PROPERTIES = (*CANDIDATES, "cycle_length")
 """What the replication's database stores. The keys of all its records hash the database's plan, so

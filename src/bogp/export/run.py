@@ -25,10 +25,9 @@ from bogp.export.sentences import sentence
 from bogp.files import output_folder, write_atomic
 from bogp.masks import Mask
 from bogp.masks.tensors import stored_once
+from bogp.types import Progress
 
 DEFAULT_FORMATS = ("onnx", "compact", "csr")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,9 +23,10 @@ from scipy.special import gammaln
 
 from bogp.errors import GraphError, SettingError, UnknownNameError, check_sparsity
 from bogp.graphs.mixed import mixed
-from bogp.graphs.relational import BoolArray, RelationalGraph
+from bogp.graphs.relational import RelationalGraph
 from bogp.graphs.rewiring import havel_hakimi, swap_ends
 from bogp.sparsity import kept_count
+from bogp.types import BoolArray
 
 Indices = npt.NDArray[np.intp]
 

@@ -24,9 +24,12 @@ import numpy.typing as npt
 from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs.engine import kinds as engine
 from bogp.graphs.engine.bits import Rows, unpack, words
-from bogp.graphs.engine.draws import NOISE, UNIT, Floats
+from bogp.graphs.engine.draws import (
+    NOISE,
+    UNIT,
+)
 from bogp.graphs.engine.kinds import COLUMNS, Whole
-from bogp.graphs.relational import BoolArray
+from bogp.types import BoolArray, Floats
 
 
 @dataclass(frozen=True)

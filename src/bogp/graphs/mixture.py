@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bogp.errors import SettingError
-from bogp.graphs.engine.draws import Floats
 from bogp.graphs.engine.kinds import COLUMNS, Whole
 from bogp.graphs.mixed import KINDS, NUMBERS, check_edges, draw_mixed, named, prior
 from bogp.graphs.properties import describe
 from bogp.keys import derive_seed
+from bogp.types import Floats
 
 COVERED = (
     "clustering",

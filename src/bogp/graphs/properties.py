@@ -20,7 +20,8 @@ from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs import measures, spectral
 from bogp.graphs.batch import Batch
 from bogp.graphs.engine.bits import Rows, Values, check_stack, words
-from bogp.graphs.relational import BoolArray, RelationalGraph
+from bogp.graphs.relational import RelationalGraph
+from bogp.types import BoolArray
 
 Chunk = TypeVar("Chunk")
 

@@ -19,8 +19,7 @@ import torch
 
 from bogp.errors import GraphError, check_sparsity
 from bogp.sparsity import kept_count
-
-BoolArray = npt.NDArray[np.bool_]
+from bogp.types import BoolArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)

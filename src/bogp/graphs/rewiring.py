@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.relational import BoolArray
+from bogp.types import BoolArray
 
 Indices = npt.NDArray[np.intp]
 

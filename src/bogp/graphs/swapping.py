@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +9,14 @@ import numpy as np
 from bogp.graphs.engine.bits import Rows
 from bogp.graphs.engine.random import State as Random
 from bogp.graphs.engine.swap_choice import Goal
-from bogp.graphs.engine.swap_state import DISTANCES, TRACKED, Floats, new_state
+from bogp.graphs.engine.swap_state import (
+    DISTANCES,
+    TRACKED,
+    new_state,
+)
 from bogp.graphs.engine.swaps import new_room, search, spread
 from bogp.graphs.properties import describe
-
-Progress = Callable[[int, int], None]
+from bogp.types import Floats, Progress
 
 STAND_INS = {"edge_connectivity": "minimum_degree"}
 """Equal in nearly all graphs, and much quicker to keep track of."""

@@ -16,12 +16,16 @@ import numpy as np
 from bogp.errors import GraphError, SettingError, SparsityError
 from bogp.graphs.engine.bits import Rows, pack, unpack
 from bogp.graphs.engine.random import seed_state
-from bogp.graphs.engine.swap_state import Floats
 from bogp.graphs.mixed import draw_mixed
 from bogp.graphs.mixture import mixture
 from bogp.graphs.properties import describe
 from bogp.graphs.relational import RelationalGraph, edges_for_sparsity
-from bogp.graphs.swapping import Aim, Progress, Search, climb, swap
+from bogp.graphs.swapping import (
+    Aim,
+    Search,
+    climb,
+    swap,
+)
 from bogp.graphs.synthesis_checks import (
     check_reachable,
     check_scale,
@@ -33,6 +37,7 @@ from bogp.graphs.synthesis_checks import (
     whole,
 )
 from bogp.keys import derive_seed
+from bogp.types import Floats, Progress
 
 BUDGET = 40_000
 """Proposals by default: about 0.1 s at 128 nodes where they are all needed."""

@@ -17,9 +17,9 @@ from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.workers import Evaluator
 from bogp.search import FinishedTrial, Study
 from bogp.training import recipe
+from bogp.types import Progress
 
 OnTrial = Callable[[FinishedTrial], None]
-Progress = Callable[[int, int], None]
 
 LOST = "lost and run again, at most"
 """What the training is called that a kill or a lost worker took."""

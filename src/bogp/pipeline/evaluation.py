@@ -10,7 +10,7 @@ import pickle
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,8 +33,7 @@ from bogp.training import (
     torch_threads,
 )
 from bogp.training.randomness import seeded
-
-Progress = Callable[[int, int], None]
+from bogp.types import Progress
 
 
 @dataclass(frozen=True)

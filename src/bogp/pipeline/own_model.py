@@ -17,7 +17,6 @@ from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import RecipeError, SettingError, StudyError
 from bogp.graphs import RelationalGraph
-from bogp.graphs.relational import BoolArray
 from bogp.keys import derive_seed
 from bogp.masks import Mask, PrunableLayer, prunable_layers
 from bogp.pipeline.bench import Bench, Counter, Work
@@ -34,6 +33,7 @@ from bogp.pipeline.supports import Support, carries
 from bogp.pipeline.workers import evaluator
 from bogp.search import Study
 from bogp.training import initialise, recipe
+from bogp.types import BoolArray
 
 GRAPHS = 64
 """Graphs of each density that a search of one's own network chooses among."""

@@ -14,7 +14,12 @@ from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import complete_mask, prunable, prunable_layers
 from bogp.pipeline.arm import Arm
-from bogp.pipeline.bench import LOST, Bench, Counter, Progress, Work
+from bogp.pipeline.bench import (
+    LOST,
+    Bench,
+    Counter,
+    Work,
+)
 from bogp.pipeline.evidence import RANDOM, WINNER, weigh
 from bogp.pipeline.finals import Contender, Finals, run_finals
 from bogp.pipeline.given import network_factory
@@ -27,6 +32,7 @@ from bogp.pipeline.workers import evaluator
 from bogp.search import FinishedTrial, ParetoSearch, PoolSearch, Study
 from bogp.sparsity import kept_count
 from bogp.training import ModelFactory, initialise
+from bogp.types import Progress
 
 TRIALS = 64
 """Trainings of a pool search, if none are asked for."""

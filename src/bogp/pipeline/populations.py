@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -35,8 +35,7 @@ from bogp.training import (
     train_population,
 )
 from bogp.training.stack import State
-
-Progress = Callable[[int, int], None]
+from bogp.types import Progress
 
 
 @dataclass(frozen=True)

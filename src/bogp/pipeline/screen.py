@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,8 +20,7 @@ from bogp.pipeline.populations import prune_and_train_population
 from bogp.pipeline.pruning import Support
 from bogp.search import Study
 from bogp.training import Candidate, Halving, Recipe, model_factory, recipe
-
-Progress = Callable[[int, int], None]
+from bogp.types import Progress
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from bogp.pipeline.results import SearchResult
 from bogp.pipeline.vector_search import vector_search
 from bogp.search import ENGINES, FinishedTrial
 from bogp.training import Recipe
+from bogp.types import Progress
 
-Progress = Callable[[int, int], None]
 OnTrial = Callable[[FinishedTrial], None]
 
 ENGINE_NAMES = ("pool", *ENGINES)

@@ -21,8 +21,7 @@ from bogp.errors import DatabaseError, SettingError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import SCOPES
 from bogp.pipeline.pruning import Method
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 _FURTHEST = 4.0
 """Standard deviations at which a property is cut off: one odd graph must not stretch the space."""

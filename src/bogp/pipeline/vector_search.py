@@ -20,8 +20,8 @@ from bogp.pipeline.results import FinalRun, SearchResult, study_name
 from bogp.search import FinishedTrial, Observation, Proposal, Space, Study, engine
 from bogp.search.records import Asked
 from bogp.training import ModelFactory, Recipe, evaluate, model_factory, recipe
+from bogp.types import Progress
 
-Progress = Callable[[int, int], None]
 OnTrial = Callable[[FinishedTrial], None]
 
 

@@ -20,12 +20,12 @@ from bogp.errors import BogpError, SettingError, WorkerLostError
 from bogp.pipeline.evaluation import (
     Evaluator,
     PopulationTask,
-    Progress,
     Result,
     evaluate_packed,
 )
 from bogp.pipeline.shared_data import DataSource
 from bogp.processes import interrupts_deferred, start_worker
+from bogp.types import Progress
 
 _READY, _PROGRESS, _DONE, _FAILED = "ready", "progress", "done", "failed"
 

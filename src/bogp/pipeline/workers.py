@@ -21,13 +21,13 @@ from bogp.errors import WorkerLostError as WorkerLostError
 from bogp.pipeline.evaluation import Evaluator as Evaluator
 from bogp.pipeline.evaluation import (
     PopulationTask,
-    Progress,
     Result,
     evaluate_packed,
     evaluate_population,
 )
 from bogp.pipeline.shared_data import DataSource, shared_data
 from bogp.pipeline.worker_processes import Processes
+from bogp.types import Progress
 
 
 @contextlib.contextmanager

@@ -24,8 +24,8 @@ from bogp.pruning.result import PruneResult
 from bogp.search import FinishedTrial
 from bogp.training import Recipe, evaluate, initialise
 from bogp.training.checks import check_fit, check_step
+from bogp.types import Progress
 
-Progress = Callable[[int, int], None]
 Model = nn.Module | Callable[[], nn.Module] | str
 
 _STEPS = 1500

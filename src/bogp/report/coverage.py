@@ -13,8 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bogp.analysis import Coverage, coverage, distinct
 from bogp.report.style import GREY, headed, look, styled
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 BARS = 30
 """Bars of each histogram."""

@@ -14,8 +14,8 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 from bogp.analysis import Interval
 from bogp.errors import SettingError
 from bogp.report.style import GREY, LIGHT, bars, look, new_axes, plural, styled, titled
+from bogp.types import Floats
 
-Floats = npt.NDArray[np.float64]
 Trials = Sequence[tuple[float, bool]]
 """(value, whether it was stopped early) of each trial in order."""
 

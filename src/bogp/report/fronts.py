@@ -17,8 +17,7 @@ from bogp.analysis import Interval
 from bogp.errors import SettingError
 from bogp.report.curves import _error_scale
 from bogp.report.style import GREY, bars, look, new_axes, plural, styled, titled
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 _LOWEST = 0.1
 """Share of the trials that the accuracy axis need not reach: a few diverge, to 0.1 say."""

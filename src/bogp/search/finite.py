@@ -17,8 +17,8 @@ from bogp.search.ledger import Ledger
 from bogp.search.model import Model, restored
 from bogp.search.surrogate import Posterior, one_torch_thread, standardise
 from bogp.search.tells import raw_means
+from bogp.types import Floats
 
-Floats = npt.NDArray[np.float64]
 Allowed = npt.NDArray[np.bool_]
 
 FEWEST, MOST = 4, 8

@@ -18,15 +18,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
 from bogp.search.botorch_base import Priors, priors
 from bogp.search.tells import Sums
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
 _CEILING = math.log(1e6)  # no length scale needs to be longer

@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from bogp.search.fitting import Hyperparameters, Summary, default, fit, summarise
 from bogp.search.surrogate import Factors, Posterior
 from bogp.search.tells import LEAST_VARIANCE, Scaling, Sums, Tell, scaling, sums
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 _GROWTH = 20
 

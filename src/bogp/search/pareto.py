@@ -15,8 +15,7 @@ from bogp.search.acquisition import extended, fantasise, few_samples, highest
 from bogp.search.botorch_base import normals
 from bogp.search.finite import Allowed, FiniteSearch, checked_acquisition, checked_pool
 from bogp.search.surrogate import Posterior
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 ACQUISITIONS = ("ehvi", "random")
 

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from bogp.search.fitting import Hyperparameters, Summary, distances, matern, summarise
 from bogp.search.tells import Sums
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 BLOCK = 1024
 """Candidates worked on at once. Part of the result: another block may round differently."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 LIMIT = 5.0
 """Robust standard deviations beyond which a low value is drawn in."""

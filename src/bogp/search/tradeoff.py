@@ -16,8 +16,7 @@ import numpy.typing as npt
 from scipy.special import erfcx, ndtr
 
 from bogp.errors import SettingError
-
-Floats = npt.NDArray[np.float64]
+from bogp.types import Floats
 
 _ROOT_TWO_PI = float(np.sqrt(2.0 * np.pi))
 _ROOT_HALF_PI = float(np.sqrt(0.5 * np.pi))

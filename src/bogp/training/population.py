@@ -31,10 +31,16 @@ from bogp.training.checks import (
 from bogp.training.evaluate import Metrics
 from bogp.training.kernel_stack import KernelStack, takes, worthwhile
 from bogp.training.loop import torch_threads
-from bogp.training.population_run import Course, Progress, Run, Stack, affordable
+from bogp.training.population_run import (
+    Course,
+    Run,
+    Stack,
+    affordable,
+)
 from bogp.training.recipe import Recipe
 from bogp.training.recipe import recipe as find_recipe
 from bogp.training.stack import State, Task, TorchStack
+from bogp.types import Progress
 
 ARITHMETICS = ("auto", "dense", "sparse")
 

@@ -20,8 +20,8 @@ from bogp.training.loop import initialise, out_of_patience
 from bogp.training.memory import free_memory, out_of_memory
 from bogp.training.outputs import evaluation_batch, leaf_outputs
 from bogp.training.stack import MEASURED, State, Task, TorchStack
+from bogp.types import Progress
 
-Progress = Callable[[int, int], None]
 Stack = TorchStack | KernelStack
 
 

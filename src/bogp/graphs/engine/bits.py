@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from bogp.errors import GraphError
 from bogp.graphs.engine.compiled import compiled
-from bogp.graphs.relational import BoolArray, as_bool
+from bogp.graphs.relational import as_bool
+from bogp.types import BoolArray
 
 Rows = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]

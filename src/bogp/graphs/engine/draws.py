@@ -20,9 +20,9 @@ import numpy.typing as npt
 from bogp.graphs.engine.bits import Rows, transpose
 from bogp.graphs.engine.compiled import compiled, inlined, lowest_bit, popcount
 from bogp.graphs.engine.random import State, next_below, next_word
+from bogp.types import Floats
 
 Keys = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float64]
 
 _BINS = 2048
 

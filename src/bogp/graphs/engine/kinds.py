@@ -17,7 +17,6 @@ from bogp.graphs.engine.compiled import compiled, inlined
 from bogp.graphs.engine.draws import (
     BUCKETS,
     UNIT,
-    Floats,
     Keys,
     add_fitness,
     add_noise,
@@ -29,6 +28,7 @@ from bogp.graphs.engine.draws import (
     threshold,
 )
 from bogp.graphs.engine.random import State, next_float, seed_state, shuffle
+from bogp.types import Floats
 
 Whole = npt.NDArray[np.int64]
 

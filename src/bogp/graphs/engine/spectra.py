@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from bogp.graphs.engine.bits import Rows, Values, unpack
 from bogp.graphs.engine.compiled import add_where, compiled, inlined, popcount
-from bogp.graphs.relational import BoolArray
+from bogp.types import BoolArray
 
 _RESIDUAL = 1e-11
 """Residual of the leading eigenvector, as a share of its eigenvalue, that counts as none."""

@@ -25,13 +25,13 @@ from bogp.graphs.engine.swap_state import (
     RADIUS,
     SQUARES,
     TRIADS,
-    Floats,
     Integers,
     State,
     copy,
     is_joined,
     lowest,
 )
+from bogp.types import Floats
 
 FEATURES = 8
 

@@ -6,7 +6,11 @@ import numpy as np
 
 from bogp.graphs.engine.bits import Rows
 from bogp.graphs.engine.compiled import compiled, lowest_bit, popcount
-from bogp.graphs.engine.swap_state import DISTANCES, Floats, Integers
+from bogp.graphs.engine.swap_state import (
+    DISTANCES,
+    Integers,
+)
+from bogp.types import Floats
 
 
 @compiled

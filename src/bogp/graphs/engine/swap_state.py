@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from bogp.graphs.engine.bits import Rows
 from bogp.graphs.engine.compiled import compiled, inlined, lowest_bit, popcount
+from bogp.types import Floats
 
 Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 TRACKED = (
     "clustering",

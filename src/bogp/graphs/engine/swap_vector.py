@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from bogp.graphs.engine.compiled import compiled
-from bogp.graphs.engine.swap_state import Floats
+from bogp.types import Floats
 
 
 @compiled

@@ -23,7 +23,6 @@ from bogp.graphs.engine.swap_state import (
     EIGENVECTOR,
     MINIMUM,
     RADIUS,
-    Floats,
     Integers,
     State,
     copy,
@@ -31,6 +30,7 @@ from bogp.graphs.engine.swap_state import (
     toggle,
 )
 from bogp.graphs.engine.swap_vector import refine, respond, total
+from bogp.types import Floats
 
 _FIRST, _LAST = DISTANCES.start, DISTANCES.stop
 _RATE = 0.05
