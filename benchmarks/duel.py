@@ -48,13 +48,13 @@ from rich.table import Table
 from bogp.analysis import Interval, bootstrap_interval, mean_interval
 from bogp.cores import available_cores
 from bogp.database.fetch import Vectors
+from bogp.engines.paper import ENGINES, Observation, Proposal, Space
+from bogp.engines.pool import PoolSearch
 from bogp.files import write_atomic
 from bogp.graphs.mixed import draw_mixed
 from bogp.graphs.mixture import mixture, pilot_size
 from bogp.graphs.properties import describe
 from bogp.keys import derive_seed
-from bogp.search.engines import ENGINES, Observation, Proposal, Space
-from bogp.search.pool import PoolSearch
 from bogp.types import Floats
 
 Evaluate = Callable[[int], float]

@@ -25,9 +25,9 @@ from rich.table import Table
 import bogp
 from bogp.analysis import mean_interval, paired_interval
 from bogp.data import Split
+from bogp.engines import Observation, Space, engine
 from bogp.keys import derive_seed
 from bogp.pipeline import Outcome, prune_and_train, screen
-from bogp.search import Observation, Space, engine
 from bogp.training import model_factory, recipe
 
 NODES, SHAPE, SPARSITY, MODEL = 128, (128, 784), 0.9, "mlp:128"

@@ -30,10 +30,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bogp.search import fitting
-from bogp.search.botorch_base import Priors, gaussian_process, priors
-from bogp.search.pool import PoolSearch
-from bogp.search.surrogate import standardise
+from bogp.engines import fitting
+from bogp.engines.botorch_base import Priors, gaussian_process, priors
+from bogp.engines.pool import PoolSearch
+from bogp.engines.surrogate import standardise
 from bogp.types import Floats
 
 GOAL_SECONDS, GOAL_LOSS = 0.3, 0.1

@@ -7,8 +7,6 @@ when it is first asked for: torch takes seconds to import, and ``bogp --help`` n
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +15,9 @@ if TYPE_CHECKING:
     from bogp.data import load_dataset as load_dataset
     from bogp.data import split as split
     from bogp.database import GraphDatabase as GraphDatabase
+    from bogp.engines import ParetoSearch as ParetoSearch
+    from bogp.engines import PoolSampler as PoolSampler
+    from bogp.engines import PoolSearch as PoolSearch
     from bogp.errors import BogpError as BogpError
     from bogp.export import compact as compact
     from bogp.export import export_model as export_model
@@ -58,9 +59,6 @@ if TYPE_CHECKING:
     from bogp.pipeline import synthesize as synthesize
     from bogp.pruning import PruneResult as PruneResult
     from bogp.pruning import prune as prune
-    from bogp.search import ParetoSearch as ParetoSearch
-    from bogp.search import PoolSampler as PoolSampler
-    from bogp.search import PoolSearch as PoolSearch
     from bogp.training import Halving as Halving
     from bogp.training import Recipe as Recipe
     from bogp.training import evaluate as evaluate
@@ -88,7 +86,7 @@ _HOMES = {
         "analyze baseline "
         "prune_and_train prune_and_train_population screen search synthesize",
         "bogp.pruning": "PruneResult prune",
-        "bogp.search": "ParetoSearch PoolSampler PoolSearch",
+        "bogp.engines": "ParetoSearch PoolSampler PoolSearch",
         "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
         "train_population",
     }.items()
@@ -106,15 +104,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})
-
-
-class _Package(ModuleType):
-    """The package itself: its ``search`` is the function, also once ``bogp.search`` is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # The import system binds a submodule here; a public name of the same spelling wins.
-        if not (isinstance(value, ModuleType) and name in _HOMES):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -4,7 +4,7 @@ import math
 from bogp.analysis import Interval
 from bogp.cli.found import print_found, summary
 from bogp.pipeline import Evidence, SearchResult
-from bogp.search import FinishedTrial
+from bogp.study import FinishedTrial
 
 POINT = {
     "graph": 3, "support": 0.5, "criterion": "snip", "scope": "global", "rounds": 1,

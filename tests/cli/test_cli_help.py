@@ -124,7 +124,7 @@ def test_plain_progress_says_nothing_twice(capsys):
 
 def test_public_names_are_there_whatever_was_imported_first():
     code = (
-        "import bogp.search.study, bogp\n"
+        "import bogp.study.study, bogp\n"
         "assert callable(bogp.search) and bogp.search.__module__ == 'bogp.pipeline.search'\n"
         "from bogp import search, Mask, mlp\n"
         "assert search is bogp.search and 'GraphDatabase' in dir(bogp)\n"

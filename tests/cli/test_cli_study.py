@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from bogp.cli import common, main
-from bogp.search import Asked, Study
+from bogp.study import Asked, Study
 
 SETTINGS = {"engine": "pool", "sparsity": 0.9, "recipe": {"epochs": 3}}
 SPACE = {"support_density": (0.1, 1.0), "criterion": ("random", "snip")}

@@ -25,7 +25,7 @@ from bogp.pipeline.finals import Contender, run_finals
 from bogp.pipeline.pool_search import _supports
 from bogp.pipeline.space import candidate_space
 from bogp.pipeline.workers import evaluator
-from bogp.search import Study
+from bogp.study import Study
 from bogp.training import Recipe
 
 TWO = Recipe(learning_rate=0.01, batch_size=64, epochs=2)

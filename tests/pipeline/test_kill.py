@@ -20,8 +20,8 @@ import bogp
 from bogp.data import load_dataset
 from bogp.database import GraphDatabase
 from bogp.pipeline import arm, finals, workers
-from bogp.search import Study
-from bogp.search.reading import read_storage
+from bogp.study import Study
+from bogp.study.reading import read_storage
 from bogp.training import Recipe
 
 place, study, kills = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -13,11 +13,12 @@ import pytest
 
 import bogp
 from bogp.analysis import predict_final
+from bogp.engines import front, hypervolume
+from bogp.engines.tells import Tell, scaling, sums
 from bogp.errors import StudyError
 from bogp.pipeline import Point, PoolSettings, arm, evaluation, flight
 from bogp.pipeline.bench import LOST
-from bogp.search import FinishedTrial, Study, front, hypervolume
-from bogp.search.tells import Tell, scaling, sums
+from bogp.study import FinishedTrial, Study
 from bogp.training import Recipe
 
 TWO = Recipe(learning_rate=0.01, batch_size=64, epochs=2)

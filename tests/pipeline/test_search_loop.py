@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import bogp
+from bogp.engines import Proposal
 from bogp.errors import (
     BogpError,
     ConstantPropertyWarning,
@@ -21,7 +22,7 @@ from bogp.errors import (
 from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.pipeline import pruning
 from bogp.pipeline.fetch import fetch, fetched_again
-from bogp.search import Proposal, Study
+from bogp.study import Study
 
 PAIR = ("clustering", "eigenvector_centrality")
 
@@ -106,7 +107,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from conftest import TINY, make_toy
 from test_search_loop import run
-from bogp.search import Study
+from bogp.study import Study
 
 def die_after(name, count):
     whole, calls = getattr(Study, name), []

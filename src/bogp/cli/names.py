@@ -61,7 +61,7 @@ def _datasets() -> dict[str, str]:
 
 
 def _engines() -> dict[str, str]:
-    from bogp.search import ENGINES
+    from bogp.engines import ENGINES
 
     return _meanings(dict(ENGINES))
 

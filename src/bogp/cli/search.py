@@ -24,7 +24,7 @@ from bogp.files import output_folder
 
 if TYPE_CHECKING:
     from bogp.pipeline import SearchResult
-    from bogp.search import FinishedTrial
+    from bogp.study import FinishedTrial
 
 _POOL = "Engine pool"
 _PAPER = "Engines paper and random"

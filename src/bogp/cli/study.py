@@ -14,8 +14,8 @@ from bogp.cli.found import print_found, summary
 from bogp.errors import SettingError, StudyError
 
 if TYPE_CHECKING:
-    from bogp.search.reading import ArmRecord, StorageRecord, StudyRecord
-    from bogp.search.records import TrialRecord
+    from bogp.study.reading import ArmRecord, StorageRecord, StudyRecord
+    from bogp.study.records import TrialRecord
 
 study = typer.Typer(no_args_is_help=True, help="List, show, resume and export studies.")
 
@@ -74,7 +74,7 @@ def show(
 
     Example: bogp study show study.db
     """
-    from bogp.search.exporting import study_fields
+    from bogp.study.exporting import study_fields
 
     found = _read(storage).study(name)
     if as_json:
@@ -160,7 +160,7 @@ def export(
     Example: bogp study export study.db --out study.csv
     """
     from bogp.files import write_atomic
-    from bogp.search.exporting import export_text
+    from bogp.study.exporting import export_text
 
     with interruptible("nothing was written"):
         found = _read(storage).study(name)
@@ -175,7 +175,7 @@ def export(
 
 
 def _read(storage: str) -> StorageRecord:
-    from bogp.search.reading import read_storage
+    from bogp.study.reading import read_storage
 
     return read_storage(storage)
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bogp.analysis import predict_final
+from bogp.engines import ParetoSearch, PoolSearch, front, hypervolume
 from bogp.pipeline.bench import Bench
 from bogp.pipeline.flight import Flight, populations
 from bogp.pipeline.space import Point
-from bogp.search import Asked, Batch, FinishedTrial, ParetoSearch, PoolSearch, front, hypervolume
+from bogp.study import Asked, Batch, FinishedTrial
 from bogp.training import recipe
 
 _SEEDS = 4

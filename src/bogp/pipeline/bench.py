@@ -15,7 +15,7 @@ from bogp.pipeline.pool_settings import PoolSettings
 from bogp.pipeline.pruning import Method, Support
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.workers import Evaluator
-from bogp.search import FinishedTrial, Study
+from bogp.study import FinishedTrial, Study
 from bogp.training import recipe
 from bogp.types import Progress
 

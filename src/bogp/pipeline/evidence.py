@@ -27,7 +27,7 @@ from bogp.analysis import (
 from bogp.pipeline.arm import Arm
 from bogp.pipeline.finals import Final as Final
 from bogp.pipeline.finals import Finals as Finals
-from bogp.search import FinishedTrial
+from bogp.study import FinishedTrial
 
 WINNER = "winner"
 RANDOM = "random search's winner"

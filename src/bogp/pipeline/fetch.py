@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bogp.database import GraphDatabase, GraphRecord
+from bogp.engines import Proposal
 from bogp.errors import SettingError, UnknownNameError
 from bogp.graphs import RelationalGraph, properties
 from bogp.graphs.synthesis import synthesize
 from bogp.keys import derive_seed
 from bogp.pipeline.pruning import Support
-from bogp.search import Proposal
 
 
 class Choice(Protocol):

@@ -14,7 +14,7 @@ from bogp.pipeline.bench import Bench
 from bogp.pipeline.evaluation import Evaluated, PopulationTask, Result
 from bogp.pipeline.space import Point
 from bogp.pipeline.workers import WorkerLostError
-from bogp.search import Batch
+from bogp.study import Batch
 
 _TICK = 0.2
 """Seconds between two looks at what is done."""

@@ -31,7 +31,7 @@ from bogp.pipeline.sharing import Group, graph_groups, one_graph
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.supports import Support, carries
 from bogp.pipeline.workers import evaluator
-from bogp.search import Study
+from bogp.study import Study
 from bogp.training import initialise, recipe
 from bogp.types import BoolArray
 

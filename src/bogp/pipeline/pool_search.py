@@ -10,6 +10,7 @@ from typing import Any
 from bogp.analysis import mean_interval
 from bogp.data import PROTOCOLS, Dataset
 from bogp.database import GraphDatabase
+from bogp.engines import ParetoSearch, PoolSearch
 from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import complete_mask, prunable, prunable_layers
@@ -29,8 +30,8 @@ from bogp.pipeline.results import FinalRun, FrontPoint, SearchResult, study_name
 from bogp.pipeline.sharing import Group, candidate_support, groups_of_database
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
 from bogp.pipeline.workers import evaluator
-from bogp.search import FinishedTrial, ParetoSearch, PoolSearch, Study
 from bogp.sparsity import kept_count
+from bogp.study import FinishedTrial, Study
 from bogp.training import ModelFactory, initialise
 from bogp.types import Progress
 

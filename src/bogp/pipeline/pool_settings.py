@@ -9,10 +9,10 @@ from typing import Any
 
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
+from bogp.engines import ACQUISITIONS
 from bogp.errors import SettingError, UnknownNameError, check_sparsity
 from bogp.pipeline.given import ModelSource, model_record, own_fingerprint
 from bogp.pipeline.supports import SHARES
-from bogp.search import ACQUISITIONS
 from bogp.training import Halving, Recipe, recipe
 
 CRITERIA = ("random", "magnitude", "snip", "grasp", "synflow")

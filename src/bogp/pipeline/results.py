@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bogp.analysis import Interval
+from bogp.engines import scalarised
 from bogp.keys import content_key
 from bogp.masks import Mask
 from bogp.pipeline.evidence import Evidence
 from bogp.pipeline.space import Point
-from bogp.search import FinishedTrial, scalarised
+from bogp.study import FinishedTrial
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from bogp.errors import SettingError
 from bogp.keys import derive_seed
 from bogp.pipeline.populations import prune_and_train_population
 from bogp.pipeline.pruning import Support
-from bogp.search import Study
+from bogp.study import Study
 from bogp.training import Candidate, Halving, Recipe, model_factory, recipe
 from bogp.types import Progress
 

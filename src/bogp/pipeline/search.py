@@ -9,13 +9,14 @@ from typing import Any
 
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
+from bogp.engines import ENGINES
 from bogp.errors import SettingError, UnknownNameError
 from bogp.pipeline.bench import Work
 from bogp.pipeline.pool_search import TRIALS, pool_search
 from bogp.pipeline.pool_settings import pool_settings
 from bogp.pipeline.results import SearchResult
 from bogp.pipeline.vector_search import vector_search
-from bogp.search import ENGINES, FinishedTrial
+from bogp.study import FinishedTrial
 from bogp.training import Recipe
 from bogp.types import Progress
 

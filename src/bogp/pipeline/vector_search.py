@@ -10,6 +10,7 @@ from typing import Any
 
 from bogp.data import Dataset, Split, load_dataset, split
 from bogp.database import GraphDatabase, warn_constant
+from bogp.engines import Observation, Proposal, Space, engine
 from bogp.errors import SettingError
 from bogp.graphs import PAPER_FIVE
 from bogp.keys import derive_seed
@@ -17,8 +18,8 @@ from bogp.masks import Mask
 from bogp.pipeline.fetch import Fetched, fetch, fetched_again
 from bogp.pipeline.pruning import GRAPH, Outcome, draw_mask, prune_and_train
 from bogp.pipeline.results import FinalRun, SearchResult, study_name
-from bogp.search import FinishedTrial, Observation, Proposal, Space, Study, engine
-from bogp.search.records import Asked
+from bogp.study import FinishedTrial, Study
+from bogp.study.records import Asked
 from bogp.training import ModelFactory, Recipe, evaluate, model_factory, recipe
 from bogp.types import Progress
 

@@ -21,7 +21,7 @@ from bogp.pipeline.own_model import graphs_for, prune_by_method, prune_by_search
 from bogp.pipeline.pool_settings import pool_settings
 from bogp.pipeline.pruning import warn_of_collapse
 from bogp.pruning.result import PruneResult
-from bogp.search import FinishedTrial
+from bogp.study import FinishedTrial
 from bogp.training import Recipe, evaluate, initialise
 from bogp.training.checks import check_fit, check_step
 from bogp.types import Progress

@@ -32,7 +32,6 @@ from bogp.report import (
 from bogp.report.evidence import course_figure, interval_figure, support_figure
 from bogp.report.fronts import FrontPoint as DrawnPoint
 from bogp.report.fronts import front_figure, hypervolume_figure
-from bogp.search import FinishedTrial
 from bogp.studies.paper import PAPER_TABLE2
 from bogp.studies.tables import (
     PAPER_ALPHAS,
@@ -48,6 +47,7 @@ from bogp.studies.tables import (
     winner_name,
     winner_table,
 )
+from bogp.study import FinishedTrial
 
 ARMS = {"search": "search", "random": "random search"}
 _NORMAL = 1.959963984540054  # of a posterior's 95 % interval

@@ -1,0 +1,381 @@
+"""The study: what was asked and what came of it, stored before anything else is done."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, final
+
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from bogp.errors import StudyError, UnknownNameError
+from bogp.study import arm as arms
+from bogp.study import coordinator, records
+from bogp.study.arm import Arm
+from bogp.study.lease import Lease, is_this_process, new_owner
+from bogp.study.opening import Named, plain
+from bogp.study.parameters import Space, distributions
+from bogp.study.records import ARMS, Asked, Batch, FinishedTrial
+from bogp.study.rows import begin_trials, end_trial
+from bogp.study.storage import Storage, open_storage, readable
+
+
+@final
+class Study:
+    """One optimisation, kept in an Optuna storage and written to by one process at a time.
+
+    A batch of trials is one write, before any of them begins. Whatever dies afterwards, the batch
+    stays what it is: opened again, the study says which of its trials are :meth:`missing`. A trial
+    that ended is never run or stored twice.
+
+    A file is held by a lock, which the operating system drops with the process. For any other
+    storage the study holds a lease of its own and gives each running trial one; a thread renews
+    them every third of ``lease_seconds``. A lease ends with its deadline, or when its owner is a
+    process of this machine that is gone. Clocks of machines that share a study should agree to a
+    few seconds.
+
+    Args:
+        storage: a file, an address (``sqlite:///study.db``, ``postgresql://...``), a storage
+            object of Optuna's, or None: memory.
+        settings: a JSON object, every input that can change a result; a study that was made with
+            others is refused.
+        name: of the study in the storage, which may hold several.
+        objectives: names of what is maximised, one or two.
+        space: ranges and choices of the parameters that are shown (:mod:`bogp.study.parameters`).
+        lease_seconds: how long a storage that is no file is held after its process died elsewhere.
+        retries: how often a trial that failed, or whose process died, is run again.
+        clock: seconds since 1970.
+
+    Raises:
+        StudyError: in use, no study, another's study, or made with other settings.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        settings: Mapping[str, Any],
+        *,
+        name: str = "bogp",
+        objectives: Sequence[str] = ("accuracy",),
+        space: Space | None = None,
+        lease_seconds: float = 60.0,
+        retries: int = 2,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        _check(name, objectives, lease_seconds, retries)
+        self.name, self.retries = name, retries
+        self._objectives, self._space = tuple(objectives), space
+        self._seconds, self._clock, self._owner = lease_seconds, clock, new_owner()
+        self._lock, self._stop = threading.RLock(), threading.Event()
+        self._arms: dict[str, Arm] = {}
+        self._study_id = -1  # of the arm that keeps the lease
+        self._claimed, self._closed, self._lost = False, False, ""
+        self._renewing = threading.Thread(target=self._keep, name="bogp-lease", daemon=True)
+        self._opened = open_storage(storage, write=True)
+        try:
+            with readable(self.address):
+                self._open(name, plain(dict(settings), "the settings"))
+        except BaseException:
+            self.close()
+            raise
+        if self._opened.shared:
+            self._renewing.start()
+
+    @property
+    def address(self) -> str:
+        """Where the study is kept, for people."""
+        return self._opened.address
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what is running and let another process open the study.
+
+        A trial that is given back does not count as failed; closing twice is harmless.
+        """
+        if not is_this_process(self._owner):
+            return  # a fork: the connections and the study are its parent's
+        self._stop.set()
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                # What cannot be given back now expires later.
+                try:
+                    with contextlib.suppress(SQLAlchemyError, OptunaError, StudyError):
+                        self._give_back()
+                finally:
+                    self._opened.close()
+        if self._renewing.is_alive():
+            self._renewing.join()
+
+    def trials(self, arm: str = "search") -> tuple[FinishedTrial, ...]:
+        """Return the trials that ended, stopped ones too, in the order in which they were asked."""
+        with self._lock:
+            return arms.finished(self._arms.get(_arm(arm)))
+
+    def batches(self, arm: str = "search") -> tuple[Batch, ...]:
+        """Return the batches of an arm."""
+        with self._lock:
+            held = self._arms.get(_arm(arm))
+            return () if held is None else tuple(held.batches)
+
+    def open_batch(
+        self, arm: str, asked: Sequence[Asked], state: Mapping[str, Any] | None = None
+    ) -> Batch:
+        """Store a batch, and the engine's state after asking it, in one write.
+
+        Raises:
+            StudyError: it is empty, JSON cannot hold it, or a parameter is not in the space.
+        """
+        if not asked:
+            raise StudyError("a batch of no trials: ask for at least one")
+        for one in asked:
+            distributions(one.parameters, self._space)
+        with self._writing():
+            held = self._arm(_arm(arm))
+            last = held.batches[-1] if held.batches else None
+            first = 0 if last is None else last.first + len(last.asked)
+            number = len(held.batches)
+            batch = Batch(arm, number, tuple(asked), state, first)
+            fields = plain(records.batch_fields(batch), f"batch {number} of arm {arm}")
+            key = records.batch_key(number)
+            self._backend.set_study_user_attr(held.study_id, key, fields)
+            held.batches.append(records.batch_of(arm, number, first, fields))
+            return held.batches[-1]
+
+    def missing(self, batch: Batch) -> tuple[int, ...]:
+        """Return the positions of a batch that have not ended."""
+        with self._lock:
+            ended = self._held(batch).ended
+            places = range(len(batch.asked))
+            return tuple(place for place in places if (batch.number, place) not in ended)
+
+    def begin(self, batch: Batch, positions: Sequence[int]) -> None:
+        """Record that trials are being run, by whom and until when, all at once.
+
+        Raises:
+            StudyError: one has ended, is running, is not in the batch, or has failed too often.
+        """
+        with self._writing():
+            held = self._held(batch)
+            if len(set(positions)) != len(positions):
+                raise StudyError(f"positions {list(positions)} name one twice: name each once")
+            for position in positions:
+                arms.check_free(held, batch, position)
+                arms.check_attempts(held, batch, position, self.retries, self._named.called())
+            lease = Lease(self._owner, self._clock() + self._seconds).fields()
+            trials = [arms.running(held, batch, p, lease, self._space) for p in positions]
+            ids = begin_trials(self._backend, held.study_id, trials)
+            for position, trial_id in zip(positions, ids, strict=True):
+                arms.began(held, (batch.number, position), trial_id)
+
+    def finish(
+        self,
+        batch: Batch,
+        position: int,
+        value: float,
+        record: Mapping[str, Any],
+        *,
+        stopped: bool = False,
+        steps: Sequence[float] = (),
+        second: float | None = None,
+    ) -> FinishedTrial:
+        """Record how a trial ended, before anything else is done.
+
+        Args:
+            batch: of the trial.
+            position: in the batch; :meth:`begin` was told of it.
+            value: the first objective.
+            record: a JSON object, everything that was measured.
+            stopped: it ended early. Optuna's word for that is PRUNED.
+            steps: the values after epoch 1, 2, ...
+            second: the second objective, where the study has two.
+
+        Raises:
+            StudyError: the trial is not running, or a number is missing or not finite.
+        """
+        values = [value] if second is None else [value, second]
+        if len(values) != len(self._objectives):
+            raise StudyError(
+                f"{len(values)} values for {len(self._objectives)} objectives "
+                f"({', '.join(self._objectives)}): tell one each"
+            )
+        if not all(map(math.isfinite, [*values, *steps])):
+            raise StudyError(f"values {values} and steps {list(steps)} must be finite numbers")
+        result = {
+            "value": float(value),
+            "second": None if second is None else float(second),
+            "steps": [float(step) for step in steps],
+            "record": plain(dict(record), "the record of a trial"),
+        }
+        with self._writing():
+            held = self._held(batch)
+            end_trial(
+                self._backend,
+                arms.running_id(held, batch, position),
+                TrialState.PRUNED if stopped else TrialState.COMPLETE,
+                {"result": result},
+                values=values,
+                steps=result["steps"],
+            )
+            return arms.ended(held, batch, position, result, stopped)
+
+    def fail(self, batch: Batch, position: int, reason: str) -> None:
+        """Record that a running trial failed, so that it is missing again.
+
+        Raises:
+            StudyError: it is not running; or it has failed too often, with the last reason.
+        """
+        with self._writing():
+            held = self._held(batch)
+            trial_id = arms.running_id(held, batch, position)
+            self._named.fail(trial_id, str(reason), counts=True)
+            arms.failed(held, (batch.number, position), str(reason))
+            arms.check_attempts(held, batch, position, self.retries, self._named.called())
+
+    def attempts(self, arm: str = "search") -> dict[tuple[int, int], int]:
+        """Return how often each trial was begun, by its batch and position."""
+        with self._lock:
+            held = self._arms.get(_arm(arm))
+            return {} if held is None else dict(held.attempts)
+
+    def note(self, name: str, value: Any) -> None:
+        """Record a JSON value of the study as a whole, in one write."""
+        with self._writing():
+            held = self._arm("search")
+            stored = plain(value, f"note {name!r}")
+            key = records.note_key(name)
+            self._backend.set_study_user_attr(held.study_id, key, stored)
+            held.notes[name] = stored
+
+    def noted(self, name: str, default: Any = None) -> Any:
+        """Return what :meth:`note` recorded."""
+        with self._lock:
+            stored = self._arms["search"].notes
+            return plain(stored[name], name) if name in stored else default
+
+    def _open(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Find or make the study, take it, and fail what a process that is gone left running."""
+        self._named = Named(self._opened, name, settings, self._objectives)
+        there = self._named.check()  # a study of other settings is left as it is
+        if not self._opened.exclusive:
+            self._study_id, called = self._named.study_id(), self._named.called()
+            coordinator.claim(
+                self._backend, self._study_id, self._owner, self._clock(), self._seconds, called
+            )
+        self._claimed = True
+        for arm in ARMS:
+            if arm in there or arm == ARMS[0]:
+                self._arm(arm)
+
+    @property
+    def _backend(self) -> BaseStorage:
+        return self._opened.backend
+
+    def _give_back(self) -> None:
+        if self._lost or not self._claimed:
+            return
+        if not self._opened.exclusive:
+            self._check_held()  # what another process has taken over is not ours to give back
+        for arm in self._arms.values():
+            for trial_id in arm.running.values():
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    self._named.fail(trial_id, "its process gave it back", counts=False)
+            arm.running.clear()
+        if not self._opened.exclusive:
+            coordinator.release(self._backend, self._study_id)
+
+    def _keep(self) -> None:
+        """Renew the leases until the study is closed."""
+        while not self._stop.wait(self._seconds / 3):
+            # A storage that cannot be reached for a while is tried again before the lease ends.
+            with contextlib.suppress(SQLAlchemyError, OptunaError):
+                self.renew()
+
+    def renew(self) -> None:
+        """Renew the leases of the study and of its running trials, as a thread does by itself."""
+        with self._lock:
+            if self._closed or self._lost:
+                return
+            now = self._clock()
+            if not self._opened.exclusive:
+                try:
+                    self._check_held()
+                except StudyError as lost:
+                    self._lost = str(lost)
+                    return
+                coordinator.renew(self._backend, self._study_id, self._owner, now, self._seconds)
+            lease = Lease(self._owner, now + self._seconds).fields()
+            for arm in self._arms.values():
+                for trial_id in arm.running.values():
+                    self._backend.set_trial_user_attr(trial_id, "lease", lease)
+
+    def _check_held(self) -> None:
+        called = self._named.called()
+        coordinator.check_held(self._backend, self._study_id, self._owner, called)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write alone, as the one who holds the study."""
+        with self._lock:
+            if self._closed:
+                raise StudyError(f"{self._named.called()} is closed: open it again")
+            if self._lost:
+                raise StudyError(self._lost)
+            if not is_this_process(self._owner):
+                raise StudyError(f"{self._named.called()} is open in process {self._owner.pid}")
+            try:
+                if not self._opened.exclusive:
+                    self._check_held()
+                yield
+            except UpdateFinishedTrialError as error:
+                self._lost = f"{self._named.called()} was written to by another process ({error})"
+                raise StudyError(self._lost) from error
+            except (SQLAlchemyError, OptunaError) as error:
+                reason = str(error.__cause__ or error).splitlines()[0]
+                raise StudyError(
+                    f"{self._named.called()} cannot be written ({reason}): mend that and resume"
+                ) from error
+
+    def _arm(self, name: str) -> Arm:
+        if name not in self._arms:
+            self._arms[name] = self._named.load(name, self._clock())
+        return self._arms[name]
+
+    def _held(self, batch: Batch) -> Arm:
+        """Return the arm of a batch."""
+        held = self._arms.get(batch.arm)
+        if held is None or batch.number >= len(held.batches):
+            raise StudyError(f"batch {batch.number} of arm {batch.arm} is not of this study")
+        return held
+
+
+def _arm(name: str) -> str:
+    if name not in ARMS:
+        raise UnknownNameError("arm", name, ARMS)
+    return name
+
+
+def _check(name: str, objectives: Sequence[str], seconds: float, retries: int) -> None:
+    if not name or "/" in name:
+        raise StudyError(f"study name {name!r} is empty or has a slash: give a word, mnist say")
+    if not 1 <= len(objectives) <= 2:
+        raise StudyError(f"{len(objectives)} objectives: give one or two")
+    if not seconds > 0 or retries < 0:
+        raise StudyError(f"lease_seconds {seconds} and retries {retries}: give > 0 and >= 0")
