@@ -16,6 +16,7 @@ from bogp.report import (
     picture,
     render_report,
     search_trace,
+    verdict_table,
     write_report,
 )
 
@@ -51,7 +52,9 @@ def _sections() -> list[Section]:
         search_trace({"paper": [[0.9, 0.95]]}), "Search at s = 0.9", "A line that rises"
     )
     return [
-        Section("Verdicts", verdicts=[Verdict("varies", "holds", "F = 4", "[1, 2]", "")]),
+        Section(
+            "Verdicts", "", [verdict_table([Verdict("varies", "holds", "F = 4", "[1, 2]", "")])]
+        ),
         Section("Table 1", "Made by `bogp`.", [Table("Accuracy", ["a"], [[0.5]])], [shown, shown]),
         Section("Table 1", EVIL, figures=[picture(search_trace({"r": [[1]]}), EVIL)]),
     ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from html.parser import HTMLParser
 
 import pytest
@@ -11,8 +12,16 @@ from rich.console import Console
 
 from bogp.analysis import Interval, mean_interval
 from bogp.errors import SettingError, UnknownNameError
-from bogp.report import Table, Verdict, format_cell, format_interval, verdict_table
-from bogp.report.verdicts import verdicts_to_html
+from bogp.report import (
+    Column,
+    Table,
+    Verdict,
+    decimals,
+    format_cell,
+    format_interval,
+    scaled,
+    verdict_table,
+)
 
 TABLE = Table(
     "Accuracy",
@@ -103,6 +112,38 @@ def test_html_escapes_and_aligns() -> None:
     assert [cell.strip() for cell in cells[1:3]] == ["a", evil]
 
 
+def test_a_column_says_how_people_read_it_and_leaves_the_values_to_programs() -> None:
+    columns = ["method", Column("lead, points", scaled(100, 1)), Column("s", "{:g}".format, "left")]
+    lead = Interval(0.0123, 0.0101, 0.0149, 5)
+    table = Table("t", columns, [["Glob5", lead, 0.9], ["BoGP", None, 0.5]])
+    assert table.texts() == [["Glob5", "1.2 [1.0, 1.5] (n=5)", "0.9"], ["BoGP", "–", "0.5"]]
+    assert "| :--- | ---: | :--- |" in table.to_markdown()
+    assert table.to_csv().splitlines()[1] == "Glob5,0.0123,0.0101,0.0149,5,0.9"
+    first, second = json.loads(table.to_json())
+    assert first["lead, points"] == {
+        "estimate": 0.0123, "low": 0.0101, "high": 0.0149, "count": 5, "level": 0.95,
+    }  # fmt: skip
+    assert second == {"method": "BoGP", "lead, points": None, "s": 0.5}
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(table.to_rich())
+    assert "1.2 [1.0, 1.5] (n=5)" in console.export_text()
+    assert "1.2 [1.0, 1.5] (n=5)" in table.to_html()
+    assert [decimals(2)(cell) for cell in (0.123, lead)] == ["0.12", "0.01 [0.01, 0.01] (n=5)"]
+
+
+def test_long_texts_wrap_on_a_page_and_others_do_not() -> None:
+    text = Table("t", ["a", Column("b", wrap=True)], [["x", "y"]]).to_html()
+    assert '<th scope="col">a</th><th scope="col" class="wrap">b</th>' in text
+    assert '<td>x</td><td class="wrap">y</td>' in text
+
+
+def test_columns_are_selected_by_their_headings() -> None:
+    table = Table("t", ["a", Column("b", decimals(1)), "c"], [[1, 0.25, 3]], ["note"], digits=5)
+    assert table.select("b") == Table("t", [table.columns[1]], [[0.25]], ["note"], digits=5)
+    with pytest.raises(SettingError, match="no column 'd'"):
+        table.select("a", "d")
+
+
 def test_a_row_of_another_length_is_refused() -> None:
     with pytest.raises(SettingError, match="row 2 of table 't' has 1 cells for 2 columns"):
         Table("t", ["a", "b"], [[1, 2], [1]])
@@ -135,7 +176,7 @@ def test_verdicts_say_it_in_words() -> None:
         Verdict("beats <L1>", "does not hold", "p", "i", "d"),
         Verdict("monotonic", "inconclusive", "p", "i", "d"),
     ]
-    text = verdicts_to_html(verdicts)
+    text = verdict_table(verdicts).to_html()
     assert "<L1>" not in text
     shown = [" ".join(cell.split()) for cell in _Cells(text).cells]
     for words in ("✓ holds", "✗ does not hold", "? inconclusive"):

@@ -100,12 +100,10 @@ def print_table(table: Table) -> None:
 
 def _counts_in_heads(table: Table) -> Table:
     """Return ``table`` with (n=5) in the head of a column whose intervals all end in it."""
-    from bogp.report import format_cell
-
-    columns = list(table.columns)
+    columns, texts = list(table.columns), table.texts()
     rows = [list(row) for row in table.rows]
-    for index, name in enumerate(columns):
-        cells = [format_cell(row[index], table.digits) for row in rows]
+    for index, name in enumerate(table.headings):
+        cells = [row[index] for row in texts]
         counts = {cell.partition(" (n=")[2] for cell in cells}
         if len(counts) == 1 and (count := counts.pop()):
             columns[index] = f"{name} (n={count}"

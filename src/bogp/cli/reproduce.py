@@ -111,7 +111,9 @@ def reproduce(
 def _show(shown: Sequence[Table], out: Path, as_json: bool) -> None:
     """Print tables, and where the report is."""
     if as_json:
-        print_json([{"title": t.title, "columns": t.columns, "rows": _rows(t.rows)} for t in shown])
+        print_json(
+            [{"title": t.title, "columns": t.headings, "rows": _rows(t.rows)} for t in shown]
+        )
         return
     for table in shown:
         print_table(table)

@@ -145,7 +145,7 @@ def _by_property(found: ModelAnalysis, names: Sequence[str]) -> Table:
     if len(table.rows) >= len(table.columns) or len(table.rows) > 8:
         return table
     columns = [str(row[0]) for row in table.rows]
-    rows = [[head, *(row[k] for row in table.rows)] for k, head in enumerate(table.columns)][1:]
+    rows = [[head, *(row[k] for row in table.rows)] for k, head in enumerate(table.headings)][1:]
     return Table(table.title, ["property", *columns], rows, table.notes, table.digits)
 
 

@@ -50,8 +50,8 @@ def publish_comparison(run: Comparison, command: str) -> list[Table]:
     """
     folder = output_folder(run.setup.out)
     judged = [verdict for layers in run.setup.readings for verdict in judge(run, layers)]
-    sections = [Section("Verdicts", _text(run), verdicts=judged)]
     shown = [verdict_table(judged, "Verdicts on the search")]
+    sections = [Section("Verdicts", _text(run), [shown[0]])]
     lines = [f"# {HEADING}", "", f"Made by `{command}`. {_text(run)}", ""]
     lines += [shown[0].to_markdown(), ""]
     for layers in run.setup.readings:

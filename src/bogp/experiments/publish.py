@@ -23,7 +23,6 @@ from bogp.experiments.verdicts import (
 from bogp.files import output_folder, write_atomic
 from bogp.graphs import CANDIDATES
 from bogp.report import (
-    SIGNS,
     Cell,
     Section,
     Table,
@@ -61,7 +60,7 @@ def publish(run: Run, what: str, command: str) -> list[Table]:
         table = verdict_table(judged, "Verdicts on the paper's claims")
         write_atomic(folder / "verdicts.csv", table.to_csv())
         write_atomic(folder / "verdicts.json", json.dumps([asdict(v) for v in judged], indent=1))
-        shown.append(_screen(judged, table.title))
+        shown.append(table.select("claim", "verdict", "interval"))  # details are in the report
     page = _page(run, what, command, sections, drawn, judged)
     write_atomic(folder / "results.md", page)
     first = [_verdict_section(run, judged)] if judged else []
@@ -111,7 +110,7 @@ def _section(run: Run, part: str, folder: Path, drawn: list[Drawn]) -> Section:
     tables = TABLES[part](run)
     for stem, table in _csv(run, part):
         write_atomic(folder / f"{stem}.csv", table.to_csv())
-        write_atomic(folder / f"{stem}.json", _json(table))
+        write_atomic(folder / f"{stem}.json", table.to_json())
     for stem, _, figure in drawn:
         save_figure(figure, folder, stem)
     pictures = [picture(figure, caption) for _, caption, figure in drawn]
@@ -196,21 +195,6 @@ def _correlation_table(run: Run, sparsity: float | None) -> Table:
     return Table("Correlation", ["property", *CANDIDATES], rows)
 
 
-def _json(table: Table) -> str:
-    """Return the rows of ``table`` as JSON objects, intervals as objects of their own."""
-    rows = [
-        {name: _plain(cell) for name, cell in zip(table.columns, row, strict=True)}
-        for row in table.rows
-    ]
-    return json.dumps(rows, indent=1) + "\n"
-
-
-def _plain(cell: Any) -> Any:
-    if hasattr(cell, "__dataclass_fields__"):
-        return asdict(cell)
-    return None if isinstance(cell, float) and cell != cell else cell
-
-
 def _verdict_section(run: Run, judged: list[Verdict]) -> Section:
     text = (
         "A claim holds where its 95 % interval lies wholly on the claim's side, does not hold "
@@ -218,13 +202,8 @@ def _verdict_section(run: Run, judged: list[Verdict]) -> Section:
         f"{plural(run.setup.seeds, 'seed')}, recipe {run.setup.recipe_name}. The intervals are "
         f"not corrected for there being {len(judged)} of them."
     )
-    return Section("Verdicts on the paper's claims", text, verdicts=judged)
-
-
-def _screen(judged: list[Verdict], title: str) -> Table:
-    """Return the verdicts without their details, which the report has."""
-    rows = [(v.claim, f"{SIGNS[v.holds]} {v.holds}", v.interval) for v in judged]
-    return Table(title, ("claim", "verdict", "interval"), rows)
+    heading = "Verdicts on the paper's claims"
+    return Section(heading, text, [verdict_table(judged, heading)])
 
 
 def _page(

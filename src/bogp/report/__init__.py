@@ -15,12 +15,23 @@ from bogp.report.style import (
     save_figure,
     write_figure,
 )
-from bogp.report.tables import Cell, Table, format_cell, format_interval
+from bogp.report.tables import (
+    Cell,
+    Column,
+    Format,
+    Table,
+    decimals,
+    format_cell,
+    format_interval,
+    scaled,
+)
 from bogp.report.verdicts import SIGNS, Verdict, verdict_table
 
 __all__ = [
     "SIGNS",
     "Cell",
+    "Column",
+    "Format",
     "Picture",
     "Section",
     "Table",
@@ -29,6 +40,7 @@ __all__ = [
     "accuracy_by_sparsity",
     "correlation_heatmap",
     "coverage_figure",
+    "decimals",
     "figure_format",
     "figure_png",
     "figure_svg",
@@ -41,6 +53,7 @@ __all__ = [
     "property_scatter",
     "render_report",
     "save_figure",
+    "scaled",
     "search_trace",
     "tradeoff",
     "verdict_table",

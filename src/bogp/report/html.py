@@ -19,12 +19,11 @@ from markupsafe import Markup, escape
 from bogp.files import write_atomic
 from bogp.report.style import Picture
 from bogp.report.tables import Table
-from bogp.report.verdicts import Verdict, verdicts_to_html
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report, shown in this order: text, verdicts, tables, figures.
+    """A part of a report, shown in this order: text, tables, figures.
 
     Attributes:
         heading: one line; also the entry in the table of contents.
@@ -32,14 +31,12 @@ class Section:
             and \\`words\\` between backticks are set as code. It is escaped: no HTML.
         tables: the tables.
         figures: the figures, see :func:`~bogp.report.style.picture`.
-        verdicts: the verdicts on claims.
     """
 
     heading: str
     text: str = ""
     tables: Sequence[Table] = ()
     figures: Sequence[Picture] = ()
-    verdicts: Sequence[Verdict] = ()
 
 
 def write_report(
@@ -76,7 +73,6 @@ def render_report(title: str, sections: Sequence[Section], provenance: Mapping[s
                 "anchor": anchor,
                 "heading": section.heading,
                 "text": text_to_html(section.text),
-                "verdicts": Markup(verdicts_to_html(section.verdicts) if section.verdicts else ""),
                 "tables": [Markup(table.to_html()) for table in section.tables],
                 "figures": section.figures,
             }
