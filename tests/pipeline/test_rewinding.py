@@ -19,7 +19,7 @@ from bogp.pipeline import (
     prune_and_train,
     prune_and_train_population,
 )
-from bogp.pipeline.methods import INVERTED, check_method
+from bogp.pipeline.methods import check_method, inverted
 from bogp.pipeline.pruning import batch_seed, initial_seed
 from bogp.training import Halving, Recipe, initialise, mlp, train
 
@@ -291,9 +291,9 @@ def test_a_method_is_checked_before_any_training(parts, fields, error, words, sp
 
 
 def test_inverted_criteria_pass_and_all_named_methods_do():
-    check_method(Method(INVERTED + "snip"))
+    check_method(inverted(Method("snip")))
     with pytest.raises(UnknownNameError, match="'snp'"):
-        check_method(Method(INVERTED + "snp"))
+        inverted(Method("snp"))
     for method in METHODS.values():
         if method is not None:
             check_method(method)

@@ -2,19 +2,29 @@
 
 import copy
 import dataclasses
+import functools
+import pickle
 import warnings
 
 import pytest
 import torch
 from torch import nn
 
-from bogp.criteria import CRITERIA, STEPS, Context, criterion, synflow
+from bogp.criteria import CRITERIA, Context, Criterion, criterion, magnitude, synflow
 from bogp.data import split
 from bogp.errors import DataError, MaskError, SettingError, SparsityError
 from bogp.graphs import generate, random_mask
 from bogp.keys import derive_seed
 from bogp.masks import LayerCollapseWarning, Mask, complete_mask, densities, prunable, select
-from bogp.pipeline import METHODS, Method, baseline, baseline_population, prune_and_train
+from bogp.pipeline import (
+    METHODS,
+    Method,
+    baseline,
+    baseline_population,
+    prune_and_train,
+    prune_and_train_population,
+)
+from bogp.pipeline.methods import check_method, inverted
 from bogp.pipeline.pruning import support_mask
 from bogp.pipeline.scoring import EXAMPLES, next_mask, scoring_examples
 from bogp.training import Recipe, initialise, mlp, model_factory, torch_threads
@@ -79,7 +89,7 @@ def test_a_pruning_round_keeps_the_best_scores_on_its_examples(many, name):
     assert found.kept == 100
     context = Context(model, mask, *scoring_examples(model, many, name, 7))
     if name != "synflow":
-        assert found == select(criterion(name)(context), 100)
+        assert found == select(criterion(name).score(context), 100)
     other = next_mask(model, mask, METHODS[name], 100, 8, 1, many)
     assert (found == other) == (name == "synflow")  # by its examples; synflow sees none
 
@@ -88,13 +98,13 @@ def test_a_pruning_round_keeps_the_best_scores_on_its_examples(many, name):
 def test_scores_do_not_depend_on_the_number_of_threads(many, name, monkeypatch):
     # Sums over more threads are rounded otherwise, which few masks show: so look at the threads.
     model, mask = network()
-    masks, seen, score = [], set(), criterion(name)
+    masks, seen, found = [], set(), criterion(name)
 
     def watched(context):
         seen.add(torch.get_num_threads())
-        return score(context)
+        return found.score(context)
 
-    monkeypatch.setitem(CRITERIA, name, watched)
+    monkeypatch.setitem(CRITERIA, name, dataclasses.replace(found, score=watched))
     for threads in (1, 2):
         with torch_threads(threads):
             masks.append(next_mask(model, mask, METHODS[name], 100, 7, 1, many))
@@ -104,7 +114,9 @@ def test_scores_do_not_depend_on_the_number_of_threads(many, name, monkeypatch):
 
 
 def test_synflow_shrinks_the_mask_a_hundred_times_and_trains_nothing(parts):
-    assert STEPS == {"synflow": 100}
+    assert {name: found.steps for name, found in CRITERIA.items() if found.steps > 1} == {
+        "synflow": 100
+    }
     model, mask = network()
     before = copy.deepcopy(model.state_dict())
     found = next_mask(model, mask, METHODS["synflow"], 20, 0, 1, parts)
@@ -262,7 +274,7 @@ def test_bad_input_is_one_sentence(parts):
 
 def test_draws_of_earlier_records_keep_their_names(parts):
     model, mask = network()
-    scores = criterion("random")(Context(model, mask, seed=derive_seed(5, "scores", 2)))
+    scores = criterion("random").score(Context(model, mask, seed=derive_seed(5, "scores", 2)))
     wanted = select(scores, 99, scope="uniform", seed=derive_seed(5, "select", 2))
     assert next_mask(model, mask, METHODS["random"], 99, 5, 2, parts) == wanted
 
@@ -274,4 +286,55 @@ def test_the_named_methods_run_as_baselines(parts, tiny):
     model = initialise(FACTORY, derive_seed(2, "initial weights"))
     mask = complete_mask(model, prunable(model, "all"))
     context = Context(model, mask, parts.train_inputs, parts.train_targets)
-    assert snip.mask == select(criterion("snip")(context), 192)
+    assert snip.mask == select(criterion("snip").score(context), 192)
+
+
+def largest(context):
+    """A criterion of one's own: magnitude, which a mask can be compared with."""
+    return magnitude(context)
+
+
+def test_a_function_scores_wherever_a_name_does(parts, tiny):
+    model, mask = network()
+    named, own = Method("magnitude", "global"), Method(largest, "global")
+    wanted = next_mask(model, mask, named, 100, 7, 1)
+    assert next_mask(model, mask, own, 100, 7, 1, parts) == wanted
+    alone = Method(Criterion("mine", largest), "global")
+    assert next_mask(model, mask, alone, 100, 7, 1) == wanted
+    with pytest.raises(
+        SettingError, match=r"largest' runs the network: give it data .* needs_data"
+    ):
+        next_mask(model, mask, own, 100, 7, 1)
+    shared = {"sparsity": 0.5, "layers": "all", "seeds": (1, 2), "mask_seeds": (3, 4)}
+    first, second = (
+        prune_and_train_population(FACTORY, parts, tiny, [None] * 2, method=method, **shared)
+        for method in (named, own)
+    )
+    assert [c.mask for c in first.candidates] == [c.mask for c in second.candidates]
+
+
+def test_the_record_of_a_function_is_its_name():
+    assert Method(largest).record() == Method("random").record() | {
+        "criterion": f"{__name__}.largest"
+    }
+    assert Method(magnitude).record() == Method("magnitude").record()
+    assert Method(Criterion("mine", largest)).record()["criterion"] == "mine"
+    assert inverted(Method(largest)).record()["criterion"] == f"inverted {__name__}.largest"
+    assert pickle.loads(pickle.dumps(inverted(Method(largest)))) == inverted(Method(largest))
+    for unnamed in (lambda context: magnitude(context), functools.partial(magnitude), 3):
+        with pytest.raises(SettingError, match="has no name for records: give a name"):
+            check_method(Method(unnamed))
+
+
+@pytest.mark.parametrize("name", ["magnitude", "synflow"])
+def test_an_inverted_criterion_keeps_the_lowest_scores(parts, name):
+    model, mask = network()
+    found = next_mask(model, mask, inverted(Method(name, "global")), 100, 7, 1, parts)
+    wanted = mask
+    steps = CRITERIA[name].steps
+    for step, density in enumerate(densities("exponential", 1.0, 100 / mask.total, steps), 1):
+        context = Context(model, wanted, parts.train_inputs[:1])
+        scores = {layer: -score for layer, score in criterion(name).score(context).items()}
+        ties = derive_seed(7, "select", 1, *([step] if steps > 1 else []))
+        wanted = select(scores, round(density * mask.total), support=wanted, seed=ties)
+    assert found == wanted

@@ -16,8 +16,7 @@ def baseline(
         str,
         typer.Argument(
             metavar="METHOD",
-            help="dense, random, glob1, glob5, unif1, unif5, snip, grasp, synflow, erk, imp or "
-            "gradual.",
+            help="A method that `bogp list methods` names.",
         ),
     ],
     sparsity: Annotated[

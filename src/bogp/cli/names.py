@@ -51,7 +51,10 @@ def _plain(found: Iterable[str]) -> dict[str, str]:
 def _criteria() -> dict[str, str]:
     from bogp.criteria import CRITERIA
 
-    return _meanings(dict(CRITERIA))
+    return {
+        name: f"{found.help} ({found.source})" if found.source else found.help
+        for name, found in CRITERIA.items()
+    }
 
 
 def _datasets() -> dict[str, str]:

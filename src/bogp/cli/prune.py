@@ -52,8 +52,8 @@ def prune(
         typer.Option(
             "--method",
             "-m",
-            help="Prune by one method instead of searching: magnitude, snip, grasp, synflow, "
-            "random, erk, glob5, unif5, imp, gradual ...",
+            help="Prune by one method instead of searching: magnitude, or one that `bogp list "
+            "methods` names.",
         ),
     ] = None,
     trials: Annotated[

@@ -120,8 +120,7 @@ def search(
         typer.Option(
             "--criterion",
             metavar="NAME",
-            help="What picks weights inside a graph: random, magnitude, snip, grasp, synflow; "
-            "repeat. Default: all.",
+            help="What picks weights inside a graph (`bogp list criteria`); repeat. Default: all.",
             rich_help_panel=_POOL,
         ),
     ] = None,

@@ -1,35 +1,58 @@
-"""Criteria: functions from a network to a score for each weight; higher is kept first."""
+"""Criteria: functions from a network to a score for each weight; a higher score is kept first."""
+
+from collections.abc import Callable
 
 from bogp.criteria.context import Context as Context
 from bogp.criteria.context import Criterion as Criterion
+from bogp.criteria.context import Scores as Scores
+from bogp.criteria.grasp import GRASP
 from bogp.criteria.grasp import grasp as grasp
+from bogp.criteria.magnitude import MAGNITUDE
 from bogp.criteria.magnitude import magnitude as magnitude
+from bogp.criteria.random import RANDOM
 from bogp.criteria.random import random as random
+from bogp.criteria.snip import SNIP
 from bogp.criteria.snip import snip as snip
+from bogp.criteria.synflow import SYNFLOW
 from bogp.criteria.synflow import synflow as synflow
-from bogp.errors import UnknownNameError
+from bogp.errors import SettingError, UnknownNameError
 
 CRITERIA: dict[str, Criterion] = {
-    "grasp": grasp,
-    "magnitude": magnitude,
-    "random": random,
-    "snip": snip,
-    "synflow": synflow,
+    found.name: found for found in (RANDOM, MAGNITUDE, SNIP, GRASP, SYNFLOW)
 }
-
-RUN_THE_NETWORK = frozenset({"grasp", "snip", "synflow"})
-"""The criteria that need inputs; all but synflow need targets too."""
-
-STEPS: dict[str, int] = {"synflow": 100}
-"""Scorings within one pruning round, the mask shrinking in between; 1 for all others."""
+"""The criteria by name. A search tries all of them, in this order, which is part of its key."""
 
 
-def criterion(name: str) -> Criterion:
-    """Return the criterion called ``name``.
+def criterion(given: str | Criterion | Callable[[Context], Scores]) -> Criterion:
+    """Return the criterion that is called ``given``, or that scores by the function ``given``.
+
+    A function of your own is named by its module and qualified name, is given examples and scores
+    once in a pruning round; where it is otherwise, give a :class:`Criterion`.
 
     Raises:
         UnknownNameError: no such criterion.
+        SettingError: what is given is neither a name nor a function with one, as a lambda is not.
+
+    >>> criterion("synflow").steps, criterion(synflow).name
+    (100, 'synflow')
+    >>> def smallest(context: Context) -> Scores:
+    ...     return {name: -score for name, score in magnitude(context).items()}
+    >>> criterion(smallest).name
+    'bogp.criteria.smallest'
     """
-    if name not in CRITERIA:
-        raise UnknownNameError("criterion", name, CRITERIA)
-    return CRITERIA[name]
+    if isinstance(given, Criterion):
+        return given
+    if isinstance(given, str):
+        if given not in CRITERIA:
+            raise UnknownNameError("criterion", given, CRITERIA)
+        return CRITERIA[given]
+    for known in CRITERIA.values():
+        if known.score is given:
+            return known
+    qualified = getattr(given, "__qualname__", None)
+    if not callable(given) or qualified is None or "<lambda>" in qualified:
+        raise SettingError(
+            f"criterion {given!r} has no name for records: give a name ({', '.join(CRITERIA)}), a "
+            "function that is defined with def, or a bogp.criteria.Criterion"
+        )
+    return Criterion(f"{given.__module__}.{qualified}", given, needs_data=True)

@@ -35,11 +35,33 @@ class Context:
     seed: int = 0
 
 
-Criterion = Callable[[Context], dict[str, Tensor]]
-"""From a context to a score for each weight of its mask's layers; higher is kept first.
+Scores = dict[str, Tensor]
+"""Name of a parameter → the score of each of its weights; a higher score is kept first.
 
 The scores of weights outside the mask mean nothing: selection looks inside the mask alone.
 """
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A function that scores weights, and what a pruning round must know to call it.
+
+    Attributes:
+        name: what options and records call it.
+        score: from a context to a score for each weight of the mask's layers. It is pure: it
+            changes neither the model nor torch's random state.
+        needs_data: whether it needs examples; without data it is then refused.
+        steps: scorings within one pruning round, while the mask shrinks by the same factor at each.
+        help: one line that says what the score is.
+        source: the paper that it is from.
+    """
+
+    name: str
+    score: Callable[[Context], Scores]
+    needs_data: bool = False
+    steps: int = 1
+    help: str = ""
+    source: str = ""
 
 
 def inputs_of(context: Context, criterion: str) -> Tensor:

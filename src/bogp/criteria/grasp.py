@@ -7,6 +7,8 @@ from torch import Tensor
 
 from bogp.criteria.context import (
     Context,
+    Criterion,
+    Scores,
     examples_of,
     filled,
     masked_copy,
@@ -21,7 +23,7 @@ TEMPERATURE = 200.0
 """What the authors' released code divides the logits by; the paper's text does not name it."""
 
 
-def grasp(context: Context) -> dict[str, Tensor]:
+def grasp(context: Context) -> Scores:
     """Return w · (Hg), the gradient flow that a weight holds up: gradient g, Hessian H of the loss.
 
     Wang et al. 2020 (arXiv 2002.07376), section 4: to first order, without a weight the
@@ -61,6 +63,15 @@ def grasp(context: Context) -> dict[str, Tensor]:
         name: weight.detach() * filled(product, weight)
         for (name, weight), product in zip(weights.items(), products, strict=True)
     }
+
+
+GRASP = Criterion(
+    "grasp",
+    grasp,
+    needs_data=True,
+    help="w · Hg: what the flow of the loss's gradient gains by a weight",
+    source="Wang et al. 2020, arXiv 2002.07376",
+)
 
 
 def _derivative(flow: Tensor, weights: list[Tensor]) -> tuple[Tensor | None, ...]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from bogp.criteria.context import Context
+from bogp.criteria.context import Context, Criterion, Scores
 from bogp.masks import check_fits
 
 
-def magnitude(context: Context) -> dict[str, Tensor]:
+def magnitude(context: Context) -> Scores:
     """Return |w| of every weight (Han et al. 2015, arXiv 1506.02626).
 
     Raises:
@@ -17,3 +15,11 @@ def magnitude(context: Context) -> dict[str, Tensor]:
     check_fits(context.model, context.mask)
     parameters = dict(context.model.named_parameters())
     return {name: parameters[name].detach().abs() for name in context.mask}
+
+
+MAGNITUDE = Criterion(
+    "magnitude",
+    magnitude,
+    help="the absolute weight, |w|",
+    source="Han et al. 2015, arXiv 1506.02626",
+)

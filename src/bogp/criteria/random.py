@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from bogp.criteria.context import Context
+from bogp.criteria.context import Context, Criterion, Scores
 from bogp.keys import derive_seed
 
 
-def random(context: Context) -> dict[str, Tensor]:
+def random(context: Context) -> Scores:
     """Return independent uniform scores in [0, 1), one a weight, drawn from the seed.
 
     With a relational graph's mask as the support and the graph at the target density, this is
@@ -23,3 +22,10 @@ def random(context: Context) -> dict[str, Tensor]:
         )
         for name, layer in context.mask.items()
     }
+
+
+RANDOM = Criterion(
+    "random",
+    random,
+    help="independent uniform scores, drawn from the seed",
+)

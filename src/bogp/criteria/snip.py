@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from bogp.criteria.context import (
     Context,
+    Criterion,
+    Scores,
     examples_of,
     filled,
     masked_copy,
@@ -16,7 +17,7 @@ from bogp.criteria.context import (
 )
 
 
-def snip(context: Context) -> dict[str, Tensor]:
+def snip(context: Context) -> Scores:
     """Return connection sensitivity, |w · ∂L/∂w| on the examples, the loss L cross-entropy.
 
     Lee et al. 2019 (arXiv 1810.02340), section 4.1: with a factor c on each weight, all 1,
@@ -47,3 +48,12 @@ def snip(context: Context) -> dict[str, Tensor]:
         name: (weight.detach() * filled(gradient, weight)).abs()
         for name, weight, gradient in zip(context.mask, weights, gradients, strict=True)
     }
+
+
+SNIP = Criterion(
+    "snip",
+    snip,
+    needs_data=True,
+    help="connection sensitivity, |w · ∂L/∂w|: what the loss feels of a weight's absence",
+    source="Lee et al. 2019, arXiv 1810.02340",
+)

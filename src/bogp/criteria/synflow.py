@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bogp.criteria.context import Context, filled, inputs_of, masked_copy
+from bogp.criteria.context import Context, Criterion, Scores, filled, inputs_of, masked_copy
 from bogp.criteria.flow import Flow, positive
 
 
-def synflow(context: Context) -> dict[str, Tensor]:
+def synflow(context: Context) -> Scores:
     """Return |w| · ∂R/∂|w|, the share of the flow R = 1ᵀ(∏|W|)1 that runs through a weight.
 
     Tanaka et al. 2020 (arXiv 2006.05467), equations 1 and 2: R is the sum of the outputs for an
     input of ones, weights replaced by their absolute values; of the inputs the shape alone is used.
-    It is meant to be repeated as the mask shrinks (:data:`bogp.criteria.STEPS`): scored once, it
+    It is meant to be repeated as the mask shrinks (``SYNFLOW.steps`` times): scored once, it
     can empty a whole layer. Biases count as zero, so that every layer carries the same flow, R. In
     double precision: R grows with the product of the layers' widths.
 
@@ -58,6 +58,16 @@ def synflow(context: Context) -> dict[str, Tensor]:
         name: weight.detach() * filled(gradient, weight)
         for name, weight, gradient in zip(context.mask, weights, gradients, strict=True)
     }
+
+
+SYNFLOW = Criterion(
+    "synflow",
+    synflow,
+    needs_data=True,  # of which the shape alone is used
+    steps=100,
+    help="|w| · ∂R/∂|w|: the share of the flow from input to output that runs through a weight",
+    source="Tanaka et al. 2020, arXiv 2006.05467",
+)
 
 
 def _make_positive(model: nn.Module) -> None:

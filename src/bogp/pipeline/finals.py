@@ -23,6 +23,7 @@ from bogp.controls import (
 )
 from bogp.controls.draws import why_not_rewire
 from bogp.controls.names import EQUAL, ERK, INVERT, NO_SUPPORT, REINITIALISE, REWIRE, SHUFFLE
+from bogp.criteria import criterion
 from bogp.errors import StudyError
 from bogp.graphs import RelationalGraph
 from bogp.keys import content_key, derive_seed
@@ -30,9 +31,8 @@ from bogp.masks import Mask
 from bogp.pipeline.bench import Bench
 from bogp.pipeline.evaluation import Evaluated, Plan
 from bogp.pipeline.given import GivenModel, network_factory
-from bogp.pipeline.methods import GRAPH, Method
+from bogp.pipeline.methods import GRAPH, Method, inverted
 from bogp.pipeline.pruning import Support, initial_seed, support_mask
-from bogp.pipeline.scoring import INVERTED
 from bogp.pipeline.sharing import distinct_graphs, one_graph
 from bogp.pipeline.space import Point
 from bogp.pipeline.workers import WorkerLostError
@@ -266,13 +266,13 @@ def _control_plans(
     # A mask that is given is trained as often as the winner's, from the same weights, and stays.
     kept = replace(plan.method, criterion=GRAPH.criterion, scope=GRAPH.scope)
     fixed = replace(plan, method=kept, sparsity=mask.sparsity)
-    inverted = replace(plan.method, criterion=INVERTED + plan.method.criterion)
+    scored_by = criterion(plan.method.criterion).name
     other = derive_seed(plan.seed, "other weights")
     makers: dict[str, Callable[[], Plan]] = {
         SHUFFLE: lambda: replace(fixed, support=shuffle_layers(mask, seed)),
         REWIRE: lambda: replace(plan, support=_rewired(plan.support, seed)),
         REINITIALISE: lambda: replace(fixed, support=mask, seed=other),
-        INVERT: lambda: replace(plan, method=inverted),
+        INVERT: lambda: replace(plan, method=inverted(plan.method)),
         EQUAL: lambda: replace(fixed, support=random_like(mask, seed)),
         ERK: lambda: replace(fixed, support=erk_random(mask, seed)),
         NO_SUPPORT: lambda: replace(plan, support=None),
@@ -280,7 +280,7 @@ def _control_plans(
     made: dict[str, Plan] = {}
     left_out: dict[str, str] = {}
     for name in CONTROLS:
-        reason = why_not(name, mask, graph=graph, support=support, criterion=plan.method.criterion)
+        reason = why_not(name, mask, graph=graph, support=support, criterion=scored_by)
         if reason is None:
             made[name] = makers[name]()
         else:

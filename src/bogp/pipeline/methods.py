@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from bogp.criteria import criterion
+from bogp.controls import invert
+from bogp.criteria import CRITERIA, Context, Criterion, Scores, criterion
 from bogp.errors import SettingError, UnknownNameError
 from bogp.masks import SCHEDULES, SCOPES
-
-INVERTED = "inverted "
-"""Before a criterion's name: the same, its lowest scores kept first. A control, not a method."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,8 @@ class Method:
     there is then no training to rewind from.
 
     Attributes:
-        criterion: what scores the weights, of :data:`bogp.criteria.CRITERIA`.
+        criterion: what scores the weights: a name of :data:`bogp.criteria.CRITERIA`, a function of
+            your own, or a :class:`bogp.criteria.Criterion`.
         scope: how layers share what is kept, of :data:`bogp.masks.SCOPES`.
         schedule: the density at each pruning round, of :data:`bogp.masks.SCHEDULES`.
         rounds: pruning rounds, a whole training after each.
@@ -33,7 +33,7 @@ class Method:
             support kept.
     """
 
-    criterion: str
+    criterion: str | Criterion | Callable[[Context], Scores]
     scope: str = "uniform"
     schedule: str = "exponential"
     rounds: int = 1
@@ -52,17 +52,19 @@ class Method:
     def record(self) -> dict[str, Any]:
         """Return the method as a JSON object, for the keys of records.
 
+        A criterion that is no name of bogp's is there by the name that
+        :func:`bogp.criteria.criterion` gives it.
         ``rewind`` and ``pretrain`` are in it where they are True alone: records that are older than
         these options keep their keys.
 
         >>> Method("random").record()
         {'criterion': 'random', 'scope': 'uniform', 'schedule': 'exponential', 'rounds': 1}
         """
-        fields = asdict(self)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         for option in ("rewind", "pretrain"):
-            if not fields[option]:
-                del fields[option]
-        return fields
+            if not values[option]:
+                del values[option]
+        return values | {"criterion": criterion(self.criterion).name}
 
 
 GRAPH = Method(criterion="random")
@@ -80,9 +82,7 @@ METHODS: dict[str, Method | None] = {
     "dense": None,
     "random": GRAPH,
     **BASELINES,
-    "snip": Method("snip", "global"),
-    "grasp": Method("grasp", "global"),
-    "synflow": Method("synflow", "global"),
+    **{name: Method(name, "global") for name in CRITERIA if name not in ("random", "magnitude")},
     "erk": Method("random", "erk"),
     "imp": Method("magnitude", "global", rounds=5, rewind=True, pretrain=True),
     "gradual": Method("magnitude", "global", "cubic", rounds=5, pretrain=True),
@@ -118,7 +118,7 @@ def check_method(method: Method) -> Method:
         UnknownNameError: no such criterion, scope or schedule.
         SettingError: ``rounds`` is no whole number above 0, or an option neither True nor False.
     """
-    criterion(method.criterion.removeprefix(INVERTED))
+    criterion(method.criterion)
     if method.scope not in SCOPES:
         raise UnknownNameError("scope", method.scope, SCOPES)
     if method.schedule not in SCHEDULES:
@@ -131,3 +131,24 @@ def check_method(method: Method) -> Method:
                 f"{option} = {getattr(method, option)!r} of a method: give True or False"
             )
     return method
+
+
+@dataclass(frozen=True)
+class _Inverted:
+    """A criterion's function with its scores inverted; a class, so that processes can send it."""
+
+    score: Callable[[Context], Scores]
+
+    def __call__(self, context: Context) -> Scores:
+        return invert(self.score(context))
+
+
+def inverted(method: Method) -> Method:
+    """Return the method that keeps its criterion's lowest scores first: a control of the other.
+
+    >>> inverted(Method("snip")).record()["criterion"]
+    'inverted snip'
+    """
+    found = criterion(method.criterion)
+    lowest = replace(found, name=f"inverted {found.name}", score=_Inverted(found.score))
+    return replace(method, criterion=lowest)

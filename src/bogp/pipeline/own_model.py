@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from bogp.analysis import Interval, mean_interval
+from bogp.criteria import criterion
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import RecipeError, SettingError, StudyError
@@ -162,7 +163,8 @@ def prune_by_method(
 ) -> PrunedNetwork:
     """Prune by one method on the complete support; train it beside the dense network."""
     assert settings.sparsity is not None
-    point = Point(None, 0.0, method.criterion, method.scope, method.rounds, settings.sparsity)
+    scored_by = criterion(method.criterion).name
+    point = Point(None, 0.0, scored_by, method.scope, method.rounds, settings.sparsity)
     space = CandidateSpace((point,), ("sparsity",), np.zeros((1, 1)), (0,))
     with evaluator(dataset, workers=work.workers) as evaluate:
         fields = _fields(settings, method, evaluate.dataset)

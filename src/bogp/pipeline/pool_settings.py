@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from bogp.criteria import CRITERIA
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.engines import ACQUISITIONS
@@ -14,8 +15,6 @@ from bogp.errors import SettingError, UnknownNameError, check_sparsity
 from bogp.pipeline.given import ModelSource, model_record, own_fingerprint
 from bogp.pipeline.supports import SHARES
 from bogp.training import Halving, Recipe, recipe
-
-CRITERIA = ("random", "magnitude", "snip", "grasp", "synflow")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class PoolSettings:
     model: ModelSource = "mlp:128"
     layers: str | tuple[str, ...] = "hidden"
     properties: tuple[str, ...] = ()
-    criteria: tuple[str, ...] = CRITERIA
+    criteria: tuple[str, ...] = tuple(CRITERIA)
     rounds: tuple[int, ...] = (1,)
     pool: int = 5000
     batch: int = 16

@@ -6,14 +6,12 @@ import copy
 
 from torch import Tensor, nn
 
-from bogp.controls import invert
-from bogp.criteria import RUN_THE_NETWORK, STEPS, Context, criterion
+from bogp.criteria import Context, criterion
 from bogp.data import Split
 from bogp.data.split import held_out
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
 from bogp.masks import Mask, densities, select
-from bogp.pipeline.methods import INVERTED as INVERTED
 from bogp.pipeline.methods import Method, check_method
 from bogp.sparsity import kept_count
 from bogp.training import torch_threads
@@ -41,9 +39,9 @@ def next_mask(
 ) -> Mask:
     """Return the mask of pruning round ``number``: ``kept`` weights inside ``mask``.
 
-    A criterion of several steps (:data:`bogp.criteria.STEPS`) scores anew after each, while the
-    mask shrinks by the same factor a step and the weights stay what they are. On one CPU thread,
-    so that the scores are the same on any machine's number of cores.
+    A criterion of several ``steps`` scores anew after each of them, while the mask shrinks by the
+    same factor at a step and the weights stay what they are. It scores on one CPU thread, so that
+    the scores are the same on machines with other numbers of cores.
 
     Args:
         model: the network with the weights at hand; unchanged.
@@ -61,21 +59,19 @@ def next_mask(
             the data, or of a whole network all scores are zero.
         DataError: the training data are no examples of the model's classes.
     """
-    name = method.criterion.removeprefix(INVERTED)
-    score = criterion(name)
+    chosen = criterion(method.criterion)
     with torch_threads(1):
         examples: tuple[Tensor | None, Tensor | None] = (None, None)
-        if name in RUN_THE_NETWORK:
-            examples = scoring_examples(model, split, name, seed)
-        counts = _step_counts(mask, kept, STEPS.get(name, 1))
+        if chosen.needs_data:
+            examples = scoring_examples(model, split, chosen.name, seed)
+        counts = _step_counts(mask, kept, chosen.steps)
         for step, count in enumerate(counts, 1):
             # The draws of a single step keep the names that they have always had.
             place = (number,) if len(counts) == 1 else (number, step)
-            scores = score(Context(model, mask, *examples, derive_seed(seed, "scores", *place)))
+            context = Context(model, mask, *examples, derive_seed(seed, "scores", *place))
+            scores = chosen.score(context)
             if number == step == 1:
-                _check_scores(scores, mask, name)
-            if name != method.criterion:
-                scores = invert(scores)
+                _check_scores(scores, mask, chosen.name)
             mask = select(
                 {layer: values.cpu() for layer, values in scores.items()},
                 count,
@@ -101,7 +97,10 @@ def scoring_examples(
         SettingError, DataError: see :func:`next_mask`.
     """
     if split is None:
-        raise SettingError(f"criterion {criterion!r} runs the network: give it data to run it on")
+        raise SettingError(
+            f"criterion {criterion!r} runs the network: give it data to run it on, or a "
+            "bogp.criteria.Criterion with needs_data=False if it is a function that needs none"
+        )
     (inputs, targets), _ = check_data((split.train_inputs, split.train_targets))
     dtype = inputs.dtype if inputs.is_floating_point() else None
     scored = copy.deepcopy(model).to(inputs.device, dtype)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.criteria import CRITERIA
+from bogp.criteria import criterion
 from bogp.database import GraphDatabase
-from bogp.errors import DatabaseError, SettingError, UnknownNameError
+from bogp.errors import DatabaseError, SettingError
 from bogp.keys import derive_seed
 from bogp.masks import SCOPES
 from bogp.pipeline.pruning import Method
@@ -217,8 +217,7 @@ def candidate_space(
 
 def _check(criteria: Sequence[str], rounds: Sequence[int], size: int) -> None:
     for name in criteria:
-        if name not in CRITERIA:
-            raise UnknownNameError("criterion", name, CRITERIA)
+        criterion(name)
     if not criteria or not rounds or min(rounds) < 1 or size < 1:
         raise SettingError(
             f"criteria {list(criteria)}, pruning rounds {list(rounds)} and a pool of {size}: give "

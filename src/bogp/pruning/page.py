@@ -11,6 +11,7 @@ from typing import Any
 
 from bogp.analysis import Interval
 from bogp.controls import CONTROLS
+from bogp.criteria import criterion
 from bogp.data import Dataset
 from bogp.keys import content_key
 from bogp.masks import collapsed
@@ -36,7 +37,7 @@ def how(found: PrunedNetwork) -> str:
     method = found.method
     rounds = "" if method.rounds == 1 else f", {method.rounds} rounds, {method.schedule}"
     extra = "".join(f", {name}" for name in ("pretrain", "rewind") if getattr(method, name))
-    return f"{method.criterion} {method.scope}{rounds}{extra}"
+    return f"{criterion(method.criterion).name} {method.scope}{rounds}{extra}"
 
 
 def pruned_tables(

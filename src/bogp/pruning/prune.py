@@ -119,7 +119,8 @@ def prune(
         share: which layers have a graph in common: those of the ``"model"``, if not given, of a
             ``"stage"``, or each ``"layer"`` its own.
         nodes: of the graphs; by default what most weights' layers can carry, up to 64.
-        criteria: that the search chooses among; all five if none are given.
+        criteria: that the search chooses among; all of :data:`bogp.criteria.CRITERIA` if none are
+            given.
         rounds: numbers of pruning rounds that it chooses among; one if not given.
         final_seeds: fresh seeds of the winner and of what stands beside it, at least 1.
         controls: whether to train random search and the controls too: evidence that it is the
