@@ -9,7 +9,13 @@ import pytest
 
 from bogp.data import load_dataset
 from bogp.database import GraphDatabase
-from bogp.errors import DataError, OutputError, StudyError, UnknownNameError
+from bogp.errors import (
+    DataError,
+    OutputError,
+    StudyError,
+    UnknownNameError,
+    WorkerLostError,
+)
 from bogp.experiments.jobs import Job, Place, method_job, network_job, search_job
 from bogp.experiments.plan import five_node_graphs
 from bogp.experiments.runner import read_records, run_jobs
@@ -169,7 +175,7 @@ def test_a_worker_that_is_killed_is_one_sentence(work, tmp_path, monkeypatch):
     (tmp_path / "deadly.py").write_text(source)
     monkeypatch.chdir(tmp_path)
     there = Place("deadly:data", tmp_path / "studies", work[1])
-    with pytest.raises(StudyError, match="a worker process was killed"):
+    with pytest.raises(WorkerLostError, match=r"killed by signal 9.*run it again, with fewer"):
         run_jobs(work[0][3:], there, tmp_path / "records.jsonl", workers=1)
 
 

@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 import torch
 
+from bogp import processes
 from bogp.data import Dataset
 from bogp.errors import SettingError, SparsityError, WorkerLostError
-from bogp.pipeline import Method, worker_processes
+from bogp.pipeline import Method
 from bogp.pipeline.evaluation import Plan, PopulationTask
 from bogp.pipeline.shared_data import shared_data
 from bogp.pipeline.workers import evaluator
@@ -132,7 +133,7 @@ def test_worker_processes_give_the_same_bits(two, expected):
     check_progress(seen)
     assert threads == {threading.get_ident()}
     assert two.capacity == 2
-    assert len(two.started) == 2
+    assert len(two.processes.started) == 2
     steps = []
     two.submit(task(two.data), lambda *step: steps.append(step)).result()
     assert steps[-1] == (12, 12)
@@ -154,15 +155,15 @@ def test_errors_of_ours_come_through_a_process_as_they_are(two, here):
 
 def start_long(opened, monkeypatch):
     """Return the Future of a task that would take hours, and its worker, which is at work."""
-    at_work, evaluate = [], worker_processes._Worker.evaluate
+    at_work, run = [], processes._Process.run
 
     def noted(worker, *arguments):
         at_work.append(worker)
-        return evaluate(worker, *arguments)
+        return run(worker, *arguments)
 
     started = threading.Event()
     with monkeypatch.context() as patched:
-        patched.setattr(worker_processes._Worker, "evaluate", noted)
+        patched.setattr(processes._Process, "run", noted)
         future = opened.submit(long(opened.data), lambda done, total: done and started.set())
         assert started.wait(60)
     (worker,) = at_work
@@ -180,7 +181,7 @@ def test_a_killed_worker_is_lost_alone_and_the_next_submit_works(two, expected, 
     assert comparable(other.result(60)) == expected[1]
     again = [two.submit(task(two.data, k)) for k in range(3)]
     assert [comparable(future.result(60)) for future in again] == expected
-    assert len(two.started) == 2
+    assert len(two.processes.started) == 2
 
 
 def test_a_worker_whose_progress_fails_is_ended_with_its_task(two):
@@ -189,20 +190,20 @@ def test_a_worker_whose_progress_fails_is_ended_with_its_task(two):
 
     with pytest.raises(ZeroDivisionError):
         two.submit(long(two.data), fail).result(60)
-    assert len(two.started) == 1
+    assert len(two.processes.started) == 1
     assert len(two.submit(task(two.data)).result(60)) == 4
 
 
 def test_a_closed_evaluator_ends_its_workers_and_what_they_do(two, monkeypatch):
     running, worker = start_long(two, monkeypatch)
     waiting = [two.submit(long(two.data)) for _ in range(3)]
-    processes = [each.process for each in two.started]
-    assert worker.process in processes
+    started = [each.process for each in two.processes.started]
+    assert worker.process in started
     two.close()
     assert all(future.done() for future in (running, *waiting))
     with pytest.raises(WorkerLostError):
         running.result(0)
-    assert not any(process.is_alive() for process in processes)
+    assert not any(process.is_alive() for process in started)
     two.close()
 
 
@@ -404,7 +405,7 @@ def test_workers_end_with_their_parent_and_say_nothing(tmp_path, dataset):
 
 def test_a_worker_that_cannot_start_is_one_sentence(dataset, monkeypatch, capfd):
     """As in a script that starts it without a guard, each time that the script is imported."""
-    monkeypatch.setattr(worker_processes, "_serve", operator.add)
+    monkeypatch.setattr(processes, "_serve", operator.add)
     with evaluator(dataset, workers=2) as opened:
         future = opened.submit(task(opened.data))
         with pytest.raises(SettingError, match=r"failed as it started.*__name__ == '__main__'"):

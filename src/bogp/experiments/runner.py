@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import queue
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.managers import SyncManager
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
 import filelock
-import torch
 
-from bogp.cores import available_cores, use_at_most
+from bogp.cores import available_cores
 from bogp.errors import DataError, StudyError
 from bogp.experiments.jobs import Job, Place, run_job
 from bogp.files import output_folder, write_atomic
-from bogp.processes import interrupts_deferred, start_worker
+from bogp.processes import WorkerProcesses
+from bogp.training import torch_threads
 from bogp.types import Progress
 
 Records = dict[str, dict[str, Any]]
-
-_ticks: Any = None  # A worker's queue of trainings done; set once, as the process starts.
 
 
 def read_records(path: Path) -> Records:
@@ -69,6 +63,7 @@ def run_jobs(
 
     Raises:
         StudyError: another process writes to the same file.
+        WorkerLostError: a worker was killed; what had ended is recorded.
         BogpError: the first job that failed, by its own error.
     """
     output_folder(path.parent)
@@ -115,59 +110,32 @@ def _parallel(
     total: int,
     progress: Progress,
 ) -> Iterator[dict[str, Any]]:
-    context = multiprocessing.get_context("spawn")
-    manager = SyncManager(ctx=context)
-    # The manager's process, too, must go when this one is killed and cannot tell it to.
-    with interrupts_deferred():
-        manager.start(start_worker)
-    with manager:
-        ticks = manager.Queue()
-        pool = ProcessPoolExecutor(
-            min(workers, len(jobs)),
-            mp_context=context,
-            initializer=_start,
-            initargs=(ticks, max(1, available_cores() // workers)),
-        )
-        try:
-            with interrupts_deferred():
-                pending: set[Future[dict[str, Any]]] = {pool.submit(_work, j, place) for j in jobs}
-            while pending:
-                ended, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                done = _drain(ticks, done)
-                progress(min(done, total), total)
-                # What ended well is recorded before the failure of another is raised.
-                for future in sorted(ended, key=lambda job: job.exception() is not None):
-                    yield future.result()
-            pool.shutdown()
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                if child.name.startswith("SpawnProcess"):
-                    child.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise StudyError(
-                    "a worker process was killed, by lack of memory perhaps: what had ended is "
-                    "recorded; run again, with fewer --workers"
-                ) from error
-            raise
+    """Yield the record of each job as it ends; a failure comes after what ended well beside it."""
+    trained = dict.fromkeys((job.key for job in jobs), 0)
+    with WorkerProcesses(min(workers, len(jobs)), max(1, available_cores() // workers)) as here:
+
+        def submit(job: Job) -> Future[dict[str, Any]]:
+            def note(now: int, _: int) -> None:
+                trained[job.key] = now
+
+            return here.submit(_work, job, place, progress=note)
+
+        pending = {submit(job) for job in jobs}
+        while pending:
+            ended, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            progress(min(done + sum(trained.values()), total), total)
+            for future in sorted(ended, key=lambda job: job.exception() is not None):
+                yield future.result()
 
 
-def _drain(ticks: queue.Queue[int], done: int) -> int:
-    while True:
-        try:
-            done += ticks.get_nowait()
-        except queue.Empty:
-            return done
+def _work(job: Job, place: Place, progress: Progress) -> dict[str, Any]:
+    """Run a job in a worker: torch on one thread, populations on the worker's share of cores."""
+    ticked = 0
 
+    def tick(trainings: int) -> None:
+        nonlocal ticked
+        ticked += trainings
+        progress(ticked, job.trainings)
 
-def _start(ticks: Any, cores: int) -> None:
-    """Prepare a worker: torch on one thread, populations on the worker's share of the cores."""
-    global _ticks
-    _ticks = ticks
-    torch.set_num_threads(1)
-    use_at_most(cores)
-    start_worker()
-
-
-def _work(job: Job, place: Place) -> dict[str, Any]:
-    return run_job(job, place, _ticks.put)
+    with torch_threads(1):
+        return run_job(job, place, tick)

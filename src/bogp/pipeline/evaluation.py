@@ -188,13 +188,13 @@ def _evaluated(
     )
 
 
-def evaluate_packed(packed: bytes, threads: int, progress: Progress | None = None) -> bytes:
-    """Return :func:`evaluate_population` of a pickled task, pickled: what workers are sent.
+def evaluate_packed(packed: bytes, threads: int) -> bytes:
+    """Return :func:`evaluate_population` of a pickled task, pickled: what executors are sent.
 
     Bytes of plain pickle, because what torch does to send a tensor between processes passes handles
     of files, which can run out, and needs the sender to be alive.
     """
-    return pickle.dumps(evaluate_population(pickle.loads(packed), progress, threads=threads))
+    return pickle.dumps(evaluate_population(pickle.loads(packed), threads=threads))
 
 
 _TICK = 0.2

@@ -14,7 +14,6 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 from typing import final
 
-from bogp.cores import available_cores
 from bogp.data import Dataset
 from bogp.errors import SettingError
 from bogp.errors import WorkerLostError as WorkerLostError
@@ -26,7 +25,7 @@ from bogp.pipeline.evaluation import (
     evaluate_population,
 )
 from bogp.pipeline.shared_data import DataSource, shared_data
-from bogp.pipeline.worker_processes import Processes
+from bogp.processes import WorkerProcesses
 from bogp.types import Progress
 
 
@@ -64,8 +63,7 @@ def evaluator(
         elif alone:
             opened = _Here(dataset, source, threads)
         else:
-            share = max(1, available_cores() // workers)
-            opened = Processes(dataset, source, workers, threads or share)
+            opened = _Workers(dataset, source, workers, threads)
         try:
             yield opened
         finally:
@@ -97,6 +95,25 @@ class _Here(Evaluator):
         except Exception as error:  # not a Ctrl-C, which is for the caller
             future.set_exception(error)
         return future
+
+
+@final
+class _Workers(Evaluator):
+    """Worker processes on this machine."""
+
+    def __init__(
+        self, dataset: Dataset, data: DataSource, workers: int, threads: int | None
+    ) -> None:
+        super().__init__(dataset, data)
+        self.processes = WorkerProcesses(workers, threads)
+        self.capacity = workers
+
+    def submit(self, task: PopulationTask, progress: Progress | None = None) -> Future[Result]:
+        threads = self.processes.threads
+        return self.processes.submit(evaluate_population, task, threads=threads, progress=progress)
+
+    def close(self) -> None:
+        self.processes.terminate_workers()
 
 
 @final
