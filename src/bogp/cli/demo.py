@@ -44,7 +44,7 @@ def demo(
     with interruptible(kept), progress_bars(("graphs", "trainings"), quiet) as (building, training):
         if not quiet:
             error_console.print(loading(data), markup=False)
-        from bogp.experiments import run_demo
+        from bogp.replication import run_demo
 
         result = run_demo(
             out,

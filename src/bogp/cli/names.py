@@ -108,7 +108,7 @@ def _metrics() -> dict[str, str]:
 
 
 def _parts() -> dict[str, str]:
-    from bogp.experiments import MODELS, PART, PARTS
+    from bogp.replication import MODELS, PART, PARTS
 
     return _plain((*PARTS, "all", PART, MODELS))
 

@@ -22,7 +22,7 @@ from bogp.cli.demo import loading
 from bogp.errors import SettingError, UnknownNameError
 
 if TYPE_CHECKING:
-    from bogp.experiments import Setup
+    from bogp.replication import Setup
     from bogp.report import Table
 
 
@@ -80,31 +80,31 @@ def reproduce(
     """
     kept = f"what is trained is in {out}, and the same command goes on from there"
     with interruptible(kept), progress_bars(("graphs", "trainings"), quiet) as (building, training):
-        from bogp import experiments
+        from bogp import replication
 
         _check(what, trials)
-        if what == experiments.MODELS:
+        if what == replication.MODELS:
             shown = _models(out, seeds, workers, trials, quick, training)
             _show(shown, out, as_json)
             return
-        setup = experiments.Setup(
+        setup = replication.Setup(
             out=out, data=data, recipe_name=recipe, seeds=seeds, workers=workers
         )
-        if what == experiments.PART:
-            setup = experiments.comparison_setup(setup, trials, quick=quick)
+        if what == replication.PART:
+            setup = replication.comparison_setup(setup, trials, quick=quick)
         elif quick:
-            setup = experiments.quick(setup)
+            setup = replication.quick(setup)
         if sparsity or layers:
             setup = setup.narrowed(sparsity, layers)
         if not quiet:
             error_console.print(loading(data), markup=False)
         command = _command(what, setup, quick, sparsity, layers, trials)
-        if what == experiments.PART:
-            compared = experiments.compare_methods(setup, building=building, training=training)
-            shown = experiments.publish_comparison(compared, command)
+        if what == replication.PART:
+            compared = replication.compare_methods(setup, building=building, training=training)
+            shown = replication.publish_comparison(compared, command)
         else:
-            run = experiments.train_all(what, setup, building=building, training=training)
-            shown = experiments.publish(run, what, command)
+            run = replication.train_all(what, setup, building=building, training=training)
+            shown = replication.publish(run, what, command)
     _show(shown, out, as_json)
 
 
@@ -130,20 +130,20 @@ def _models(
     progress: Callable[[int, int], None],
 ) -> list[Table]:
     """Run and publish the table of models."""
-    from bogp import experiments
+    from bogp import replication
 
-    run = experiments.run_models(
+    run = replication.run_models(
         out, seeds=seeds, workers=workers, trials=trials, quick=quick, progress=progress
     )
-    words = ["bogp", "reproduce", experiments.MODELS, "--seeds", str(seeds)]
+    words = ["bogp", "reproduce", replication.MODELS, "--seeds", str(seeds)]
     words += ["--quick"] if quick else []
     words += [] if trials is None else ["--trials", str(trials)]
-    return experiments.publish_models(run, shlex.join([*words, "--out", str(out)]))
+    return replication.publish_models(run, shlex.join([*words, "--out", str(out)]))
 
 
 def _check(what: str, trials: int | None) -> None:
     """Refuse an unknown part, and trials of one that has its own."""
-    from bogp.experiments import MODELS, PART, PARTS
+    from bogp.replication import MODELS, PART, PARTS
 
     parts = (*PARTS, "all", PART, MODELS)
     if what not in parts:

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from bogp.analysis import Interval, mean_interval, paired_interval
 from bogp.data import Dataset, load_dataset
 from bogp.database import GraphDatabase
-from bogp.experiments.jobs import Job, Place, methods_job, pool_job, pool_result, search_job
-from bogp.experiments.runner import Records, run_jobs
 from bogp.files import output_folder, write_atomic
 from bogp.graphs import PAPER_FIVE
 from bogp.pipeline import SearchResult
+from bogp.replication.jobs import Job, Place, methods_job, pool_job, pool_result, search_job
+from bogp.replication.runner import Records, run_jobs
 from bogp.report import (
     Section,
     Table,

@@ -11,7 +11,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bogp.analysis import mean_interval
-from bogp.experiments.compare import (
+from bogp.files import output_folder, write_atomic
+from bogp.replication.compare import (
     BASELINES,
     CONTROL,
     READINGS,
@@ -26,7 +27,6 @@ from bogp.experiments.compare import (
     table,
     values,
 )
-from bogp.files import output_folder, write_atomic
 from bogp.report import (
     Section,
     Table,

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bogp.analysis import mean_interval, rank_correlation
-from bogp.experiments.plan import METHOD_NAMES
-from bogp.experiments.run import Run
-from bogp.experiments.tables import (
+from bogp.graphs import CANDIDATES, PAPER_FIVE
+from bogp.replication.plan import METHOD_NAMES
+from bogp.replication.run import Run
+from bogp.replication.tables import (
     LABELS,
     PAPER_TABLE1,
     READINGS,
@@ -19,8 +20,7 @@ from bogp.experiments.tables import (
     table1_values,
     tradeoff_points,
 )
-from bogp.experiments.verdicts import correlations, five_node_points
-from bogp.graphs import CANDIDATES, PAPER_FIVE
+from bogp.replication.verdicts import correlations, five_node_points
 from bogp.report import (
     accuracy_by_sparsity,
     correlation_heatmap,

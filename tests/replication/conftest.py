@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bogp.data import Dataset
-from bogp.experiments import Setup
+from bogp.replication import Setup
 
 
 @pytest.fixture(scope="session")

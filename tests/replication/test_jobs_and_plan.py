@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError, SparsityError, UnknownNameError
-from bogp.experiments import Setup, plan, quick
-from bogp.experiments.jobs import Job, graph_job, method_job, search_job
-from bogp.experiments.run import jobs as jobs_of
 from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.pipeline import SearchSettings
+from bogp.replication import Setup, plan, quick
+from bogp.replication.jobs import Job, graph_job, method_job, search_job
+from bogp.replication.run import jobs as jobs_of
 from bogp.training import Recipe, relational_network
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=1)
@@ -98,7 +98,7 @@ def test_keys_do_not_depend_on_the_process(blank, small):
 import torch
 from pathlib import Path
 from bogp.data import Dataset
-from bogp.experiments import Setup, plan
+from bogp.replication import Setup, plan
 inputs, targets = torch.zeros(4, 16), torch.tensor([0, 1, 0, 1])
 blank = Dataset("blank", inputs, targets, inputs[:2], targets[:2], classes=2)
 setup = Setup(Path("elsewhere"), seeds=1, workers=7, sparsities=(0.15,), nodes=16, width=16)

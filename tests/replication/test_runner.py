@@ -16,9 +16,9 @@ from bogp.errors import (
     UnknownNameError,
     WorkerLostError,
 )
-from bogp.experiments.jobs import Job, Place, method_job, network_job, search_job
-from bogp.experiments.plan import five_node_graphs
-from bogp.experiments.runner import read_records, run_jobs
+from bogp.replication.jobs import Job, Place, method_job, network_job, search_job
+from bogp.replication.plan import five_node_graphs
+from bogp.replication.runner import read_records, run_jobs
 from bogp.training import Recipe
 
 TINY = Recipe(learning_rate=0.01, batch_size=64, epochs=1)
@@ -188,7 +188,7 @@ def test_a_folder_that_cannot_be_is_refused(work, tmp_path):
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
-from bogp.experiments import runner
+from bogp.replication import runner
 
 def kill(done, total):
     if runner.read_records(path):

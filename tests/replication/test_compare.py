@@ -9,8 +9,9 @@ from scipy import stats
 from bogp.data import load_dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError, SparsityError
-from bogp.experiments import Setup, compare_methods, comparison_setup
-from bogp.experiments.compare import (
+from bogp.files import output_folder
+from bogp.replication import Setup, compare_methods, comparison_setup
+from bogp.replication.compare import (
     BASELINES,
     CONTROL,
     SEARCH,
@@ -24,9 +25,8 @@ from bogp.experiments.compare import (
     table,
     values,
 )
-from bogp.experiments.compare_publish import publish_comparison
-from bogp.experiments.jobs import Place, methods_job, pool_job, run_job
-from bogp.files import output_folder
+from bogp.replication.compare_publish import publish_comparison
+from bogp.replication.jobs import Place, methods_job, pool_job, run_job
 from bogp.training import Recipe
 
 TINY = Recipe(learning_rate=0.05, batch_size=64, epochs=1)
@@ -191,7 +191,7 @@ def test_a_record_is_json_and_counts_all_training(snip_search):
 
 
 def run_here(wanted, place, path, *, workers, progress):
-    """Run jobs without the start of a process each: tests/experiments/test_runner.py has those."""
+    """Run jobs without the start of a process each: tests/replication/test_runner.py has those."""
     assert path.name == "records.jsonl"
     output_folder(place.studies)
     return {job.key: run_job(job, place, lambda done: None) for job in wanted}
@@ -204,7 +204,7 @@ def quick_run(tmp_path_factory):
     )
     setup = replace(setup, width=16, nodes=12, graphs=10).narrowed([0.9], ["hidden"])
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("bogp.experiments.compare.run_jobs", run_here)
+        patched.setattr("bogp.replication.compare.run_jobs", run_here)
         return compare_methods(setup)
 
 

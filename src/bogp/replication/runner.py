@@ -13,9 +13,9 @@ import filelock
 
 from bogp.cores import available_cores
 from bogp.errors import DataError, StudyError
-from bogp.experiments.jobs import Job, Place, run_job
 from bogp.files import output_folder, write_atomic
 from bogp.processes import WorkerProcesses
+from bogp.replication.jobs import Job, Place, run_job
 from bogp.training import torch_threads
 from bogp.types import Progress
 

@@ -14,10 +14,10 @@ from bogp.analysis import Interval, mean_interval, paired_interval
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError
-from bogp.experiments.jobs import Job, methods_job, pool_job
-from bogp.experiments.runner import Records, run_jobs
-from bogp.experiments.setup import Setup
-from bogp.experiments.setup import quick as cut
+from bogp.replication.jobs import Job, methods_job, pool_job
+from bogp.replication.runner import Records, run_jobs
+from bogp.replication.setup import Setup
+from bogp.replication.setup import quick as cut
 from bogp.report import Table, Verdict, plural
 from bogp.report.verdicts import Holds
 from bogp.types import Progress

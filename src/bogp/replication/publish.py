@@ -10,18 +10,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bogp.experiments.figures import FIGURES, Drawn
-from bogp.experiments.plan import five_node_graphs
-from bogp.experiments.run import PARTS, Run
-from bogp.experiments.tables import pick, table1, table1_long, table2
-from bogp.experiments.verdicts import (
+from bogp.files import output_folder, write_atomic
+from bogp.graphs import CANDIDATES
+from bogp.replication.figures import FIGURES, Drawn
+from bogp.replication.plan import five_node_graphs
+from bogp.replication.run import PARTS, Run
+from bogp.replication.tables import pick, table1, table1_long, table2
+from bogp.replication.verdicts import (
     correlations,
     five_node_points,
     variance_table,
     verdicts,
 )
-from bogp.files import output_folder, write_atomic
-from bogp.graphs import CANDIDATES
 from bogp.report import (
     Cell,
     Section,

@@ -10,8 +10,8 @@ from typing import Any
 from bogp.data import Dataset, load_dataset
 from bogp.database import PAPER_SPARSITIES, GraphDatabase
 from bogp.errors import SettingError, SparsityError, UnknownNameError
-from bogp.experiments.jobs import Place
 from bogp.graphs import CANDIDATES
+from bogp.replication.jobs import Place
 from bogp.training import Recipe, recipe
 from bogp.types import Progress
 

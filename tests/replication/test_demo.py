@@ -2,9 +2,9 @@ import csv
 
 import pytest
 
-from bogp.experiments import demo, run_demo
-from bogp.experiments.jobs import run_job
 from bogp.files import output_folder
+from bogp.replication import demo, run_demo
+from bogp.replication.jobs import run_job
 
 ROWS = [
     "BoGP, engine pool",

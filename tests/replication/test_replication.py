@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bogp.errors import UnknownNameError
-from bogp.experiments import Setup, publish, quick, train_all
-from bogp.experiments.run import records_path
+from bogp.replication import Setup, publish, quick, train_all
+from bogp.replication.run import records_path
 
 CLAIMS = (
     "Accuracy varies highly",

@@ -18,9 +18,9 @@ from typing import Any
 from bogp.analysis import Interval, mean_interval, paired_interval
 from bogp.data import load_dataset
 from bogp.errors import SettingError
-from bogp.experiments.jobs import Job, Place, methods_job, prune_job
-from bogp.experiments.runner import Records, run_jobs
 from bogp.files import output_folder, write_atomic
+from bogp.replication.jobs import Job, Place, methods_job, prune_job
+from bogp.replication.runner import Records, run_jobs
 from bogp.report import Section, Table, format_interval, picture, plural, save_figure, write_report
 from bogp.report.evidence import interval_figure
 from bogp.training import RECIPES, Recipe

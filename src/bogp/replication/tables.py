@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from bogp.analysis import Interval, bootstrap_interval, mean_interval
-from bogp.experiments.plan import METHOD_NAMES
-from bogp.experiments.run import Run
+from bogp.replication.plan import METHOD_NAMES
+from bogp.replication.run import Run
 from bogp.report import Table, TradeoffPoint, plural
 from bogp.studies.paper import PAPER_TABLE2
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import UnknownNameError
-from bogp.experiments import plan
-from bogp.experiments.jobs import Job
-from bogp.experiments.runner import Records, run_jobs
-from bogp.experiments.setup import Setup
+from bogp.replication import plan
+from bogp.replication.jobs import Job
+from bogp.replication.runner import Records, run_jobs
+from bogp.replication.setup import Setup
 from bogp.types import Progress
 
 PARTS = ("table1", "table2", "fig5", "fig6", "fig7", "fig8")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from bogp.analysis import Interval
-from bogp.experiments import Run, plan, verdicts
-from bogp.experiments.tables import (
+from bogp.graphs import CANDIDATES, PAPER_FIVE, properties
+from bogp.replication import Run, plan, verdicts
+from bogp.replication.tables import (
     LABELS,
     PAPER_DENSE,
     PAPER_TABLE1,
@@ -19,7 +20,6 @@ from bogp.experiments.tables import (
     table2,
     tradeoff_points,
 )
-from bogp.graphs import CANDIDATES, PAPER_FIVE, properties
 
 
 def run_of(setup, dataset, records, database=None):

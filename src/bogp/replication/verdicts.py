@@ -28,7 +28,8 @@ from bogp.analysis import (
     uncorrelated_subset,
     variance_components,
 )
-from bogp.experiments.plan import (
+from bogp.graphs import CANDIDATES, PAPER_FIVE, properties
+from bogp.replication.plan import (
     FIGURE_PROPERTIES,
     METHOD_NAMES,
     five_node_graphs,
@@ -36,9 +37,8 @@ from bogp.experiments.plan import (
     variance_cases,
     variance_job,
 )
-from bogp.experiments.run import Run
-from bogp.experiments.tables import READINGS, pick, table1_values
-from bogp.graphs import CANDIDATES, PAPER_FIVE, properties
+from bogp.replication.run import Run
+from bogp.replication.tables import READINGS, pick, table1_values
 from bogp.report import Table, Verdict, format_interval
 from bogp.report.verdicts import Holds
 

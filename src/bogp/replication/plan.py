@@ -7,10 +7,10 @@ import numpy as np
 
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
-from bogp.experiments.jobs import Job, graph_job, method_job, network_job, search_job
-from bogp.experiments.setup import Setup
 from bogp.graphs import CANDIDATES, RelationalGraph, edges_for_sparsity
 from bogp.keys import derive_seed
+from bogp.replication.jobs import Job, graph_job, method_job, network_job, search_job
+from bogp.replication.setup import Setup
 
 MIXED = (
     "uniform",

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bogp.database import store
-from bogp.experiments import Setup
 from bogp.keys import content_key
+from bogp.replication import Setup
 
 ROWS = [
     ("nodes", "128"),
