@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from bogp.cli import common, main
-from bogp.study import Asked, Study
+from bogp.study import PlannedTrial, Study
 
 SETTINGS = {"engine": "pool", "sparsity": 0.9, "recipe": {"epochs": 3}}
 SPACE = {"support_density": (0.1, 1.0), "criterion": ("random", "snip")}
@@ -26,7 +26,7 @@ def run(capsys, *words, status=0):
 
 def ask(count):
     parameters = {"support_density": 0.25, "criterion": "snip"}
-    return [Asked({"graph": place}, parameters) for place in range(count)]
+    return [PlannedTrial({"graph": place}, parameters) for place in range(count)]
 
 
 def fill(path, name="bogp", two=False, **notes):

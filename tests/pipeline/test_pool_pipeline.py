@@ -325,7 +325,7 @@ def test_asynchronous_goes_on_with_what_was_under_way(graphs, toy, tmp_path, bac
     asked = {}
     with Study(study, settings_of(graphs, toy, **changes)) as opened:
         for batch in opened.batches():
-            asked[batch.number] = [dict(one.point) for one in batch.asked]
+            asked[batch.number] = [dict(one.point) for one in batch.trials]
         assert sum(bool(opened.missing(batch)) for batch in opened.batches()) >= 2
     result = run(
         graphs, toy, study=study, executor=backwards(), on_trial=seen.append, final_seeds=0,

@@ -6,7 +6,7 @@ import time
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from bogp.study.records import Asked
+from bogp.study.records import PlannedTrial
 from bogp.study.study import Study
 
 SETTINGS = {"seed": 1, "properties": ("a", "b"), "alpha": None, "recipe": {"epochs": 3}}
@@ -37,7 +37,7 @@ def opened(storage, settings=SETTINGS, **options):
 
 def asked(count, start=0):
     return [
-        Asked(
+        PlannedTrial(
             {"graph": start + place, "nested": {"x": [1, None]}},
             {"p": place / (count + 1), "rounds": 1 + place % 5, "criterion": "snip"},
         )

@@ -12,7 +12,7 @@ from bogp.errors import StudyError, UnknownNameError
 from bogp.study import coordinator, rows
 from bogp.study.parameters import distributions
 from bogp.study.reading import read_storage
-from bogp.study.records import Asked
+from bogp.study.records import PlannedTrial
 from bogp.study.storage import open_storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -186,9 +186,9 @@ def test_bad_numbers_and_values_change_nothing(storage):
         with pytest.raises(StudyError, match="batch of no trials"):
             study.open_batch("search", [])
         with pytest.raises(StudyError, match="criterion = 'synflow' is not one of random, snip"):
-            study.open_batch("search", [Asked({}, {"criterion": "synflow"})])
+            study.open_batch("search", [PlannedTrial({}, {"criterion": "synflow"})])
         with pytest.raises(StudyError, match="cannot be stored as JSON"):
-            study.open_batch("search", [Asked({"x": object()}, {})])
+            study.open_batch("search", [PlannedTrial({"x": object()}, {})])
         with pytest.raises(UnknownNameError):
             study.open_batch("rondom", asked(1))
         assert study.batches() == (batch,)
@@ -407,7 +407,7 @@ def follow(steps):
             running.clear()
         elif sizes[name]:
             batch = study.batches(name)[number % len(sizes[name])]
-            place = (name, batch.number, number % len(batch.asked))
+            place = (name, batch.number, number % len(batch.trials))
             if kind == "begin" and place not in ended and place not in running:
                 study.begin(batch, (place[2],))
                 running.add(place)
@@ -416,14 +416,14 @@ def follow(steps):
                 running.remove(place)
                 ended[place] = trial
         for arm_name, counts in sizes.items():
-            assert [len(batch.asked) for batch in study.batches(arm_name)] == counts
+            assert [len(batch.trials) for batch in study.batches(arm_name)] == counts
             kept = [trial for place, trial in sorted(ended.items()) if place[0] == arm_name]
             assert list(study.trials(arm_name)) == kept
             for batch in study.batches(arm_name):
                 missing = {(arm_name, batch.number, place) for place in study.missing(batch)}
                 assert missing == {
                     (arm_name, batch.number, place)
-                    for place in range(len(batch.asked))
+                    for place in range(len(batch.trials))
                     if (arm_name, batch.number, place) not in ended
                 }
     study.close()

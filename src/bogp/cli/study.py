@@ -15,7 +15,7 @@ from bogp.errors import SettingError, StudyError
 
 if TYPE_CHECKING:
     from bogp.study.reading import ArmRecord, StorageRecord, StudyRecord
-    from bogp.study.records import TrialRecord
+    from bogp.study.records import Attempt
 
 study = typer.Typer(no_args_is_help=True, help="List, show, resume and export studies.")
 
@@ -248,7 +248,7 @@ def _print_arm(name: str, arm: ArmRecord, best: int) -> None:
     print_table(Table(f"Best trials of arm {name}", heads, rows, notes))
 
 
-def _trouble(trial: TrialRecord) -> list[str]:
+def _trouble(trial: Attempt) -> list[str]:
     lease = trial.lease
     held = "" if lease is None else f"{lease}{' (passed)' if lease.expired(time.time()) else ''}"
     why = trial.reason or "" if trial.state == "failed" else held

@@ -14,7 +14,7 @@ from bogp.engines import ParetoSearch, PoolSearch, front, hypervolume
 from bogp.pipeline.bench import Bench
 from bogp.pipeline.flight import Flight, populations
 from bogp.pipeline.space import Point
-from bogp.study import Asked, Batch, FinishedTrial
+from bogp.study import Batch, FinishedTrial, PlannedTrial
 from bogp.training import recipe
 
 _SEEDS = 4
@@ -62,7 +62,7 @@ class Arm:
         for batch in self.bench.study.batches(self.name):
             for group in populations(batch):
                 again = max(begun.get((batch.number, position), 1) for position in group) - 1
-                rounds = sum(batch.asked[position].point["rounds"] for position in group)
+                rounds = sum(batch.trials[position].point["rounds"] for position in group)
                 found += again * each.epochs * rounds
         return found
 
@@ -135,7 +135,7 @@ class Arm:
         if not (flight.room if settings.asynchronous else flight.idle):
             return None
         size = settings.asked_together
-        left = trials - sum(len(batch.asked) for batch in self.bench.study.batches(self.name))
+        left = trials - sum(len(batch.trials) for batch in self.bench.study.batches(self.name))
         if left > 0:
             count, last = min(size, left), left <= size
         else:
@@ -153,7 +153,7 @@ class Arm:
         state = {"engine": self.engine.state(), "told": list(self.order)}
         return self.bench.study.open_batch(self.name, asked, state)
 
-    def _ask(self, count: int, last: bool) -> list[Asked]:
+    def _ask(self, count: int, last: bool) -> list[PlannedTrial]:
         """Choose the next trials: new candidates, and promising ones on further seeds.
 
         The last batch trains the leaders alone, on a few seeds each: they decide the winner.
@@ -173,7 +173,7 @@ class Arm:
             *self._asked((repeated * seeds)[:again], halved=False),
         ]
 
-    def _asked(self, indices: Sequence[int], halved: bool) -> Iterator[Asked]:
+    def _asked(self, indices: Sequence[int], halved: bool) -> Iterator[PlannedTrial]:
         size = self.bench.settings.population
         space = self.bench.space
         trained = Counter(trial.point["index"] for trial in self.told)
@@ -185,7 +185,7 @@ class Arm:
                 "halved": halved,
             }
             trained[index] += 1
-            yield Asked(point, space.parameters(index))
+            yield PlannedTrial(point, space.parameters(index))
 
     def _tell(self, batch: Batch) -> None:
         """Tell the engine what came of a batch, the stopped ones by what they would have become."""

@@ -118,7 +118,7 @@ class Flight:
         return batch
 
     def _finish(self, batch: Batch, position: int, evaluated: Evaluated) -> None:
-        bench, point = self._bench, Point.from_record(batch.asked[position].point)
+        bench, point = self._bench, Point.from_record(batch.trials[position].point)
         trial = bench.study.finish(
             batch,
             position,
@@ -137,10 +137,10 @@ def population_task(bench: Bench, batch: Batch, group: Sequence[int]) -> Populat
     """Return the training of one population, whole: halving compares all of it."""
     seed, plans = bench.settings.seed, []
     for position in group:
-        asked = batch.asked[position].point
+        asked = batch.trials[position].point
         point = Point.from_record(asked)
         plans.append(bench.plan(point, trial_seed(seed, point, asked["replicate"])))
-    first = batch.asked[group[0]].point
+    first = batch.trials[group[0]].point
     order = derive_seed(seed, "order", batch.arm, batch.number, str(first["population"]))
     return bench.task(plans, order, halving=bench.settings.halving if first["halved"] else None)
 
@@ -148,7 +148,7 @@ def population_task(bench: Bench, batch: Batch, group: Sequence[int]) -> Populat
 def populations(batch: Batch) -> list[list[int]]:
     """Return the positions of each population of a batch."""
     groups: dict[str, list[int]] = {}
-    for position, asked in enumerate(batch.asked):
+    for position, asked in enumerate(batch.trials):
         groups.setdefault(asked.point["population"], []).append(position)
     return list(groups.values())
 

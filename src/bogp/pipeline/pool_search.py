@@ -139,7 +139,7 @@ def _counter(
     """Return the count of trainings: those that there will be, and those that there are."""
     total, done = final_seeds, 0
     for arm in ("search", "random") if settings.random_arm else ("search",):
-        total += max(trials, sum(len(batch.asked) for batch in study.batches(arm)))
+        total += max(trials, sum(len(batch.trials) for batch in study.batches(arm)))
         done += len(study.trials(arm))
     return Counter(progress, total, done)
 

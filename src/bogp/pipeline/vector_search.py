@@ -19,7 +19,7 @@ from bogp.pipeline.fetch import Fetched, fetch, fetched_again
 from bogp.pipeline.pruning import GRAPH, Outcome, draw_mask, prune_and_train
 from bogp.pipeline.results import FinalRun, SearchResult, study_name
 from bogp.study import FinishedTrial, Study
-from bogp.study.records import Asked
+from bogp.study.records import PlannedTrial
 from bogp.training import ModelFactory, Recipe, evaluate, model_factory, recipe
 from bogp.types import Progress
 
@@ -200,7 +200,7 @@ class _Run:
             left = [batch for batch in study.batches() if study.missing(batch)]
             batch = left[0] if left else study.open_batch("search", [self._ask(done)])
             study.begin(batch, (0,))
-            value, record = self._evaluate(proposal_of(batch.asked[0].point), batch.number)
+            value, record = self._evaluate(proposal_of(batch.trials[0].point), batch.number)
             trial = study.finish(batch, 0, value, record)
             if on_trial:
                 on_trial(trial)
@@ -208,7 +208,7 @@ class _Run:
                 progress(len(done) + 1, count + final_seeds)
         return done[:count]
 
-    def _ask(self, done: Sequence[FinishedTrial]) -> Asked:
+    def _ask(self, done: Sequence[FinishedTrial]) -> PlannedTrial:
         seen = [Observation(proposal_of(trial.point), trial.value) for trial in done]
         ask, settings = engine(self.settings.engine), self.settings
         proposal = ask(self.space, seen, settings.seed, settings.kappa)
@@ -216,7 +216,7 @@ class _Run:
             dict(proposal.vector) if proposal.graph_id is None else {"graph_id": proposal.graph_id}
         )
         point = {"vector": dict(proposal.vector), "graph_id": proposal.graph_id}
-        return Asked(point, shown)
+        return PlannedTrial(point, shown)
 
     def _evaluate(self, proposal: Proposal, number: int) -> tuple[float, dict[str, Any]]:
         fetched = self._fetch(proposal)

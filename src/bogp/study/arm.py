@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from bogp.errors import StudyError
 from bogp.study import records
 from bogp.study.parameters import Space, distributions
-from bogp.study.records import ARMS, COORDINATOR, FORMAT, MARK, Batch, FinishedTrial, TrialRecord
+from bogp.study.records import ARMS, COORDINATOR, FORMAT, MARK, Attempt, Batch, FinishedTrial
 
 Place = tuple[int, int]
 """(number of the batch, position in it)."""
@@ -154,7 +154,7 @@ def first_difference(stored: Any, wanted: Any, name: str) -> tuple[str, Any, Any
     return None
 
 
-def load(backend: BaseStorage, name: str, study_id: int) -> tuple[Arm, tuple[TrialRecord, ...]]:
+def load(backend: BaseStorage, name: str, study_id: int) -> tuple[Arm, tuple[Attempt, ...]]:
     """Return an arm as it is stored, and those of its trials that are running.
 
     Raises:
@@ -186,7 +186,7 @@ def check_free(arm: Arm, batch: Batch, position: int) -> None:
     Raises:
         StudyError: it is not in the batch, has ended, or is running.
     """
-    size = len(batch.asked)
+    size = len(batch.trials)
     if not 0 <= position < size:
         raise StudyError(f"position {position} is not in batch {batch.number}, which has {size}")
     for state, places in (("has ended", arm.ended), ("is running", arm.running)):
@@ -226,7 +226,7 @@ def running(
     arm: Arm, batch: Batch, position: int, lease: Mapping[str, Any], space: Space | None
 ) -> FrozenTrial:
     """Return a trial as it is stored when it begins."""
-    asked = batch.asked[position]
+    asked = batch.trials[position]
     return create_trial(
         state=TrialState.RUNNING,
         params=dict(asked.parameters),
@@ -254,7 +254,7 @@ def ended(
     place = batch.number, position
     trial = FinishedTrial(
         batch.first + position,
-        batch.asked[position].point,
+        batch.trials[position].point,
         result["value"],
         result["record"],
         stopped,

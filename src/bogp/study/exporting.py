@@ -12,7 +12,7 @@ from typing import Any
 
 from bogp.errors import SettingError
 from bogp.study.reading import StudyRecord
-from bogp.study.records import TrialRecord
+from bogp.study.records import Attempt
 
 _COLUMNS = (
     *("number", "arm", "batch", "position", "attempt", "state", "value", "second"),
@@ -20,7 +20,7 @@ _COLUMNS = (
 )
 
 
-def trial_fields(trial: TrialRecord) -> dict[str, Any]:
+def trial_fields(trial: Attempt) -> dict[str, Any]:
     """Return an attempt at a trial as a JSON object; what is no finite number is null."""
     fields: dict[str, Any] = _finite(asdict(trial))
     return fields
@@ -39,7 +39,7 @@ def study_fields(study: StudyRecord) -> dict[str, Any]:
             "arms": {
                 name: {
                     "batches": [
-                        {"number": batch.number, "asked": len(batch.asked), "state": batch.state}
+                        {"number": batch.number, "asked": len(batch.trials), "state": batch.state}
                         for batch in arm.batches
                     ],
                     "trials": [asdict(trial) for trial in arm.attempts],
@@ -102,7 +102,7 @@ def export_text(study: StudyRecord, suffix: str) -> str:
     return FORMATS[suffix.lower()](study)
 
 
-def _attempts(study: StudyRecord) -> list[TrialRecord]:
+def _attempts(study: StudyRecord) -> list[Attempt]:
     found = [trial for arm in study.arms.values() for trial in arm.attempts]
     return sorted(found, key=lambda one: (one.arm != "search", one.number, one.attempt))
 

@@ -14,7 +14,7 @@ from bogp.errors import StudyError
 from bogp.keys import content_key
 from bogp.study import arm as arms
 from bogp.study.arm import Arm
-from bogp.study.records import ARMS, MARK, TrialRecord
+from bogp.study.records import ARMS, MARK, Attempt
 from bogp.study.rows import end_trial
 from bogp.study.storage import Opened
 
@@ -78,7 +78,7 @@ class Named:
             self._fail_left(arm, trial, now)
         return arm
 
-    def _fail_left(self, arm: Arm, trial: TrialRecord, now: float) -> None:
+    def _fail_left(self, arm: Arm, trial: Attempt, now: float) -> None:
         lease = trial.lease
         if not (self.opened.exclusive or lease is None or lease.expired(now)):
             raise StudyError(

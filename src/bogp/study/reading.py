@@ -12,7 +12,7 @@ from bogp.errors import StudyError, UnknownNameError
 from bogp.study import arm as arms
 from bogp.study import records
 from bogp.study.lease import Lease
-from bogp.study.records import ARMS, COORDINATOR, FORMAT, MARK, Batch, TrialRecord
+from bogp.study.records import ARMS, COORDINATOR, FORMAT, MARK, Attempt, Batch
 from bogp.study.storage import Storage, open_storage, readable
 
 
@@ -21,12 +21,12 @@ class ArmRecord:
     """What an arm holds: its batches, and every attempt at a trial in the order they began."""
 
     batches: tuple[Batch, ...] = ()
-    attempts: tuple[TrialRecord, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def asked(self) -> int:
         """Trials that were asked."""
-        return sum(len(batch.asked) for batch in self.batches)
+        return sum(len(batch.trials) for batch in self.batches)
 
     def counts(self) -> dict[str, int]:
         """Return how many trials ended and were stopped, and how many attempts failed or run."""
@@ -39,11 +39,11 @@ class ArmRecord:
             "running": others.count("running"),
         }
 
-    def done(self) -> tuple[TrialRecord, ...]:
+    def done(self) -> tuple[Attempt, ...]:
         """Return the trials that ended or were stopped, in the order in which they were asked."""
         return tuple(records.first_ended(self.attempts).values())
 
-    def best(self) -> TrialRecord | None:
+    def best(self) -> Attempt | None:
         """Return the trial of the highest value among those that ran to their end."""
         whole = [trial for trial in self.done() if trial.state == "ended"]
         return max(whole, key=lambda trial: trial.value or 0.0, default=None)
@@ -163,6 +163,6 @@ def _read_arm(backend: BaseStorage, arm: str, study_id: int) -> ArmRecord:
     return ArmRecord(known, tuple(trial for trial in read if trial is not None))
 
 
-def _epochs(trial: TrialRecord) -> int:
+def _epochs(trial: Attempt) -> int:
     told = (trial.record or {}).get("epochs")
     return told if isinstance(told, int) else len(trial.steps)

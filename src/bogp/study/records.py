@@ -29,7 +29,7 @@ _STATES = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class PlannedTrial:
     """One trial of a batch.
 
     Attributes:
@@ -51,7 +51,7 @@ class Batch:
 
     arm: str
     number: int
-    asked: tuple[Asked, ...]
+    trials: tuple[PlannedTrial, ...]
     state: Mapping[str, Any] | None
     first: int = 0
 
@@ -62,7 +62,7 @@ class FinishedTrial:
 
     Attributes:
         number: of the trial among all that its arm asked, from 0.
-        point: what was asked, as in :class:`Asked`.
+        point: what was asked, as in :class:`PlannedTrial`.
         value: the first objective.
         record: a JSON object, everything that was measured.
         stopped: it ended early; ``value`` is what it had by then.
@@ -85,7 +85,7 @@ class FinishedTrial:
 
 
 @dataclass(frozen=True)
-class TrialRecord:
+class Attempt:
     """One attempt at a trial, as it is stored.
 
     Attributes:
@@ -148,13 +148,13 @@ def note_key(name: str) -> str:
 
 def batch_fields(batch: Batch) -> dict[str, Any]:
     """Return a batch as the JSON object that is stored."""
-    asked = [{"point": one.point, "parameters": one.parameters} for one in batch.asked]
+    asked = [{"point": one.point, "parameters": one.parameters} for one in batch.trials]
     return {"asked": asked, "state": batch.state}
 
 
 def batch_of(arm: str, number: int, first: int, fields: Mapping[str, Any]) -> Batch:
     """Return the batch that :func:`batch_fields` made a JSON object of."""
-    asked = tuple(Asked(one["point"], one["parameters"]) for one in fields["asked"])
+    asked = tuple(PlannedTrial(one["point"], one["parameters"]) for one in fields["asked"])
     return Batch(arm, number, asked, fields["state"], first)
 
 
@@ -178,14 +178,14 @@ def batches(arm: str, attributes: Mapping[str, Any]) -> tuple[Batch, ...]:
             raise StudyError(f"batch {number} of arm {arm} is not there: the study is damaged")
         batch = batch_of(arm, number, first, attributes[key])
         found.append(batch)
-        first += len(batch.asked)
+        first += len(batch.trials)
     return tuple(found)
 
 
 _NO_RESULT: Mapping[str, Any] = {"value": None, "second": None, "steps": (), "record": None}
 
 
-def trial_record(arm: str, known: Sequence[Batch], trial: FrozenTrial) -> TrialRecord | None:
+def trial_record(arm: str, known: Sequence[Batch], trial: FrozenTrial) -> Attempt | None:
     """Return a stored trial; None for one that somebody else added, which is of no batch.
 
     Raises:
@@ -195,13 +195,13 @@ def trial_record(arm: str, known: Sequence[Batch], trial: FrozenTrial) -> TrialR
     if not {"batch", "position", "point"} <= set(stored) or trial.state == TrialState.WAITING:
         return None
     batch, position = int(stored["batch"]), int(stored["position"])
-    if batch >= len(known) or position >= len(known[batch].asked):
+    if batch >= len(known) or position >= len(known[batch].trials):
         raise StudyError(f"batch {batch} of arm {arm} is not there: the study is damaged")
     state, failure = _STATES[trial.state], stored.get("failure") or {}
     # A trial that is running may have a result already: it was killed before its state was told.
     done = state in {"ended", "stopped"}
     result = (stored.get("result") if done else None) or _NO_RESULT
-    return TrialRecord(
+    return Attempt(
         arm,
         known[batch].first + position,
         batch,
@@ -223,9 +223,9 @@ def trial_record(arm: str, known: Sequence[Batch], trial: FrozenTrial) -> TrialR
     )
 
 
-def first_ended(trials: Iterable[TrialRecord]) -> dict[tuple[int, int], TrialRecord]:
+def first_ended(trials: Iterable[Attempt]) -> dict[tuple[int, int], Attempt]:
     """Return (batch, position) → the attempt that ended, the first one if there were two."""
-    ended: dict[tuple[int, int], TrialRecord] = {}
+    ended: dict[tuple[int, int], Attempt] = {}
     for trial in sorted(trials, key=lambda one: one.stored):
         if trial.state in {"ended", "stopped"}:
             ended.setdefault((trial.batch, trial.position), trial)

@@ -22,7 +22,7 @@ from bogp.study.arm import Arm
 from bogp.study.lease import Lease, is_this_process, new_owner
 from bogp.study.opening import Named, plain
 from bogp.study.parameters import Space, distributions
-from bogp.study.records import ARMS, Asked, Batch, FinishedTrial
+from bogp.study.records import ARMS, Batch, FinishedTrial, PlannedTrial
 from bogp.study.rows import begin_trials, end_trial
 from bogp.study.storage import Storage, open_storage, readable
 
@@ -136,7 +136,7 @@ class Study:
             return () if held is None else tuple(held.batches)
 
     def open_batch(
-        self, arm: str, asked: Sequence[Asked], state: Mapping[str, Any] | None = None
+        self, arm: str, asked: Sequence[PlannedTrial], state: Mapping[str, Any] | None = None
     ) -> Batch:
         """Store a batch, and the engine's state after asking it, in one write.
 
@@ -150,7 +150,7 @@ class Study:
         with self._writing():
             held = self._arm(_arm(arm))
             last = held.batches[-1] if held.batches else None
-            first = 0 if last is None else last.first + len(last.asked)
+            first = 0 if last is None else last.first + len(last.trials)
             number = len(held.batches)
             batch = Batch(arm, number, tuple(asked), state, first)
             fields = plain(records.batch_fields(batch), f"batch {number} of arm {arm}")
@@ -163,7 +163,7 @@ class Study:
         """Return the positions of a batch that have not ended."""
         with self._lock:
             ended = self._held(batch).ended
-            places = range(len(batch.asked))
+            places = range(len(batch.trials))
             return tuple(place for place in places if (batch.number, place) not in ended)
 
     def begin(self, batch: Batch, positions: Sequence[int]) -> None:
