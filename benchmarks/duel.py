@@ -51,9 +51,9 @@ from bogp.database.fetch import Vectors
 from bogp.engines.paper import ENGINES, Observation, Proposal, Space
 from bogp.engines.pool import PoolSearch
 from bogp.files import write_atomic
+from bogp.graphs import describe
 from bogp.graphs.mixed import draw_mixed
-from bogp.graphs.mixture import mixture, pilot_size
-from bogp.graphs.properties import describe
+from bogp.graphs.pilot import pilot_size, run_pilot
 from bogp.keys import derive_seed
 from bogp.types import Floats
 
@@ -255,7 +255,7 @@ def made_up_vectors(rng: np.random.Generator, size: int) -> Floats:
 def graph_vectors(seed: int, size: int) -> Floats:
     """Return the properties of graphs as a database of the family ``mixed`` would hold them."""
     edges = round(DENSITY * NODES * (NODES - 1) / 2)
-    chosen = mixture(NODES, edges, seed, pilot_size(size, NODES)).settings(0, size, size)
+    chosen = run_pilot(NODES, edges, seed, pilot_size(size, NODES)).settings(0, size, size)
     rows = draw_mixed(NODES, edges, chosen.seeds, chosen.kinds, chosen.values)
     described = describe(rows, NAMES, threads=1)
     return np.asarray(described, dtype=np.float64)

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from bogp.graphs import edges_for_sparsity, generate, graph_to_mask
-from bogp.graphs.engine.compiled import compiled
+from bogp.graphs.kernels.compiled import compiled
 from bogp.masks import Mask
 from bogp.training import Recipe, mlp, train_population
 from bogp.training.kernels import pack, start, train_batches, wire

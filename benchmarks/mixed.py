@@ -21,11 +21,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bogp.graphs import GENERATORS, generate
-from bogp.graphs.engine.bits import Rows, pack
+from bogp.graphs import GENERATORS, describe, generate
+from bogp.graphs.kernels.bits import Rows, pack
 from bogp.graphs.mixed import draw_mixed
-from bogp.graphs.mixture import COVERED, mixture, pilot_size
-from bogp.graphs.properties import describe
+from bogp.graphs.pilot import COVERED, pilot_size, run_pilot
 from bogp.types import Floats
 
 OLDER = tuple(name for name in GENERATORS if name not in ("mixed",))
@@ -70,7 +69,7 @@ def older(nodes: int, edges: int, graphs: int) -> Rows:
 
 
 def mixed(nodes: int, edges: int, graphs: int) -> Rows:
-    chosen = mixture(nodes, edges, 0, pilot_size(graphs, nodes)).settings(0, graphs, graphs)
+    chosen = run_pilot(nodes, edges, 0, pilot_size(graphs, nodes)).settings(0, graphs, graphs)
     return draw_mixed(nodes, edges, chosen.seeds, chosen.kinds, chosen.values)
 
 
@@ -127,7 +126,7 @@ def speed(draws: int) -> Table:
         table.add_column(column, justify="right")
     for nodes, density in ((64, 0.1), (64, 0.5), (64, 0.9), (128, 0.1), (128, 0.5), (128, 0.9)):
         edges = round(density * nodes * (nodes - 1) / 2)
-        chosen = mixture(nodes, edges, 0).settings(0, draws, draws)
+        chosen = run_pilot(nodes, edges, 0).settings(0, draws, draws)
         best, other = np.inf, np.inf
         for _ in range(3):
             started = time.perf_counter()

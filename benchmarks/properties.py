@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from bogp.graphs import ALL_PROPERTIES, edges_for_sparsity, generate, properties
+from bogp.graphs import PROPERTIES, edges_for_sparsity, generate, properties
 
 DENSITIES = (0.1, 0.5, 0.9)
 GOAL_NETWORKX, GOAL_IGRAPH = 300.0, 20.0
@@ -81,7 +81,7 @@ def main() -> None:
             alone.add_column(f"density {density:g}", justify="right")
             sizes = (given.networkx, given.igraph)
             vectors.add_row(f"{density:g}", *compare(adjacency, *sizes, given.rounds))
-        for name in ALL_PROPERTIES:
+        for name in PROPERTIES:
             alone.add_row(name, *(f"{microseconds(graphs[:64], name):.1f}" for graphs in stacks))
     Console().print(vectors, alone)
 

@@ -25,11 +25,10 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from bogp.graphs import RelationalGraph, edges_for_sparsity, generate
-from bogp.graphs.engine.bits import unpack
+from bogp.graphs import RelationalGraph, describe, edges_for_sparsity, generate
+from bogp.graphs.kernels.bits import unpack
 from bogp.graphs.mixed import draw_mixed
-from bogp.graphs.mixture import mixture
-from bogp.graphs.properties import describe
+from bogp.graphs.pilot import run_pilot
 from bogp.graphs.synthesis import synthesize
 
 NAMES = ("clustering", "average_shortest_path_length", "eigenvector_centrality")
@@ -98,7 +97,7 @@ class Database:
 
     def __init__(self, nodes: int, density: float, count: int, seed: int) -> None:
         self.edges = edges_for_sparsity(nodes, 1.0 - density)
-        settings = mixture(nodes, self.edges, seed).settings(0, count, count)
+        settings = run_pilot(nodes, self.edges, seed).settings(0, count, count)
         rows = draw_mixed(nodes, self.edges, settings.seeds, settings.kinds, settings.values)
         self.graphs = [RelationalGraph(adjacency) for adjacency in unpack(rows, nodes)]
         measured = describe(rows, NAMES)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bogp.cli.analyze import analyze
 from bogp.errors import BogpError
-from bogp.graphs import ALL_PROPERTIES
+from bogp.graphs import PROPERTIES
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_tables(file):
 
 def test_json_holds_all_and_the_network_says_the_same_of_a_chain(file):
     alone = record(file)
-    assert set(alone["layers"][0]["properties"]) == set(ALL_PROPERTIES)
+    assert set(alone["layers"][0]["properties"]) == set(PROPERTIES)
     known = record(file, "--model", "mlp:24", "--data", "digits")
     assert known["effective_sparsity"] == pytest.approx(alone["effective_sparsity"])
     assert known["layers"] == alone["layers"]

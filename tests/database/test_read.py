@@ -7,7 +7,7 @@ import pytest
 from bogp.database import GraphDatabase, build, nearest, store
 from bogp.errors import DatabaseError, SparsityError, UnknownNameError
 from bogp.graphs import RelationalGraph
-from bogp.graphs.engine.bits import unpack
+from bogp.graphs.kernels.bits import unpack
 
 SETTINGS = {
     "nodes": 14,

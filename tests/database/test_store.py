@@ -22,8 +22,8 @@ from bogp.errors import (
     SparsityError,
     UnknownNameError,
 )
+from bogp.graphs import PAPER_FIVE, PROPERTIES
 from bogp.graphs.generators import generate, random_mask
-from bogp.graphs.properties import PAPER_FIVE, PROPERTIES
 from bogp.graphs.relational import edges_for_sparsity, mask_to_graph
 from bogp.keys import derive_seed
 

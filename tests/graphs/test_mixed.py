@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bogp.errors import GraphError, SettingError, UnknownNameError
-from bogp.graphs import GENERATORS, RelationalGraph, generate
-from bogp.graphs.engine import kinds as engine
-from bogp.graphs.engine.bits import pack, pack_triangles, unpack
-from bogp.graphs.engine.draws import (
+from bogp.graphs import GENERATORS, RelationalGraph, describe, generate
+from bogp.graphs.kernels import mixed as kernels
+from bogp.graphs.kernels.bits import pack, pack_triangles, unpack
+from bogp.graphs.kernels.pair_keys import (
     BUCKETS,
     NOISE,
     UNIT,
@@ -25,9 +25,8 @@ from bogp.graphs.engine.draws import (
     space_keys,
     threshold,
 )
-from bogp.graphs.engine.random import seed_state
+from bogp.graphs.kernels.random import seed_state
 from bogp.graphs.mixed import COLUMNS, KINDS, NUMBERS, draw_mixed, mixed, named, prior
-from bogp.graphs.properties import describe
 
 kinds = st.sampled_from(sorted(KINDS))
 
@@ -59,7 +58,7 @@ def state_of(seed):
 
 
 def test_every_kind_has_a_number():
-    assert tuple(KINDS) == engine.KINDS
+    assert tuple(KINDS) == kernels.KINDS
     for parameters in KINDS.values():
         columns = [parameter.column for parameter in parameters]
         assert len(set(columns)) == len(columns)

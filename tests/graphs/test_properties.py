@@ -1,5 +1,3 @@
-import sys
-
 import networkx as nx
 import numpy as np
 import pytest
@@ -10,24 +8,25 @@ from property_oracles import IGRAPH, NETWORKX, assert_agree, expected, nasty, st
 
 from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs import (
-    ALL_PROPERTIES,
     CANDIDATES,
     GENERATORS,
     PAPER_FIVE,
     PROPERTIES,
     RelationalGraph,
+    describe,
+    find_property,
     generate,
     properties,
+    property_vectors,
 )
-from bogp.graphs.batch import Batch
-from bogp.graphs.engine.bits import pack
-from bogp.graphs.properties import describe
+from bogp.graphs.graph_batch import GraphBatch
+from bogp.graphs.kernels.bits import pack
 
 NUMPY_FAMILIES = sorted(set(GENERATORS) - {"mixed"})
 ATLAS = nx.graph_atlas_g()[1:]
 
 
-def check(adjacency, names=ALL_PROPERTIES, oracle=NETWORKX):
+def check(adjacency, names=PROPERTIES, oracle=NETWORKX):
     assert_agree(properties(adjacency, names), expected(adjacency, names, oracle))
 
 
@@ -56,8 +55,8 @@ def test_the_two_oracles_agree():
     graphs = [g for name, g in nasty().items() if len(g) < 20]
     for graph in graphs:
         adjacency = stack([graph])
-        wanted = expected(adjacency, ALL_PROPERTIES, NETWORKX)
-        assert_agree(expected(adjacency, ALL_PROPERTIES, IGRAPH), wanted)
+        wanted = expected(adjacency, PROPERTIES, NETWORKX)
+        assert_agree(expected(adjacency, PROPERTIES, IGRAPH), wanted)
 
 
 @st.composite
@@ -105,7 +104,7 @@ def test_made_graphs_of_up_to_140_nodes(adjacency):
 def test_relabelling_and_self_loops_change_nothing(adjacency, seed):
     bare = adjacency & ~np.eye(len(adjacency), dtype=bool)
     order = np.random.default_rng(seed).permutation(len(adjacency))
-    found = properties(np.stack([bare, adjacency, bare[np.ix_(order, order)]]), ALL_PROPERTIES)
+    found = properties(np.stack([bare, adjacency, bare[np.ix_(order, order)]]), PROPERTIES)
     for name, values in found.items():
         # A matrix whose rows change places has its eigenvalues rounded differently.
         near = 1e-9 if "spectral" in name or name.startswith(("alg", "ram")) else 1e-10
@@ -120,7 +119,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("name", ALL_PROPERTIES)
+@pytest.mark.parametrize("name", PROPERTIES)
 def test_one_node_and_edgeless_graphs(name):
     one, edgeless = ODD.get(name, (0.0, 0.0))
     for loop in (0, 1):
@@ -160,7 +159,7 @@ def test_names():
     adjacency = np.zeros((0, 5, 5), dtype=bool)
     assert tuple(properties(adjacency)) == PAPER_FIVE
     assert len(CANDIDATES) == 9
-    assert set(ALL_PROPERTIES) == set(PROPERTIES) == set(NETWORKX) == set(IGRAPH)
+    assert set(PROPERTIES) == set(NETWORKX) == set(IGRAPH)
     assert list(properties(adjacency, ["transitivity", "clustering"])) == [
         "transitivity",
         "clustering",
@@ -181,17 +180,16 @@ def sample(count=11, nodes=20):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    # By name: the attribute bogp.graphs.properties is the function.
-    monkeypatch.setattr(sys.modules["bogp.graphs.properties"], "_CHUNK", 3 * 20)
+    monkeypatch.setattr(property_vectors, "_CHUNK", 3 * 20)
 
 
 def test_threads_and_batches_change_no_bit(small_chunks):
     adjacency = sample()
-    alone = np.array([list(properties(g[None], ALL_PROPERTIES).values()) for g in adjacency])
+    alone = np.array([list(properties(g[None], PROPERTIES).values()) for g in adjacency])
     for threads in (1, 2, None):
-        found = properties(adjacency, ALL_PROPERTIES, threads=threads)
+        found = properties(adjacency, PROPERTIES, threads=threads)
         assert (alone[:, :, 0] == np.array(list(found.values())).T).all()
-        assert (describe(pack(adjacency), ALL_PROPERTIES, threads) == alone[:, :, 0]).all()
+        assert (describe(pack(adjacency), PROPERTIES, threads) == alone[:, :, 0]).all()
 
 
 def test_a_stream_of_stacks_or_graphs_is_one_stack(small_chunks):
@@ -215,6 +213,24 @@ def test_a_stream_of_stacks_or_graphs_is_one_stack(small_chunks):
     assert [len(values) for values in properties(iter(()), "girth").values()] == [0]
 
 
+def mean_core_number(graph):
+    """Return the mean core number of the nodes."""
+    return np.mean(list(nx.core_number(graph.to_networkx()).values()))
+
+
+def test_a_function_of_a_graph_stands_for_a_name(small_chunks):
+    adjacency = sample()
+    wanted = [mean_core_number(RelationalGraph(matrix)) for matrix in adjacency]
+    for threads in (1, 2):
+        found = properties(adjacency, ["girth", mean_core_number], threads)
+        assert list(found) == ["girth", "mean_core_number"]
+        assert found["mean_core_number"].tolist() == wanted
+    assert properties(adjacency, mean_core_number)["mean_core_number"].tolist() == wanted
+    assert describe(pack(adjacency), [mean_core_number])[:, 0].tolist() == wanted
+    assert find_property(mean_core_number).help == "the mean core number of the nodes"
+    assert properties(adjacency[:0], mean_core_number)["mean_core_number"].shape == (0,)
+
+
 def test_one_graph_is_a_batch_of_one():
     graph = RelationalGraph(sample(1)[0])
     for adjacency in (graph, [graph]):
@@ -233,8 +249,7 @@ def test_a_stream_is_taken_piece_by_piece(small_chunks):
             drawn += 1
             yield RelationalGraph(adjacency[0])
 
-    module = sys.modules["bogp.graphs.properties"]
-    whole = module._vectors
+    whole = property_vectors._vectors
 
     def watched(batch, names):
         nonlocal described
@@ -243,7 +258,7 @@ def test_a_stream_is_taken_piece_by_piece(small_chunks):
         return whole(batch, names)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_vectors", watched)
+        patch.setattr(property_vectors, "_vectors", watched)
         assert len(properties(graphs(), "girth", threads=2)["girth"]) == 60
     assert described == 60
 
@@ -279,15 +294,15 @@ def test_describe_takes_read_only_and_strided_rows():
 
 @pytest.mark.parametrize("nodes", [0, 1, 6])
 def test_an_empty_batch_gives_empty_arrays(nodes):
-    found = properties(np.zeros((0, nodes, nodes), dtype=bool), ALL_PROPERTIES)
+    found = properties(np.zeros((0, nodes, nodes), dtype=bool), PROPERTIES)
     assert all(values.shape == (0,) for values in found.values())
 
 
 def test_input_is_left_alone_and_may_be_a_tensor():
     adjacency = np.ones((2, 5, 5), dtype=bool)
-    found = properties(adjacency, ALL_PROPERTIES)
+    found = properties(adjacency, PROPERTIES)
     assert adjacency.all()
-    tensor = properties(torch.from_numpy(adjacency), ALL_PROPERTIES)
+    tensor = properties(torch.from_numpy(adjacency), PROPERTIES)
     assert all((tensor[name] == values).all() for name, values in found.items())
 
 
@@ -310,10 +325,10 @@ def test_bad_arrays_are_refused(adjacency, message):
 
 
 def test_only_what_is_asked_for_is_computed():
-    batch = Batch.of(np.ones((2, 6, 6), dtype=bool))
-    PROPERTIES["degree_centrality"](batch)
+    batch = GraphBatch.of(np.ones((2, 6, 6), dtype=bool))
+    PROPERTIES["degree_centrality"].values(batch)
     assert {"triangles", "distances"}.isdisjoint(vars(batch))
-    PROPERTIES["clustering"](batch)
+    PROPERTIES["clustering"].values(batch)
     assert "distances" not in vars(batch)
 
 

@@ -5,14 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bogp.errors import GraphError, SettingError, SparsityError, UnknownNameError
-from bogp.graphs import GENERATORS, RelationalGraph, edges_for_sparsity, generate
-from bogp.graphs.engine.bits import pack
-from bogp.graphs.engine.random import seed_state
-from bogp.graphs.engine.swap_choice import FEATURES, Goal, add_features
-from bogp.graphs.engine.swap_state import TRACKED, new_state
-from bogp.graphs.engine.swap_vector import refine, respond
-from bogp.graphs.engine.swaps import new_room, search, settle, spread
-from bogp.graphs.properties import describe
+from bogp.graphs import GENERATORS, RelationalGraph, describe, edges_for_sparsity, generate
+from bogp.graphs.kernels.bits import pack
+from bogp.graphs.kernels.random import seed_state
+from bogp.graphs.kernels.swap_choice import FEATURES, Goal, add_features
+from bogp.graphs.kernels.swap_search import new_room, search, settle, spread
+from bogp.graphs.kernels.swap_state import TRACKED, new_state
+from bogp.graphs.kernels.swap_vector import refine, respond
 from bogp.graphs.swapping import STAND_INS, Aim, Search
 from bogp.graphs.synthesis import synthesize
 

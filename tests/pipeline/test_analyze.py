@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from bogp.errors import GraphError, MaskError, SettingError, UnknownNameError
-from bogp.graphs import ALL_PROPERTIES, RelationalGraph, graph_to_mask, properties
+from bogp.graphs import PROPERTIES, RelationalGraph, graph_to_mask, properties
 from bogp.masks import Mask, save_mask
 from bogp.pipeline.analyze import analyze
 from bogp.training import structure
@@ -54,8 +54,8 @@ def test_a_layer_made_of_a_graph_gives_that_graph_back():
     first, second = analyze(mask, nodes=None).layers
     assert analyze(mask, nodes=16, layers=["0.weight"]).layers[0].graph == graph
     assert (first.graph.nodes, second.graph.nodes) == (32, 4)
-    known = properties(first.graph, ALL_PROPERTIES)
-    assert first.properties == {name: float(known[name][0]) for name in ALL_PROPERTIES}
+    known = properties(first.graph, PROPERTIES)
+    assert first.properties == {name: float(known[name][0]) for name in PROPERTIES}
     assert first.graph != analyze(mask, threshold=0.9).layers[0].graph
     assert (second.density, second.bipartite.is_connected) == (1.0, True)
 
@@ -163,7 +163,7 @@ def test_a_record_is_json_and_complete(tmp_path):
     }  # fmt: skip
     layer = record["layers"][0]
     assert (layer["name"], layer["shape"]) == ("1.weight", [16, 12])
-    assert set(layer["properties"]) == set(ALL_PROPERTIES)
+    assert set(layer["properties"]) == set(PROPERTIES)
     graph = nx.Graph(layer["graph"]["pairs"])
     assert graph.number_of_edges() == layer["graph"]["edges"]
     assert layer["bipartite"]["edges"] == layer["kept"]

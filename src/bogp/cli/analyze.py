@@ -90,12 +90,12 @@ def analyze(
 
     Example: bogp analyze pruned.safetensors --property clustering --out report.html
     """
-    from bogp.graphs import ALL_PROPERTIES
+    from bogp.graphs import PROPERTIES
 
-    names = tuple(dict.fromkeys(wanted or ALL_PROPERTIES))
+    names = tuple(dict.fromkeys(wanted or PROPERTIES))
     for name in names:
-        if name not in ALL_PROPERTIES:
-            raise UnknownNameError("property", name, ALL_PROPERTIES)
+        if name not in PROPERTIES:
+            raise UnknownNameError("property", name, PROPERTIES)
     if not file.is_file():
         raise MaskError(f"there is no file {str(file)!r}: give a mask, a model or a state dict")
     if out is not None:

@@ -9,6 +9,7 @@ import typer
 
 from bogp.cli import options
 from bogp.cli.common import console, print_json
+from bogp.docstrings import summary
 from bogp.errors import UnknownNameError
 
 
@@ -37,11 +38,7 @@ def names(
 
 def _meanings(functions: dict[str, Callable[..., Any]]) -> dict[str, str]:
     """Return name → what the function's first line says it returns."""
-    lines = {name: (f.__doc__ or "").strip().split("\n\n")[0] for name, f in functions.items()}
-    return {
-        name: " ".join(line.replace("``", "").split()).removeprefix("Return ").rstrip(".")
-        for name, line in lines.items()
-    }
+    return {name: summary(function) for name, function in functions.items()}
 
 
 def _plain(found: Iterable[str]) -> dict[str, str]:
@@ -116,7 +113,7 @@ def _parts() -> dict[str, str]:
 def _properties() -> dict[str, str]:
     from bogp.graphs import PROPERTIES
 
-    return _meanings(dict(PROPERTIES))
+    return {name: found.help for name, found in PROPERTIES.items()}
 
 
 def _protocols() -> dict[str, str]:

@@ -29,8 +29,8 @@ from bogp.database.connect import (
 from bogp.database.plan import Plan, Span, check_blocks, differences, read_plan
 from bogp.errors import DatabaseError, SettingError
 from bogp.files import output_folder, write_atomic
-from bogp.graphs.engine.bits import pack_triangles
-from bogp.graphs.properties import describe
+from bogp.graphs import describe
+from bogp.graphs.kernels.bits import pack_triangles
 from bogp.types import Progress
 
 COMMIT_SECONDS = 0.5

@@ -30,11 +30,11 @@ from bogp.errors import (
     UnknownNameError,
     check_sparsity,
 )
-from bogp.graphs.engine.bits import Rows, pack
 from bogp.graphs.generators import GENERATORS, generate, random_mask
+from bogp.graphs.kernels.bits import Rows, pack
 from bogp.graphs.mixed import KINDS, NUMBERS, draw_mixed
-from bogp.graphs.mixture import VERSION, Mixture, mixture, pilot_size
-from bogp.graphs.properties import PROPERTIES
+from bogp.graphs.pilot import VERSION, Pilot, pilot_size, run_pilot
+from bogp.graphs.property_vectors import PROPERTIES
 from bogp.graphs.relational import edges_for_sparsity, mask_to_graph
 from bogp.keys import canonical_json, derive_seed
 from bogp.types import Floats
@@ -148,7 +148,7 @@ class Plan:
         first = span.index * self.graphs + span.start
         return np.arange(first, first + span.graphs, dtype=np.int64)
 
-    def mixture(self, index: int) -> Mixture:
+    def mixture(self, index: int) -> Pilot:
         """Return what chooses the kinds and parameters of a sparsity's graphs, family mixed."""
         seed = derive_seed(self.seed, MIXED, self.nodes, self.sparsities[index])
         with _ONE_AT_A_TIME:  # or each thread that comes to need it would make its own
@@ -202,9 +202,9 @@ class Plan:
 
 
 @lru_cache(maxsize=32)
-def _mixture(nodes: int, edges: int, seed: int, pilot: int) -> Mixture:
+def _mixture(nodes: int, edges: int, seed: int, pilot: int) -> Pilot:
     """Return the mixture of one sparsity, made once for all its blocks."""
-    return mixture(nodes, edges, seed, pilot)
+    return run_pilot(nodes, edges, seed, pilot)
 
 
 def make_plan(

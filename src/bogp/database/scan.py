@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bogp.graphs.engine.compiled import compiled, inlined
+from bogp.graphs.kernels.compiled import compiled, inlined
 from bogp.types import Floats
 
 CHUNK = 512

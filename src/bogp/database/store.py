@@ -38,8 +38,8 @@ from bogp.errors import (
     UnknownNameError,
     check_sparsity,
 )
-from bogp.graphs.engine.bits import Rows, unpack_triangles, words
-from bogp.graphs.properties import PAPER_FIVE
+from bogp.graphs import PAPER_FIVE
+from bogp.graphs.kernels.bits import Rows, unpack_triangles, words
 from bogp.types import Progress
 
 CACHE_BYTES = 1 << 29
@@ -96,7 +96,7 @@ class GraphDatabase:
             nodes: nodes of each graph.
             sparsities: shares of the layer's weights to remove, each in [0, 1), or one of them.
             graphs: graphs for each sparsity.
-            family: ``mixed`` covers what graphs can be (:mod:`bogp.graphs.mixture`); the others
+            family: ``mixed`` covers what graphs can be (:mod:`bogp.graphs.pilot`); the others
                 are generators of :mod:`bogp.graphs.generators`. All their graphs have just so
                 many edges that their masks keep at least the wanted weights. ``random_mask``
                 draws plain random 0-1 masks instead, the paper's way, reads each as a graph and
@@ -338,7 +338,7 @@ class GraphDatabase:
         """Yield (ids, property vectors, graphs as rows of bits) of up to 1,024 graphs at a time.
 
         Ids are int64 (graphs,), vectors float64 (graphs, names) and rows uint64 (graphs, nodes,
-        words), as :func:`bogp.graphs.properties.describe` takes them. ``graphs=False`` leaves the
+        words), as :func:`bogp.graphs.describe` takes them. ``graphs=False`` leaves the
         graphs unread and gives rows of none. Other arguments and errors are those of
         :meth:`vectors`.
 

@@ -140,7 +140,7 @@ def import_table(
     """Make a database at ``path`` of a table, and open it; its family is ``imported``.
 
     A row is a graph: its properties, its edges or both, and what was measured of it. Columns are
-    known by their names: properties by those of :data:`~bogp.graphs.properties.PROPERTIES`, the
+    known by their names: properties by those of :data:`~bogp.graphs.PROPERTIES`, the
     others by the names in :mod:`bogp.database.table_columns`. Every column must be accounted for.
 
     Args:

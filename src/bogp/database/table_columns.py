@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bogp.database.plan import ALL_PROPERTIES, one_or_more
 from bogp.errors import DatabaseError, UnknownNameError
-from bogp.graphs.properties import PROPERTIES
+from bogp.graphs import PROPERTIES
 
 MADE = ("id", "sparsity", "family", "parameters", "seed", "edges")
 """The columns that say which graph a row is of and how it was made."""

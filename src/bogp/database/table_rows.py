@@ -26,8 +26,8 @@ from bogp.database.plan import IMPORTED, Plan
 from bogp.database.table_columns import Roles
 from bogp.database.table_files import Columns
 from bogp.errors import DatabaseError, GraphError, SettingError, check_sparsity
-from bogp.graphs.engine.bits import unpack_triangles
-from bogp.graphs.properties import describe
+from bogp.graphs import describe
+from bogp.graphs.kernels.bits import unpack_triangles
 from bogp.keys import canonical_json
 from bogp.types import Floats
 

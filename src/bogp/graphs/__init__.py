@@ -1,12 +1,13 @@
 """Relational graphs: masks, generators and properties."""
 
 from bogp.graphs.generators import GENERATORS, generate, random_mask
-from bogp.graphs.properties import (
-    ALL_PROPERTIES,
+from bogp.graphs.property_vectors import (
     CANDIDATES,
     PAPER_FIVE,
     PROPERTIES,
+    Property,
     describe,
+    find_property,
     properties,
 )
 from bogp.graphs.relational import (
@@ -18,15 +19,16 @@ from bogp.graphs.relational import (
 )
 
 __all__ = [
-    "ALL_PROPERTIES",
     "CANDIDATES",
     "GENERATORS",
     "PAPER_FIVE",
     "PROPERTIES",
+    "Property",
     "RelationalGraph",
     "channel_nodes",
     "describe",
     "edges_for_sparsity",
+    "find_property",
     "generate",
     "graph_to_mask",
     "mask_to_graph",

@@ -3,7 +3,7 @@
 Uniform graphs of one edge count are nearly alike. The kinds here differ from them, and from each
 other, in clustering, path length, spread and pairing of degrees, and connectivity, at the same
 edge count; their parameters lead from each kind's extreme to near-uniform graphs, so that what
-lies between is reached too. :mod:`bogp.graphs.mixture` chooses kinds and parameters so that a
+lies between is reached too. :mod:`bogp.graphs.pilot` chooses kinds and parameters so that a
 database covers that region evenly.
 
 Node order means something to a mask (neighbouring nodes own neighbouring channels): the ring of
@@ -22,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bogp.errors import GraphError, SettingError, UnknownNameError
-from bogp.graphs.engine import kinds as engine
-from bogp.graphs.engine.bits import Rows, unpack, words
-from bogp.graphs.engine.draws import (
+from bogp.graphs.kernels import mixed as kernels
+from bogp.graphs.kernels.bits import Rows, unpack, words
+from bogp.graphs.kernels.mixed import COLUMNS, Whole
+from bogp.graphs.kernels.pair_keys import (
     NOISE,
     UNIT,
 )
-from bogp.graphs.engine.kinds import COLUMNS, Whole
 from bogp.types import BoolArray, Floats
 
 
@@ -121,7 +121,7 @@ KINDS: dict[str, tuple[Parameter, ...]] = {
 }
 """Kind → its parameters; kinds are numbered in this order."""
 
-NUMBERS = {name: number for number, name in enumerate(engine.KINDS)}
+NUMBERS = {name: number for number, name in enumerate(kernels.KINDS)}
 """Kind → its number in the arrays of :func:`draw_mixed`."""
 
 
@@ -234,7 +234,7 @@ def draw_mixed(nodes: int, edges: int, seeds: Rows, kinds: Whole, values: Floats
     _check_values(kinds, values)
     logs = np.rint(np.log(nodes / np.arange(1, nodes + 1)) * UNIT).astype(np.int32)
     rows = np.zeros((graphs, nodes, words(nodes)), dtype=np.uint64)
-    engine.draw(edges, seeds, kinds, values, NOISE, logs, rows)
+    kernels.draw(edges, seeds, kinds, values, NOISE, logs, rows)
     return rows
 
 
@@ -309,7 +309,7 @@ def _range(parameter: Parameter) -> str:
     return f"in [{parameter.least:g}, {parameter.most:g}]: give {what}, {example} say"
 
 
-_LEAST, _MOST = np.zeros((2, len(engine.KINDS), COLUMNS))
+_LEAST, _MOST = np.zeros((2, len(kernels.KINDS), COLUMNS))
 for _name, _parameters in KINDS.items():
     for _parameter in _parameters:
         _LEAST[NUMBERS[_name], _parameter.column] = _parameter.least
@@ -318,17 +318,17 @@ for _name, _parameters in KINDS.items():
 
 def _check_values(kinds: Whole, values: Floats) -> None:
     """Raise GraphError unless every kind exists and every value is in its range."""
-    wrong = (kinds < 0) | (kinds >= len(engine.KINDS))
+    wrong = (kinds < 0) | (kinds >= len(kernels.KINDS))
     if wrong.any():
         raise GraphError(
-            f"kind number {kinds[wrong][0]} does not exist: give 0 to {len(engine.KINDS) - 1}"
+            f"kind number {kinds[wrong][0]} does not exist: give 0 to {len(kernels.KINDS) - 1}"
         )
     outside = ~((values >= _LEAST[kinds]) & (values <= _MOST[kinds]))
     if outside.any():
         graph, column = (int(k) for k in np.argwhere(outside)[0])
         raise GraphError(
             f"value {values[graph, column]} in column {column} of graph {graph} is out of range "
-            f"for kind {engine.KINDS[kinds[graph]]!r}: give "
+            f"for kind {kernels.KINDS[kinds[graph]]!r}: give "
             f"{_LEAST[kinds[graph], column]:g} to {_MOST[kinds[graph], column]:g}"
         )
 
@@ -339,7 +339,7 @@ def named(kind: int, values: npt.NDArray[np.float64]) -> dict[str, Any]:
     >>> named(NUMBERS["scale_free"], np.array([0, 0, 0, 0, 1.5, 0.0]))
     {'kind': 'scale_free', 'exponent': 1.5, 'evenness': 0.0}
     """
-    name = engine.KINDS[kind]
+    name = kernels.KINDS[kind]
     return {"kind": name} | {
         parameter.name: parameter.value(values[parameter.column]) for parameter in KINDS[name]
     }

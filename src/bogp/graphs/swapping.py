@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bogp.graphs.engine.bits import Rows
-from bogp.graphs.engine.random import State as Random
-from bogp.graphs.engine.swap_choice import Goal
-from bogp.graphs.engine.swap_state import (
+from bogp.graphs.kernels.bits import Rows
+from bogp.graphs.kernels.random import State as Random
+from bogp.graphs.kernels.swap_choice import Goal
+from bogp.graphs.kernels.swap_search import new_room, search, spread
+from bogp.graphs.kernels.swap_state import (
     DISTANCES,
     TRACKED,
     new_state,
 )
-from bogp.graphs.engine.swaps import new_room, search, spread
-from bogp.graphs.properties import describe
+from bogp.graphs.property_vectors import describe
 from bogp.types import Floats, Progress
 
 STAND_INS = {"edge_connectivity": "minimum_degree"}

@@ -1,8 +1,8 @@
 """Inverse design: from a wanted property vector to a graph that has it.
 
 Edge swaps lead from a start towards the target at a fixed edge count. The search and its estimates
-are compiled (:mod:`bogp.graphs.engine.swaps`); what is reported is computed afresh from the graph
-that came out.
+are compiled (:mod:`bogp.graphs.kernels.swap_search`); what is reported is computed afresh from the
+graph that came out.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bogp.errors import GraphError, SettingError, SparsityError
-from bogp.graphs.engine.bits import Rows, pack, unpack
-from bogp.graphs.engine.random import seed_state
+from bogp.graphs.kernels.bits import Rows, pack, unpack
+from bogp.graphs.kernels.random import seed_state
 from bogp.graphs.mixed import draw_mixed
-from bogp.graphs.mixture import mixture
-from bogp.graphs.properties import describe
+from bogp.graphs.pilot import run_pilot
+from bogp.graphs.property_vectors import describe
 from bogp.graphs.relational import RelationalGraph, edges_for_sparsity
 from bogp.graphs.swapping import (
     Aim,
@@ -215,7 +215,7 @@ def _wanted_edges(
 def _varied(nodes: int, edges: int, seed: int) -> Rows:
     """Return a few dozen mixed graphs, spread over the region of properties."""
     seed = derive_seed(seed, "synthesize", "starts")
-    settings = mixture(nodes, edges, seed, pilot=_VARIED).settings(0, _VARIED, _VARIED)
+    settings = run_pilot(nodes, edges, seed, size=_VARIED).settings(0, _VARIED, _VARIED)
     return draw_mixed(nodes, edges, settings.seeds, settings.kinds, settings.values)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bogp.errors import GraphError, SettingError, UnknownNameError
-from bogp.graphs.properties import PROPERTIES
+from bogp.graphs.property_vectors import PROPERTIES
 from bogp.graphs.relational import RelationalGraph
 
 Limits = dict[str, tuple[float, float]]

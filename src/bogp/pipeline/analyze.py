@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bogp.analysis.paths import dead_units
 from bogp.analysis.wiring import Bipartite, Spectrum, bipartite, spectrum
 from bogp.errors import GraphError, UnknownNameError
-from bogp.graphs import ALL_PROPERTIES, RelationalGraph, mask_to_graph, properties
+from bogp.graphs import PROPERTIES, RelationalGraph, mask_to_graph, properties
 from bogp.masks import Mask
 from bogp.pipeline.pruned import all_inputs, mask_and_network, parts, paths_of, read_layouts
 
@@ -202,7 +202,7 @@ def _describe(
     outputs, inputs = mask.shape[:2]
     size = default_nodes(outputs, inputs) if nodes is None else nodes
     graph = mask_to_graph(mask, size, threshold) if size > 1 or nodes is not None else None
-    values = {} if graph is None else properties(graph, ALL_PROPERTIES, threads=1)
+    values = {} if graph is None else properties(graph, PROPERTIES, threads=1)
     dead = (None, None) if on_path is None else dead_units(on_path)
     return LayerAnalysis(
         name=name,

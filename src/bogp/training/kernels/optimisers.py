@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.engine.compiled import compiled
+from bogp.graphs.kernels.compiled import compiled
 
 SGD, ADAM, ADAMW = 0, 1, 2
 

@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from bogp.graphs.engine.compiled import compiled, inlined
+from bogp.graphs.kernels.compiled import compiled, inlined
 from bogp.training.kernels.optimisers import update
 from bogp.training.kernels.vectors import (
     LANES,

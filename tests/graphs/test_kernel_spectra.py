@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from property_oracles import stack, union
 
 from bogp.graphs import GENERATORS, generate
-from bogp.graphs.engine import compiled as kernels
-from bogp.graphs.engine import spectra
-from bogp.graphs.engine.bits import pack
-from bogp.graphs.engine.compiled import add_where, compiled
+from bogp.graphs.kernels import compiled as kernels
+from bogp.graphs.kernels import spectra
+from bogp.graphs.kernels.bits import pack
+from bogp.graphs.kernels.compiled import add_where, compiled
 
 
 @compiled

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bogp.graphs.engine.bits import Rows
-from bogp.graphs.engine.compiled import compiled, lowest_bit, popcount
-from bogp.graphs.engine.swap_state import (
+from bogp.graphs.kernels.bits import Rows
+from bogp.graphs.kernels.compiled import compiled, lowest_bit, popcount
+from bogp.graphs.kernels.swap_state import (
     DISTANCES,
     Integers,
 )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bogp.errors import GraphError
-from bogp.graphs.engine.compiled import compiled
+from bogp.graphs.kernels.compiled import compiled
 from bogp.graphs.relational import as_bool
 from bogp.types import BoolArray
 

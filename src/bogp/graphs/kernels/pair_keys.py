@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.engine.bits import Rows, transpose
-from bogp.graphs.engine.compiled import compiled, inlined, lowest_bit, popcount
-from bogp.graphs.engine.random import State, next_below, next_word
+from bogp.graphs.kernels.bits import Rows, transpose
+from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
+from bogp.graphs.kernels.random import State, next_below, next_word
 from bogp.types import Floats
 
 Keys = npt.NDArray[np.int32]
@@ -61,7 +61,7 @@ def _logistic(table: Keys, bits: Any) -> Any:
 def add_noise(keys: Keys, table: Keys, state: State) -> None:
     """Add independent logistic noise to each key, in place; two keys to a random word.
 
-    xoshiro256++ as in :mod:`bogp.graphs.engine.random`, its state in registers.
+    xoshiro256++ as in :mod:`bogp.graphs.kernels.random`, its state in registers.
     """
     a, b, c, d = state[0], state[1], state[2], state[3]
     low_half = np.uint64(0xFFFFFFFF)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bogp.graphs.engine.bits import Rows, Values
-from bogp.graphs.engine.compiled import compiled, inlined, lowest_bit
+from bogp.graphs.kernels.bits import Rows, Values
+from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit
 
 
 @compiled

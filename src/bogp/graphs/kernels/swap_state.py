@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.engine.bits import Rows
-from bogp.graphs.engine.compiled import compiled, inlined, lowest_bit, popcount
+from bogp.graphs.kernels.bits import Rows
+from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
 from bogp.types import Floats
 
 Integers = npt.NDArray[np.int64]

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.engine.bits import Rows, Values
-from bogp.graphs.engine.compiled import compiled, inlined, lowest_bit, popcount
+from bogp.graphs.kernels.bits import Rows, Values
+from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
 
 Counts = npt.NDArray[np.int64]
 

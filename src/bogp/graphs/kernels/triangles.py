@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bogp.graphs.engine.bits import Rows, Values
-from bogp.graphs.engine.compiled import compiled, inlined, lowest_bit, popcount
+from bogp.graphs.kernels.bits import Rows, Values
+from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
 
 
 @compiled

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.engine.compiled import compiled, inlined
+from bogp.graphs.kernels.compiled import compiled, inlined
 
 State = npt.NDArray[np.uint64]
 """Four words, shape (4,)."""

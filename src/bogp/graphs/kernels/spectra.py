@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from bogp.graphs.engine.bits import Rows, Values, unpack
-from bogp.graphs.engine.compiled import add_where, compiled, inlined, popcount
+from bogp.graphs.kernels.bits import Rows, Values, unpack
+from bogp.graphs.kernels.compiled import add_where, compiled, inlined, popcount
 from bogp.types import BoolArray
 
 _RESIDUAL = 1e-11

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bogp.graphs.engine.bits import Rows
-from bogp.graphs.engine.compiled import compiled
-from bogp.graphs.engine.random import State as Random
-from bogp.graphs.engine.random import next_below, next_float
-from bogp.graphs.engine.swap_choice import FEATURES, Goal, choose, met, set_slopes, squared
-from bogp.graphs.engine.swap_distances import distance_values
-from bogp.graphs.engine.swap_state import (
+from bogp.graphs.kernels.bits import Rows
+from bogp.graphs.kernels.compiled import compiled
+from bogp.graphs.kernels.random import State as Random
+from bogp.graphs.kernels.random import next_below, next_float
+from bogp.graphs.kernels.swap_choice import FEATURES, Goal, choose, met, set_slopes, squared
+from bogp.graphs.kernels.swap_distances import distance_values
+from bogp.graphs.kernels.swap_state import (
     ASSORTATIVITY,
     DISTANCES,
     EIGENVECTOR,
@@ -29,7 +29,7 @@ from bogp.graphs.engine.swap_state import (
     local_values,
     toggle,
 )
-from bogp.graphs.engine.swap_vector import refine, respond, total
+from bogp.graphs.kernels.swap_vector import refine, respond, total
 from bogp.types import Floats
 
 _FIRST, _LAST = DISTANCES.start, DISTANCES.stop

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bogp.graphs.engine.compiled import compiled
+from bogp.graphs.kernels.compiled import compiled
 from bogp.types import Floats
 
 

@@ -8,23 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bogp.errors import GraphError, SettingError
-from bogp.graphs import RelationalGraph, generate
-from bogp.graphs.engine.bits import pack, unpack
+from bogp.graphs import RelationalGraph, describe, generate
+from bogp.graphs.kernels.bits import pack, unpack
 from bogp.graphs.mixed import KINDS, draw_mixed
-from bogp.graphs.mixture import (
+from bogp.graphs.pilot import (
     COVERED,
     _golden_step,
     _spatial_order,
     even_weights,
-    mixture,
     pilot_size,
+    run_pilot,
 )
-from bogp.graphs.properties import describe
 
 
 @pytest.fixture(scope="module")
 def sparse():
-    return mixture(64, 403, seed=0, pilot=1024)
+    return run_pilot(64, 403, seed=0, size=1024)
 
 
 def rows_of(found, nodes, edges):
@@ -49,9 +48,9 @@ def test_settings_do_not_depend_on_how_they_are_split(sparse):
     whole = fields(sparse.settings(0, 300, 300))
     parts = [fields(sparse.settings(k, min(37, 300 - k), 300)) for k in range(0, 300, 37)]
     assert (np.concatenate(parts) == whole).all()
-    again = mixture(64, 403, seed=0, pilot=1024)
+    again = run_pilot(64, 403, seed=0, size=1024)
     assert (fields(again.settings(0, 300, 300)) == whole).all()
-    other = mixture(64, 403, seed=1, pilot=1024)
+    other = run_pilot(64, 403, seed=1, size=1024)
     assert (fields(other.settings(0, 300, 300)) != whole).any()
 
 
@@ -81,7 +80,7 @@ def test_the_first_graphs_are_spread_as_widely_as_all(sparse):
 
 @pytest.mark.parametrize(("nodes", "edges"), [(64, 202), (64, 504), (64, 1814)])
 def test_mixed_covers_far_more_than_uniform(nodes, edges):
-    found = mixture(nodes, edges, 0, pilot_size(300, nodes)).settings(0, 300, 300)
+    found = run_pilot(nodes, edges, 0, pilot_size(300, nodes)).settings(0, 300, 300)
     uniform = pack(np.stack([generate("uniform", nodes, edges, s).adjacency for s in range(300)]))
     sides = [describe(rows, COVERED) for rows in (rows_of(found, nodes, edges), uniform)]
     every = np.concatenate(sides)
@@ -147,7 +146,7 @@ def test_golden_steps_visit_every_part(total):
 @pytest.mark.parametrize("nodes", [1, 2, 3, 5])
 def test_small_graphs_of_every_edge_count(nodes):
     for edges in range(nodes * (nodes - 1) // 2 + 1):
-        found = mixture(nodes, edges, 3, pilot=30).settings(0, 7, 7)
+        found = run_pilot(nodes, edges, 3, size=30).settings(0, 7, 7)
         assert len(found) == 7
         assert found.parameters(6)["kind"] in KINDS
         rows = rows_of(found, nodes, edges)
@@ -156,9 +155,9 @@ def test_small_graphs_of_every_edge_count(nodes):
 
 def test_bad_requests_are_refused(sparse):
     with pytest.raises(GraphError, match="29 edges"):
-        mixture(8, 29, 0)
+        run_pilot(8, 29, 0)
     with pytest.raises(SettingError, match="pilot of 0"):
-        mixture(8, 8, 0, pilot=0)
+        run_pilot(8, 8, 0, size=0)
     for first, count, total in ((0, 11, 10), (-1, 2, 10), (3, -1, 10)):
         with pytest.raises(SettingError, match=f"not among {total}"):
             sparse.settings(first, count, total)

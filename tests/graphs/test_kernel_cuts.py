@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from property_oracles import stack, to_igraph, to_networkx
 
 from bogp.graphs import GENERATORS, generate
-from bogp.graphs.engine import cuts
-from bogp.graphs.engine.bits import pack
-from bogp.graphs.engine.cycles import component_counts
-from bogp.graphs.engine.paths import NEAR, distances
+from bogp.graphs.kernels import cuts
+from bogp.graphs.kernels.bits import pack
+from bogp.graphs.kernels.cycles import component_counts
+from bogp.graphs.kernels.paths import NEAR, distances
 
 
 def found(adjacency, shortcut=True):

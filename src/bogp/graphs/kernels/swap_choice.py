@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bogp.graphs.engine.bits import Rows
-from bogp.graphs.engine.compiled import compiled, inlined, lowest_bit, popcount
-from bogp.graphs.engine.random import State as Random
-from bogp.graphs.engine.random import next_below
-from bogp.graphs.engine.swap_state import (
+from bogp.graphs.kernels.bits import Rows
+from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
+from bogp.graphs.kernels.random import State as Random
+from bogp.graphs.kernels.random import next_below
+from bogp.graphs.kernels.swap_state import (
     ASSORTATIVITY,
     CENTRE,
     CLOSED,

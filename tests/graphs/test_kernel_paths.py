@@ -6,8 +6,8 @@ import pytest
 from property_oracles import stack
 from scipy.sparse.csgraph import connected_components, shortest_path
 
-from bogp.graphs.engine import cycles, paths, triangles
-from bogp.graphs.engine.bits import pack
+from bogp.graphs.kernels import cycles, paths, triangles
+from bogp.graphs.kernels.bits import pack
 
 SIZES = [1, 2, 63, 64, 65, 128, 129, 200]
 

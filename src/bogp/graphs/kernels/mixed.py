@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.engine.bits import Rows
-from bogp.graphs.engine.compiled import compiled, inlined
-from bogp.graphs.engine.draws import (
+from bogp.graphs.kernels.bits import Rows
+from bogp.graphs.kernels.compiled import compiled, inlined
+from bogp.graphs.kernels.pair_keys import (
     BUCKETS,
     UNIT,
     Keys,
@@ -27,7 +27,7 @@ from bogp.graphs.engine.draws import (
     space_keys,
     threshold,
 )
-from bogp.graphs.engine.random import State, next_float, seed_state, shuffle
+from bogp.graphs.kernels.random import State, next_float, seed_state, shuffle
 from bogp.types import Floats
 
 Whole = npt.NDArray[np.int64]
@@ -61,8 +61,8 @@ def draw(
 ) -> None:
     """Set ``rows`` (graphs, nodes, words) to the graphs of ``seeds``, ``kinds`` and ``values``.
 
-    ``noise`` is :data:`bogp.graphs.engine.draws.NOISE`; ``logs`` (nodes,) holds the logarithms of
-    nodes / 1, nodes / 2, ..., in units of a key.
+    ``noise`` is ``pair_keys.NOISE``; ``logs`` (nodes,) holds the logarithms of nodes / 1,
+    nodes / 2, ..., in units of a key.
     """
     graphs, nodes, _ = rows.shape
     pairs = nodes * (nodes - 1) // 2

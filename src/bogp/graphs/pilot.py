@@ -1,9 +1,9 @@
-"""Which mixed graphs a database holds: kinds and parameters that cover property space evenly.
+"""A pilot: which kinds and parameters of mixed graphs make a database cover property space evenly.
 
-A pilot of graphs spread over the kinds and their parameters is drawn and described. Each pilot
-setting then gets the weight that makes the graphs spread most evenly over every pair of
-properties, and graph number k of a database takes a setting by weight and a seed of its own. All
-of it follows from (nodes, edges, seed, total): not from batches, threads or workers.
+A few thousand graphs, spread over the kinds and their parameters, are drawn and described. Each of
+these settings then gets a weight, such that graphs drawn by weight spread most evenly over every
+pair of properties. Graph number k of a database takes a setting by weight, and a seed of its own.
+All of it follows from (nodes, edges, seed, total): not from batches, threads or workers.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bogp.errors import SettingError
-from bogp.graphs.engine.kinds import COLUMNS, Whole
+from bogp.graphs.kernels.mixed import COLUMNS, Whole
 from bogp.graphs.mixed import KINDS, NUMBERS, check_edges, draw_mixed, named, prior
-from bogp.graphs.properties import describe
+from bogp.graphs.property_vectors import describe
 from bogp.keys import derive_seed
 from bogp.types import Floats
 
@@ -43,7 +43,7 @@ _STEPS = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Settings:
+class MixedSettings:
     """The seeds, kinds and parameters of graphs, as :func:`bogp.graphs.mixed.draw_mixed` takes."""
 
     seeds: npt.NDArray[np.uint64]
@@ -65,20 +65,20 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
-    """The pilot's settings and their weights; make one with :func:`mixture`."""
+class Pilot:
+    """The settings that were tried and their weights; make one with :func:`run_pilot`."""
 
     nodes: int
     edges: int
     seed: int
     kinds: Whole
-    """Shape (pilot,), settings of like properties next to each other."""
+    """Shape (size,), settings of like properties next to each other."""
     values: Floats
-    """Shape (pilot, columns)."""
+    """Shape (size, columns)."""
     weights: Floats
-    """Shape (pilot,), of sum 1."""
+    """Shape (size,), of sum 1."""
 
-    def settings(self, first: int, count: int, total: int) -> Settings:
+    def settings(self, first: int, count: int, total: int) -> MixedSettings:
         """Return the settings of graphs ``first`` to ``first + count - 1`` of ``total``.
 
         Graph k stands at one of ``total`` equal parts of the summed weights, so that settings are
@@ -89,7 +89,7 @@ class Mixture:
         Raises:
             SettingError: the graphs asked for are not among ``total``.
 
-        >>> mixture(8, 10, seed=0, pilot=64).settings(0, 2, total=5).parameters(0)["kind"] in KINDS
+        >>> run_pilot(8, 10, seed=0, size=64).settings(0, 2, total=5).parameters(0)["kind"] in KINDS
         True
         """
         if not 0 <= first <= first + count <= total:
@@ -104,35 +104,35 @@ class Mixture:
         chosen = np.searchsorted(ends, (place + 0.5) / max(total, 1) * ends[-1], side="right")
         chosen = np.minimum(chosen, len(ends) - 1)
         seeds = _seeds(derive_seed(self.seed, "mixture", "graphs"), graph)
-        return Settings(seeds, self.kinds[chosen], self.values[chosen])
+        return MixedSettings(seeds, self.kinds[chosen], self.values[chosen])
 
 
-def mixture(nodes: int, edges: int, seed: int, pilot: int = 4096) -> Mixture:
+def run_pilot(nodes: int, edges: int, seed: int, size: int = 4096) -> Pilot:
     """Return settings of mixed graphs and the weights that cover the reachable properties evenly.
 
     Args:
         nodes: number of nodes.
         edges: number of edges.
         seed: decides the pilot and every seed that follows.
-        pilot: number of settings to try; :func:`pilot_size` says how many a database wants.
+        size: number of settings to try; :func:`pilot_size` says how many a database wants.
 
     Raises:
         GraphError: no graph of ``nodes`` nodes has ``edges`` edges.
-        SettingError: ``pilot`` is below 1.
+        SettingError: ``size`` is below 1.
 
-    >>> tried = mixture(16, 30, seed=0, pilot=64)
+    >>> tried = run_pilot(16, 30, seed=0, size=64)
     >>> len(tried.weights), round(float(tried.weights.sum()), 9)
     (64, 1.0)
     """
     check_edges(nodes, edges)
-    if pilot < 1:
-        raise SettingError(f"a pilot of {pilot} graphs shows nothing: give at least 1")
-    kinds, values = _tried(nodes, edges, seed, pilot)
-    seeds = _seeds(derive_seed(seed, "mixture", "pilot"), np.arange(pilot))
+    if size < 1:
+        raise SettingError(f"a pilot of {size} graphs shows nothing: give at least 1")
+    kinds, values = _tried(nodes, edges, seed, size)
+    seeds = _seeds(derive_seed(seed, "mixture", "pilot"), np.arange(size))
     place = _placed(describe(draw_mixed(nodes, edges, seeds, kinds, values), COVERED))
     weights = even_weights(place)
     order = _spatial_order(place, weights)
-    return Mixture(nodes, edges, seed, kinds[order], values[order], weights[order])
+    return Pilot(nodes, edges, seed, kinds[order], values[order], weights[order])
 
 
 def pilot_size(total: int, nodes: int) -> int:
@@ -175,20 +175,20 @@ def even_weights(place: Floats, steps: int = _STEPS) -> Floats:
     return weights
 
 
-def _tried(nodes: int, edges: int, seed: int, pilot: int) -> tuple[Whole, Floats]:
-    """Return kinds (pilot,) and values (pilot, columns), spread over kinds and parameters.
+def _tried(nodes: int, edges: int, seed: int, size: int) -> tuple[Whole, Floats]:
+    """Return kinds (size,) and values (size, columns), spread over kinds and parameters.
 
     Kinds get a share for each parameter and one more; parameters follow the additive recurrence of
     Roberts (2018), whose points fill the cube evenly, from a start drawn with the seed.
     """
     share = np.cumsum([1 + len(parameters) for parameters in KINDS.values()])
-    ends = np.rint(share * pilot / share[-1]).astype(np.int64)
+    ends = np.rint(share * size / share[-1]).astype(np.int64)
     base = 1.1
     for _ in range(64):  # the root of x^(d + 1) = x + 1
         base = (1.0 + base) ** (1.0 / (COLUMNS + 1))
     step = base ** -np.arange(1.0, COLUMNS + 1)
     start = np.random.default_rng(derive_seed(seed, "mixture", "start")).random(COLUMNS)
-    kinds, values = np.empty(pilot, np.int64), np.empty((pilot, COLUMNS))
+    kinds, values = np.empty(size, np.int64), np.empty((size, COLUMNS))
     first = 0
     for name, end in zip(KINDS, ends.tolist(), strict=True):
         unit = (start + np.arange(1, end - first + 1)[:, None] * step) % 1.0
