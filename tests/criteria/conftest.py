@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from bogp.criteria import Context
-from bogp.masks import Mask, prunable
+from bogp.masks import Mask, choose_layers
 
 
 class Convolutional(nn.Module):
@@ -31,7 +31,7 @@ def make_context(model, shape, *, classes=3, count=12, dense=1.0, seed=0, layers
     parameters = dict(model.named_parameters())
     mask = {
         name: torch.rand(parameters[name].shape, generator=generator) < dense
-        for name in names or prunable(model, layers)
+        for name in names or choose_layers(model, layers)
     }
     inputs = torch.randn(count, *shape, generator=generator, dtype=torch.float64)
     targets = torch.randint(classes, (count,), generator=generator)

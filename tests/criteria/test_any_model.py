@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from bogp.criteria import CRITERIA, Context, criterion, grasp, snip
 from bogp.criteria.grasp import TEMPERATURE
 from bogp.errors import SettingError
-from bogp.masks import Mask, prunable
+from bogp.masks import Mask, choose_layers
 
 
 class Depthwise(nn.Module):
@@ -82,7 +82,7 @@ def make(name, dense=0.8, seed=0):
         torch.manual_seed(seed)
         model = factory().double()
         parameters = dict(model.named_parameters())
-        names = prunable(model, "all")
+        names = choose_layers(model, "all")
         mask = Mask({layer: torch.rand(parameters[layer].shape) < dense for layer in names})
         if shape is None:
             inputs, targets = torch.randint(5, (7, 3)), torch.randint(5, (7, 3))
@@ -192,7 +192,7 @@ def test_a_module_without_a_second_derivative_is_one_sentence():
 
     model = Model()
     parameters = dict(model.named_parameters())
-    mask = Mask({n: torch.ones_like(parameters[n]).bool() for n in prunable(model, "all")})
+    mask = Mask({n: torch.ones_like(parameters[n]).bool() for n in choose_layers(model, "all")})
     given = Context(model, mask, torch.randn(5, 3), torch.zeros(5, dtype=torch.long))
     assert snip(given)["first.weight"].any()
     with pytest.raises(SettingError, match="'grasp' needs second derivatives, and a module"):

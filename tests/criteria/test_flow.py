@@ -9,12 +9,12 @@ from torch import nn
 
 from bogp.criteria import Context, synflow
 from bogp.criteria.flow import Flow
-from bogp.masks import complete_mask, prunable
+from bogp.masks import choose_layers, complete_mask
 from bogp.training import gpt, initialise, resnet, vit
 
 
 def score(model, inputs, names=None):
-    mask = complete_mask(model, tuple(names or prunable(model, "all")))
+    mask = complete_mask(model, tuple(names or choose_layers(model, "all")))
     return synflow(Context(model, mask, inputs))
 
 

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from bogp.criteria import Context, grasp
 from bogp.criteria.grasp import TEMPERATURE
-from bogp.masks import Mask, prunable
+from bogp.masks import Mask, choose_layers
 
 
 def test_one_layer_by_hand():
@@ -41,7 +41,7 @@ def test_one_layer_in_closed_form(context, dense):
 def flowing(given):
     """The weights that the gradient is of, zero outside the mask, and the mask of each."""
     parameters = dict(given.model.named_parameters())
-    names = prunable(given.model, "all")
+    names = choose_layers(given.model, "all")
     whole = {name: torch.ones_like(parameters[name]) for name in names}
     masks = whole | {name: layer.double() for name, layer in given.mask.items()}
     return {name: parameters[name].detach() * masks[name] for name in names}, masks

@@ -13,9 +13,9 @@ from torch.nn.utils import prune
 from bogp.errors import MaskError, OutputError, SettingError
 from bogp.masks import (
     Mask,
+    choose_layers,
     load_mask,
     load_model,
-    prunable,
     read_mask,
     read_model,
     save_mask,
@@ -57,7 +57,7 @@ def random_mask(model, seed=0, dense=0.5):
     return Mask(
         {
             name: torch.rand(model.get_parameter(name).shape, generator=generator) < dense
-            for name in prunable(model, "all")
+            for name in choose_layers(model, "all")
         }
     )
 
@@ -214,6 +214,11 @@ def test_what_is_no_file_of_a_model_is_refused(pruned, tmp_path):
     with pytest.raises(MaskError, match="holds no bogp mask"):
         load_mask(path)
     tensors, notes = safetensors.torch.load_file(path), read_model(path).metadata
+    for note in ("layers", "key", "tied"):
+        without = {name: text for name, text in notes.items() if name != note}
+        safetensors.torch.save_file(tensors, bad, without)
+        with pytest.raises(MaskError, match="are not those that it was saved with"):
+            read_model(bad)
     tensors["1.weight.bogp_mask"] = 1 - tensors["1.weight.bogp_mask"]
     safetensors.torch.save_file(tensors, bad, notes)
     with pytest.raises(MaskError, match="are not those that it was saved with"):

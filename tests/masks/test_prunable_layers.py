@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 from bogp.errors import MaskError, UnknownNameError
-from bogp.masks import KINDS, choose_layers, prunable, prunable_layers
+from bogp.masks import KINDS, choose_layers, prunable_layers
 from bogp.training import mlp
 
 
@@ -93,7 +93,7 @@ def test_frozen_weights_are_left_out():
     model[3].weight.requires_grad_(False)
     assert names(model) == ["1.weight", "5.weight"]
     with pytest.raises(MaskError, match=r"'3.weight' is frozen"):
-        prunable(model, ["3.weight"])
+        choose_layers(model, ["3.weight"])
 
 
 def block(width=4):
@@ -186,7 +186,10 @@ def test_choices_that_cannot_be_are_refused_by_name():
 
 def test_exact_names_are_checked():
     model = nn.ModuleDict({"tied": Tied(), "last": nn.Linear(4, 2)})
-    assert prunable(model, ["last.weight", "tied.one.weight"]) == ("tied.one.weight", "last.weight")
+    assert choose_layers(model, ["last.weight", "tied.one.weight"]) == (
+        "tied.one.weight",
+        "last.weight",
+    )
     for wrong, words in {
         "last.wait": "no parameter 'last.wait': it has 'tied.one.weight', 'last.weight'",
         "last.bias": "'last.bias' is not the weight of a layer",
@@ -194,19 +197,19 @@ def test_exact_names_are_checked():
         "tied.head.weight": "'tied.head.weight' is not the weight of a layer",
     }.items():
         with pytest.raises(MaskError, match=words):
-            prunable(model, [wrong])
+            choose_layers(model, [wrong])
     with pytest.raises(MaskError, match="no layer is named"):
-        prunable(model, [])
+        choose_layers(model, [])
 
 
 def test_a_model_with_nothing_to_prune_says_why():
     frozen = mlp([6, 5, 3]).requires_grad_(False)
     with pytest.raises(MaskError, match=r"all of its layers are frozen \('1.weight'"):
-        prunable(frozen, "all")
+        choose_layers(frozen, "all")
     with pytest.raises(MaskError, match="its parameters are of Embedding, LayerNorm; bogp prunes"):
         choose_layers(nn.Sequential(nn.Embedding(4, 3), nn.LayerNorm(3)))
     with pytest.raises(MaskError, match="it has no parameters"):
-        prunable(nn.ReLU(), "all")
+        choose_layers(nn.ReLU(), "all")
 
 
 def test_weights_that_are_computed_are_refused_with_the_way_out():

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from bogp.errors import MaskError
-from bogp.masks import Mask, mask_from_torch_prune, prunable, with_torch_prune
+from bogp.masks import Mask, choose_layers, mask_from_torch_prune, with_torch_prune
 from bogp.training import mlp
 
 
@@ -25,7 +25,7 @@ def random_mask(model, seed, dense=0.5):
     return Mask(
         {
             name: torch.rand(model.get_parameter(name).shape, generator=generator) < dense
-            for name in prunable(model, "all")
+            for name in choose_layers(model, "all")
         }
     )
 

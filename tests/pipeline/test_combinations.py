@@ -20,9 +20,9 @@ from bogp.masks import (
     SCOPES,
     LayerCollapseWarning,
     Mask,
+    choose_layers,
     complete_mask,
     densities,
-    prunable,
 )
 from bogp.pipeline import Method, prune_and_train, prune_and_train_population
 from bogp.pipeline import pruning as pruning_file
@@ -102,7 +102,7 @@ METHODS = st.builds(
 def test_every_combination_is_exact_nested_and_seeded(parts, method, sparsity, seed, bounded):
     support = None
     if bounded:  # a support of half of the weights, some more
-        whole = complete_mask(Small(), tuple(prunable(Small(), "all")))
+        whole = complete_mask(Small(), tuple(choose_layers(Small(), "all")))
         generator = torch.Generator().manual_seed(seed)
         support = Mask(
             {n: torch.rand(layer.shape, generator=generator) < 0.6 for n, layer in whole.items()}
@@ -171,7 +171,7 @@ def test_units_in_another_order_are_pruned_in_that_order(parts, name):
         other.last.weight.copy_(model.last.weight[order])
         other.last.bias.copy_(model.last.bias[order])
         other.out.weight.copy_(model.out.weight[:, order])
-    whole = complete_mask(model, prunable(model, "all"))
+    whole = complete_mask(model, choose_layers(model, "all"))
     data = parts.train_inputs, parts.train_targets
     one, two = (criterion(name).score(Context(net, whole, *data)) for net in (model, other))
     torch.testing.assert_close(two["last.weight"], one["last.weight"][order])
@@ -290,7 +290,7 @@ def test_synflow_empties_no_layer_of_a_transformer(kind, attention):
     else:
         model = initialise(lambda: gpt(9, 6, width=8, heads=2, attention=attention), 0)
         data = sequences(20)
-    whole = complete_mask(model, prunable(model, "all"))
+    whole = complete_mask(model, choose_layers(model, "all"))
     kept = round(0.1 * whole.total)
     mask = next_mask(model, whole, Method("synflow", "global"), kept, 0, 1, data)
     assert mask.kept == kept

@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from bogp.data import split
-from bogp.errors import SettingError
+from bogp.errors import LayerCollapseWarning, SettingError
 from bogp.graphs import generate
-from bogp.masks import LayerCollapseWarning
 from bogp.pipeline import (
     BASELINES,
     GRAPH,

@@ -9,6 +9,7 @@ from torch import nn
 from bogp.data import split
 from bogp.errors import (
     GraphError,
+    LayerCollapseWarning,
     MaskError,
     RecipeError,
     SettingError,
@@ -17,7 +18,7 @@ from bogp.errors import (
 )
 from bogp.graphs import RelationalGraph, generate, graph_to_mask, random_mask
 from bogp.keys import derive_seed
-from bogp.masks import LayerCollapseWarning, Mask
+from bogp.masks import Mask
 from bogp.pipeline import BASELINES, GRAPH, METHODS, Method, baseline, prune_and_train, support_mask
 from bogp.pipeline.pruning import draw_mask
 from bogp.training import Recipe, initialise, mlp, model_factory

@@ -12,10 +12,10 @@ from torch import nn
 
 from bogp.criteria import CRITERIA, Context, Criterion, criterion, magnitude, synflow
 from bogp.data import split
-from bogp.errors import DataError, MaskError, SettingError, SparsityError
+from bogp.errors import DataError, LayerCollapseWarning, MaskError, SettingError, SparsityError
 from bogp.graphs import generate, random_mask
 from bogp.keys import derive_seed
-from bogp.masks import LayerCollapseWarning, Mask, complete_mask, densities, prunable, select
+from bogp.masks import Mask, choose_layers, complete_mask, densities, select
 from bogp.pipeline import (
     METHODS,
     Method,
@@ -56,7 +56,7 @@ def many(toy):
 
 def network():
     model = initialise(FACTORY, 1)
-    return model, complete_mask(model, prunable(model, "all"))
+    return model, complete_mask(model, choose_layers(model, "all"))
 
 
 def test_examples_are_a_stratified_draw_of_the_training_data(many):
@@ -136,7 +136,7 @@ def test_synflow_shrinks_the_mask_a_hundred_times_and_trains_nothing(parts):
 def test_synflow_begins_at_the_support(parts):
     model, _ = network()
     graph = generate("uniform", 12, 40, 2)
-    support = support_mask(graph, model, prunable(model, "all"))
+    support = support_mask(graph, model, choose_layers(model, "all"))
     found = next_mask(model, support, METHODS["synflow"], 60, 0, 1, parts)
     assert found.kept == 60
     assert all(not (layer & ~support[name]).any() for name, layer in found.items())
@@ -284,7 +284,7 @@ def test_the_named_methods_run_as_baselines(parts, tiny):
     assert [int(layer.sum()) for layer in outcome.mask.values()] == [128, 64]
     snip = baseline("snip", FACTORY, parts, tiny, layers="all", sparsity=0.5, seed=2)
     model = initialise(FACTORY, derive_seed(2, "initial weights"))
-    mask = complete_mask(model, prunable(model, "all"))
+    mask = complete_mask(model, choose_layers(model, "all"))
     context = Context(model, mask, parts.train_inputs, parts.train_targets)
     assert snip.mask == select(criterion("snip").score(context), 192)
 

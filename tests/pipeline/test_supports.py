@@ -9,7 +9,7 @@ from torch import nn
 
 from bogp.errors import GraphError, MaskError, UnknownNameError
 from bogp.graphs import RelationalGraph, generate, graph_to_mask, mask_to_graph
-from bogp.masks import Mask, PrunableLayer, prunable, prunable_layers
+from bogp.masks import Mask, PrunableLayer, choose_layers, prunable_layers
 from bogp.pipeline.supports import carries, layer_support, share_groups, support_mask
 from bogp.training import mlp
 
@@ -94,7 +94,7 @@ def test_graph_to_mask_and_back_is_the_graph_in_every_layer(nodes, more, others,
             nn.MultiheadAttention(width, 1, kdim=other, vdim=width + 1),
         ]
     )
-    mask = support_mask(graph, model, prunable(model, "all"))
+    mask = support_mask(graph, model, choose_layers(model, "all"))
     for layer in prunable_layers(model):
         for part in mask[layer.name].chunk(layer.parts):
             assert mask_to_graph(part, nodes) == graph
@@ -171,8 +171,8 @@ def test_one_graph_for_each_layer_is_one_graph_for_all():
 @given(st.integers(0, 999), st.integers(2, 12))
 def test_perceptrons_get_the_graphs_masks(seed, nodes):
     graph, model = graph_of(nodes, seed), mlp([20, 16, 12, 10])
-    mask = support_mask(graph, model, prunable(model, "all"))
-    for name in prunable(model, "all"):
+    mask = support_mask(graph, model, choose_layers(model, "all"))
+    for name in choose_layers(model, "all"):
         shape = model.get_parameter(name).shape
         narrow = min(shape) < nodes
         assert torch.equal(

@@ -240,7 +240,7 @@ def test_files_hold_the_model_the_mask_and_the_numbers(found, tmp_path) -> None:
     assert mask == found.mask
     inputs = TEST[0][:5]
     assert torch.equal(loaded.eval()(inputs), found.model(inputs))
-    from bogp.masks.model_file import read_model
+    from bogp.masks import read_model
 
     notes = read_model(path).metadata
     assert notes["note"] == "for the test"

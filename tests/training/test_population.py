@@ -10,7 +10,7 @@ from torch import nn
 
 from bogp.data import Split
 from bogp.errors import MaskError, RecipeError, SettingError, UnknownNameError
-from bogp.masks import Mask, complete_mask, prunable
+from bogp.masks import Mask, choose_layers, complete_mask
 from bogp.training import (
     Halving,
     Metrics,
@@ -90,7 +90,7 @@ def recipe(**changes):
 
 def masks_for(factory, count=COUNT, layers="all"):
     """Return masks of different densities, one of them None."""
-    names = prunable(factory(), layers)
+    names = choose_layers(factory(), layers)
     whole = complete_mask(factory(), names)
     masks = []
     for k in range(count):

@@ -6,7 +6,7 @@ from torch import fx, nn
 
 import bogp
 from bogp.errors import SettingError, UnknownNameError
-from bogp.masks import prunable
+from bogp.masks import choose_layers
 from bogp.training import (
     Recipe,
     evaluate,
@@ -60,7 +60,7 @@ def test_resnets(shape, depth, width):
     assert count(model) == weights
     weighted = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     assert len(weighted) == depth
-    assert "layer1.0.conv1.weight" in prunable(model, "all")
+    assert "layer1.0.conv1.weight" in choose_layers(model, "all")
 
 
 def test_the_paper_s_resnets_have_its_numbers_of_parameters():

@@ -1,165 +1,168 @@
-"""Which weights of a network are to be pruned."""
+"""The weights of a network that can be pruned: bogp tells them by the type of their module."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from bogp.errors import LayerCollapseWarning as LayerCollapseWarning
-from bogp.errors import MaskError, UnknownNameError
-from bogp.masks.described import KINDS as KINDS
-from bogp.masks.described import PrunableLayer as PrunableLayer
-from bogp.masks.described import described_layers as described_layers
-from bogp.masks.described import prunable_layers as prunable_layers
+from bogp.errors import MaskError
+
+KINDS = ("linear", "conv1d", "conv2d", "conv3d", "attention")
+"""The kinds of layers that have weights to prune."""
+
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
-def choose_layers(
-    model: nn.Module,
-    layers: str | Sequence[str] = "all",
-    *,
-    types: str | Sequence[str] | None = None,
-    include: str | Sequence[str] | None = None,
-    exclude: str | Sequence[str] | None = None,
-    skip_first: bool = False,
-    skip_last: bool = False,
-) -> tuple[str, ...]:
-    """Return the names of the weights to prune, in the order of the model's parameters.
+@dataclass(frozen=True)
+class PrunableLayer:
+    """One weight that can be pruned, and what its dimensions mean.
+
+    Attributes:
+        name: the parameter's name, ``"layer1.0.conv1.weight"`` say.
+        module: the name of the module that holds it, ``"layer1.0.conv1"``.
+        kind: one of ``KINDS``. ``"attention"`` stands for the projections of queries, keys and
+            values in ``nn.MultiheadAttention``; its ``out_proj`` is a ``"linear"`` layer.
+        shape: the weight's shape, (out, in / groups, *kernel), or (parts · out, in) in attention.
+        groups: how many groups a convolution has; 1 for all other layers.
+        parts: how many matrices are stacked along the outputs: 3 in a packed ``in_proj_weight``.
+        stage: the part of the network that it belongs to, see :func:`prunable_layers`.
+    """
+
+    name: str
+    module: str
+    kind: str
+    shape: tuple[int, ...]
+    groups: int = 1
+    parts: int = 1
+    stage: str = "model"
+
+    @property
+    def weights(self) -> int:
+        """Number of weights.
+
+        >>> PrunableLayer("0.weight", "0", "conv2d", (8, 4, 3, 3)).weights
+        288
+        """
+        return math.prod(self.shape)
+
+    @property
+    def outputs(self) -> int:
+        """Number of output channels of each part: 64 for a packed weight of shape (192, 64)."""
+        return self.shape[0] // self.parts
+
+    @property
+    def inputs(self) -> int:
+        """Number of input channels of the module, in all groups of a convolution together."""
+        return self.shape[1] * self.groups if len(self.shape) > 1 else 1
+
+
+def prunable_layers(model: nn.Module, *, with_frozen: bool = False) -> tuple[PrunableLayer, ...]:
+    """Return every weight of ``model`` that can be pruned, in the order of its parameters.
+
+    These are the weights of ``nn.Linear``, ``nn.Conv1d``, ``nn.Conv2d`` and ``nn.Conv3d`` (grouped
+    and depthwise ones too) and ``nn.MultiheadAttention``. A weight that several modules share is
+    there once, under its first name. Embeddings are left out, and weights shared with one (a
+    language model's head), transposed convolutions, recurrent layers, norms, biases, and parameters
+    of no such module (position embeddings).
+
+    The *stage* of a layer is the name of its module up to and including the first component that
+    ends in a digit, or the whole name where no component does. Leading components that all layers
+    have in common do not count, unless they are numbers.
 
     Args:
         model: any network.
-        layers: ``"all"``, ``"hidden"`` (all but the last) or exact parameter names, as in
-            :func:`prunable`; what follows chooses among these.
-        types: kinds to keep, of ``KINDS``.
-        include: shell patterns; a layer is kept if its parameter's or its module's name matches
-            one. ``*`` matches dots too: ``"blocks.*"`` is everything below ``blocks``.
-        exclude: shell patterns of layers to leave out.
-        skip_first: leave out the model's first prunable layer.
-        skip_last: leave out its last one.
+        with_frozen: whether to return weights that are frozen (``requires_grad`` is False) too.
 
     Raises:
-        MaskError: nothing is left to prune, or a pattern matches no layer.
-        UnknownNameError: no such kind.
+        MaskError: a weight is computed from other parameters (by ``torch.nn.utils.prune`` or a
+            parametrisation), or has no shape yet.
 
-    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 4), nn.Linear(4, 2))
-    >>> choose_layers(model, types="linear", skip_last=True)
-    ('2.weight',)
+    >>> block = lambda: nn.ModuleDict({"conv1": nn.Conv2d(4, 4, 3), "conv2": nn.Conv2d(4, 4, 3)})
+    >>> parts = {"stem": nn.Conv2d(3, 4, 3), "fc": nn.Linear(4, 10)}
+    >>> parts |= {f"layer{k}": nn.Sequential(block(), block()) for k in (1, 2)}
+    >>> resnet = nn.ModuleDict({name: parts[name] for name in ("stem", "layer1", "layer2", "fc")})
+    >>> list(dict.fromkeys(layer.stage for layer in prunable_layers(resnet)))
+    ['stem', 'layer1', 'layer2', 'fc']
+    >>> block = lambda: nn.ModuleDict({"attn": nn.MultiheadAttention(4, 2), "fc": nn.Linear(4, 4)})
+    >>> vit = nn.ModuleDict({"blocks": nn.ModuleList([block(), block()]), "head": nn.Linear(4, 10)})
+    >>> list(dict.fromkeys(layer.stage for layer in prunable_layers(vit)))
+    ['blocks.0', 'blocks.1', 'head']
+    >>> [layer.stage for layer in prunable_layers(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)))]
+    ['0', '1']
     """
-    everything = prunable_layers(model)
-    names = set(prunable(model, layers))
-    if types is not None:
-        kinds = _listed(types)
-        for kind in kinds:
-            if kind not in KINDS:
-                raise UnknownNameError("kind of layer", kind, KINDS)
-        names &= {layer.name for layer in everything if layer.kind in kinds}
-    if include is not None:
-        names &= _matching(everything, _listed(include), "include")
-    if exclude is not None:
-        names -= _matching(everything, _listed(exclude), "exclude")
-    if skip_first:
-        names -= {everything[0].name}
-    if skip_last:
-        names -= {everything[-1].name}
-    if not names:
-        raise MaskError(
-            "no layer is left to prune: the model's are "
-            f"{_spelled(layer.name for layer in everything)}; leave fewer of them out"
-        )
-    return tuple(layer.name for layer in everything if layer.name in names)
-
-
-def prunable(model: nn.Module, layers: str | Sequence[str] = "hidden") -> tuple[str, ...]:
-    """Return the names of the weights to prune, biases never among them.
-
-    ``layers="all"`` takes every layer of :func:`prunable_layers`; ``"hidden"`` takes those that
-    feed a hidden layer: all but the last (the paper's §6.3: masks "prune the hidden layer"). Names
-    of parameters are returned in the order of the model's.
-
-    Raises:
-        MaskError: the model has no such weight, or ``layers`` is neither word nor names of weights
-            that can be pruned.
-    """
-    names = tuple(layer.name for layer in prunable_layers(model))
-    if not isinstance(layers, str):
-        return _exact(model, names, layers)
-    if layers not in ("hidden", "all"):
-        raise MaskError(f"layers {layers!r} is unknown: choose 'hidden' or 'all'")
-    if not names:
-        raise MaskError(f"the model has no weights to prune: {_why_nothing(model)}")
-    chosen = names if layers == "all" else names[:-1]
-    if not chosen:
-        raise MaskError(
-            f"the model has no hidden weights to prune ({names[0]!r} is its only layer): "
-            "choose layers 'all'"
-        )
-    return chosen
-
-
-def _exact(model: nn.Module, names: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return ``wanted`` in the order of ``names``, or raise MaskError where one is not there."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name in wanted:
-        if name in names:
-            continue
-        if name not in parameters:
-            raise MaskError(f"the model has no parameter {name!r}: it has {_spelled(names)}")
-        first = next(n for n, p in model.named_parameters() if p is parameters[name])
-        if first in names:
-            raise MaskError(f"{name!r} is the same weight as {first!r}: name that one")
-        if not parameters[name].requires_grad:
-            raise MaskError(
-                f"{name!r} is frozen (requires_grad is False): leave it out or call "
-                "requires_grad_(True) on it"
-            )
-        raise MaskError(
-            f"{name!r} is not the weight of a layer that bogp prunes: choose from {_spelled(names)}"
-        )
-    if not wanted:
-        raise MaskError(f"no layer is named to be pruned: choose from {_spelled(names)}")
-    return tuple(name for name in names if name in set(wanted))
-
-
-def _matching(layers: Sequence[PrunableLayer], patterns: Sequence[str], what: str) -> set[str]:
-    """Return the names of the layers that match any of ``patterns``."""
-    found: set[str] = set()
-    for pattern in patterns:
-        names = {
-            layer.name
-            for layer in layers
-            if fnmatchcase(layer.name, pattern) or fnmatchcase(layer.module, pattern)
-        }
-        if not names:
-            raise MaskError(
-                f"{what} pattern {pattern!r} matches no layer: the model has "
-                f"{_spelled(layer.name for layer in layers)}"
-            )
-        found |= names
-    return found
-
-
-def _why_nothing(model: nn.Module) -> str:
-    """Say what a model without prunable weights has instead."""
-    if frozen := described_layers(model):
-        return (
-            f"all of its layers are frozen ({frozen[0].name!r}, ...): call requires_grad_(True) "
-            "on those to prune"
-        )
-    types = {
-        type(module).__name__: None
+    embedded = {
+        id(parameter)
         for module in model.modules()
-        if next(module.parameters(recurse=False), None) is not None
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag))
+        for parameter in module.parameters(recurse=False)
     }
-    has = f"its parameters are of {', '.join(types)}" if types else "it has no parameters"
-    return f"{has}; bogp prunes Linear, Conv1d, Conv2d, Conv3d and MultiheadAttention"
+    seen: set[int] = set()
+    found = []
+    for path, module in model.named_modules():
+        for attribute, kind, parts in _weights(module):
+            name = f"{path}.{attribute}" if path else attribute
+            weight = _parameter(module, attribute, name)
+            if id(weight) in seen or id(weight) in embedded:
+                continue
+            seen.add(id(weight))
+            groups = module.groups if isinstance(module, Convolution) else 1
+            found.append((name, path, kind, tuple(weight.shape), groups, parts))
+    stages = _stages([layer[1] for layer in found])
+    return tuple(
+        PrunableLayer(*layer, stages[layer[1]])
+        for layer in found
+        if with_frozen or model.get_parameter(layer[0]).requires_grad
+    )
 
 
-def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _weights(module: nn.Module) -> Iterator[tuple[str, str, int]]:
+    """Yield attribute, kind and parts of each weight of ``module`` itself."""
+    if isinstance(module, nn.MultiheadAttention):
+        if module._qkv_same_embed_dim:
+            yield "in_proj_weight", "attention", 3
+        else:
+            for attribute in ("q_proj_weight", "k_proj_weight", "v_proj_weight"):
+                yield attribute, "attention", 1
+    elif isinstance(module, nn.Linear):
+        yield "weight", "linear", 1
+    elif isinstance(module, Convolution):
+        yield "weight", f"conv{len(module.kernel_size)}d", 1
 
 
-def _spelled(names: Iterable[str]) -> str:
-    """Return names with commas between, the middle of a long list left out."""
-    quoted = [repr(name) for name in names]
-    return ", ".join(quoted if len(quoted) <= 8 else [*quoted[:4], "...", *quoted[-3:]]) or "none"
+def _parameter(module: nn.Module, attribute: str, name: str) -> nn.Parameter:
+    """Return the weight; raise MaskError where it is no plain parameter."""
+    weight = module._parameters.get(attribute)
+    if weight is None:
+        if f"{attribute}_mask" in module._buffers:
+            fix = (
+                "is pruned by torch.nn.utils.prune already: take its mask with "
+                "mask_from_torch_prune, then call torch.nn.utils.prune.remove"
+            )
+        else:
+            fix = (
+                "is computed from other parameters: remove its parametrisation first "
+                "(torch.nn.utils.parametrize.remove_parametrizations)"
+            )
+        raise MaskError(f"{name!r} {fix}")
+    if is_lazy(weight):
+        raise MaskError(f"{name!r} has no shape yet: run the model on one input first")
+    return weight
+
+
+def _stages(modules: Sequence[str]) -> dict[str, str]:
+    """Return the stage of each module, by name (see :func:`prunable_layers`)."""
+    paths = {module: module.split(".") for module in modules}
+    common = 0
+    for parts in zip(*(path[:-1] for path in paths.values()), strict=False):
+        if len(set(parts)) > 1 or parts[0].isdigit():
+            break
+        common += 1
+    stages = {}
+    for module, path in paths.items():
+        ends = (k + 1 for k in range(common, len(path)) if path[k][-1:].isdigit())
+        stages[module] = ".".join(path[: next(ends, len(path))]) or "model"
+    return stages

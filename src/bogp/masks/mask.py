@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from bogp.errors import MaskError
-from bogp.masks.layers import prunable as prunable
 
 
 @final
@@ -58,6 +57,29 @@ class Mask(Mapping[str, Tensor]):
     def __repr__(self) -> str:
         return f"Mask({len(self)} layers, {self.kept} of {self.total} weights kept)"
 
+    def apply(self, model: nn.Module) -> None:
+        """Set the pruned weights of ``model`` to exactly 0, in place.
+
+        The others keep their values, and so do biases and layers that the mask does not name.
+        Training would change the zeros again: call this after each step of the optimiser, or let
+        :func:`bogp.with_torch_prune` hold them.
+
+        Raises:
+            MaskError: the model lacks a parameter that the mask names, has it in another shape, or
+                has been pruned by ``torch.nn.utils.prune``.
+
+        >>> layer = nn.Linear(2, 1)
+        >>> Mask({"weight": torch.tensor([[True, False]])}).apply(layer)
+        >>> (layer.weight != 0).tolist()
+        [[True, False]]
+        """
+        check_fits(model, self)
+        with torch.no_grad():
+            for name, layer in self.items():
+                parameter = model.get_parameter(name)
+                # Not a product: NaN and infinities times 0 are NaN, and -1 times 0 is -0.
+                parameter.masked_fill_(~layer.to(parameter.device), 0.0)
+
     @property
     def kept(self) -> int:
         """Number of weights kept."""
@@ -80,7 +102,7 @@ class Mask(Mapping[str, Tensor]):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over names, shapes and bits: equal masks have equal fingerprints."""
+        """The SHA-256 of names, shapes and bits: equal masks have equal fingerprints."""
         digest = hashlib.sha256()
         for name, layer in self.items():
             digest.update(f"{name}{tuple(layer.shape)}".encode())
@@ -112,3 +134,15 @@ def check_fits(model: nn.Module, mask: Mask) -> None:
                 f"the mask of {name!r} is {tuple(layer.shape)}, the model's parameter is "
                 f"{tuple(parameters[name].shape)}: use the mask made for this model"
             )
+
+
+def collapsed(mask: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return the layers of which ``mask`` keeps no weight: layer collapse.
+
+    Such a layer lets nothing through, so that a network without a way around it cannot be trained
+    (Tanaka et al. 2020, arXiv 2006.05467, section 3).
+
+    >>> collapsed({"a": torch.tensor([True]), "b": torch.tensor([False])})
+    ('b',)
+    """
+    return tuple(name for name, layer in mask.items() if not layer.any())

@@ -1,8 +1,13 @@
-"""Scores → mask: keep the best-scored weights, an exact number of them."""
+"""From scores to a mask: keep the best-scored weights, an exact number of them.
+
+A *scope* says how many weights each layer keeps of the number to keep over all layers. Within a
+layer the best are kept, found without sorting them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,16 +15,89 @@ from torch import Tensor
 from bogp.errors import MaskError, SparsityError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks.mask import Mask
-from bogp.masks.ranking import best
-from bogp.masks.scopes import SCOPES as SCOPES
+
+Layers = Mapping[str, Tensor]
+"""Name of a parameter → a tensor of its shape."""
+
+Counts = tuple[list[int], Tensor | None]
+"""The number to keep of each layer and, where all layers share it, the lowest score to keep."""
+
+Scope = Callable[[Layers, Layers, int, int], Counts]
+"""A function of the scores, the support, the number to keep and a seed."""
+
+
+def global_counts(scores: Layers, allowed: Layers, kept: int, seed: int) -> Counts:
+    """Return how many of the best weights of all layers together lie in each layer."""
+    if kept == 0:
+        return [0] * len(scores), None
+    flat = torch.cat([score.flatten() for score in scores.values()])
+    inside = torch.cat([allowed[name].flatten() for name in scores])
+    lowest = _lowest_kept(flat, inside, kept)
+    chosen = _best(flat, inside, kept, derive_seed(seed, "global"), lowest)
+    sizes = [score.numel() for score in scores.values()]
+    return [int(part.sum()) for part in torch.split(chosen, sizes)], lowest
+
+
+def uniform_counts(scores: Layers, allowed: Layers, kept: int, seed: int) -> Counts:
+    """Return how many weights give each layer the same density.
+
+    A layer with less support than its share is kept whole; the other layers take what it cannot.
+    """
+    sizes = [score.numel() for score in scores.values()]
+    room = [int(layer.sum()) for layer in allowed.values()]
+    ideal = [kept * size / sum(sizes) for size in sizes]
+    counts = [min(int(share), space) for share, space in zip(ideal, room, strict=True)]
+    while (left := kept - sum(counts)) > 0:
+        open_layers = [k for k in range(len(sizes)) if counts[k] < room[k]]
+        # As many whole turns, one weight to each open layer, as leave all of them open but one.
+        turns = min(left // len(open_layers), *(room[k] - counts[k] for k in open_layers))
+        for k in open_layers:
+            counts[k] += turns
+        if turns == 0:
+            # Largest remainder first; the layer's position settles equal remainders.
+            for k in sorted(open_layers, key=lambda k: (counts[k] - ideal[k], k))[:left]:
+                counts[k] += 1
+    return counts, None
+
+
+def er_counts(scores: Layers, allowed: Layers, kept: int, seed: int) -> Counts:
+    """Return how many weights give each layer a density proportional to (in + out) / (in · out).
+
+    This is the sparse Erdős–Rényi topology of Mocanu et al. 2018 (arXiv 1707.04780): small layers
+    are kept denser. A kernel's size does not enter the density.
+    """
+    weights = []
+    for score in scores.values():
+        outputs, inputs, *kernel = _shape(score)
+        weights.append((outputs + inputs) * math.prod(kernel))
+    return _apportioned(weights, allowed, kept), None
+
+
+def erk_counts(scores: Layers, allowed: Layers, kept: int, seed: int) -> Counts:
+    """Return how many give each layer a density proportional to (in + out + kernel) / weights.
+
+    This is the Erdős–Rényi-Kernel of Evci et al. 2020 (arXiv 1911.11134), section 3: ``kernel`` is
+    the sum of the kernel's height and width. For linear layers it is the same as ``er``.
+    """
+    weights = [sum(_shape(score)) for score in scores.values()]
+    return _apportioned(weights, allowed, kept), None
+
+
+SCOPES: dict[str, Scope] = {
+    "er": er_counts,
+    "erk": erk_counts,
+    "global": global_counts,
+    "uniform": uniform_counts,
+}
+"""How scores of several layers are ranked: together, or each layer by itself."""
 
 
 def select(
-    scores: Mapping[str, Tensor],
+    scores: Layers,
     kept: int,
     *,
     scope: str = "global",
-    support: Mapping[str, Tensor] | None = None,
+    support: Layers | None = None,
     seed: int = 0,
 ) -> Mask:
     """Return the mask that keeps the ``kept`` weights of highest score inside ``support``.
@@ -29,9 +107,9 @@ def select(
         kept: the exact number of weights to keep, over all layers.
         scope: ``"global"`` ranks all layers together; ``"uniform"`` gives each layer the same
             density (numbers apportioned by largest remainder, so that the total is exact); ``"er"``
-            and ``"erk"`` give small layers a higher one (see :mod:`bogp.masks.scopes`).
+            and ``"erk"`` give small layers a higher one (:data:`SCOPES`).
         support: weights that may be kept (default: all of them).
-        seed: order in which ties are broken.
+        seed: decides which of equal scores are kept.
 
     Raises:
         SparsityError: the support has fewer than ``kept`` weights, or ``kept`` is negative.
@@ -54,15 +132,14 @@ def select(
     counts, lowest = SCOPES[scope](scores, allowed, kept, seed)
     return Mask(
         {
-            name: best(scores[name], allowed[name], count, derive_seed(seed, "ties", name), lowest)
+            name: _best(scores[name], allowed[name], count, derive_seed(seed, "ties", name), lowest)
             for name, count in zip(scores, counts, strict=True)
         }
     )
 
 
-def _supports(
-    scores: Mapping[str, Tensor], support: Mapping[str, Tensor] | None
-) -> dict[str, Tensor]:
+def _supports(scores: Layers, support: Layers | None) -> dict[str, Tensor]:
+    """Return the support of each layer, complete where none is given; check the scores."""
     allowed = {}
     for name, score in scores.items():
         if score.isnan().any():
@@ -74,3 +151,78 @@ def _supports(
         else:
             allowed[name] = support[name]
     return allowed
+
+
+def _lowest_kept(scores: Tensor, allowed: Tensor, count: int) -> Tensor:
+    """Return the ``count``-th highest of the ``scores`` that are ``allowed``, a scalar.
+
+    >>> int(_lowest_kept(torch.tensor([3, 1, 2, 9]), torch.tensor([1, 1, 1, 0]).bool(), 2))
+    2
+    """
+    candidates = scores.masked_select(allowed)
+    if candidates.dtype == torch.bool:
+        candidates = candidates.to(torch.uint8)
+    return candidates.kthvalue(len(candidates) - count + 1).values
+
+
+def _best(
+    scores: Tensor, allowed: Tensor, count: int, seed: int, lowest: Tensor | None = None
+) -> Tensor:
+    """Return a bool tensor that marks the ``count`` highest of the ``scores`` that are ``allowed``.
+
+    Every score is compared with the lowest one to be marked, so that nothing is sorted. Where not
+    all scores equal to the lowest are to be marked, an order shuffled by ``seed`` says which.
+
+    Args:
+        scores: numbers of any shape, none of them NaN.
+        allowed: bool, of the same shape, True at least ``count`` times.
+        count: how many to mark.
+        seed: shuffles that order.
+        lowest: a score above which all are to be marked and below which none, if one is known.
+
+    >>> _best(torch.tensor([3.0, 1.0, 2.0, 9.0]), torch.tensor([1, 1, 1, 0]).bool(), 2, 0).tolist()
+    [True, False, True, False]
+    """
+    if count == 0:
+        return torch.zeros_like(allowed)
+    if lowest is None:
+        lowest = _lowest_kept(scores, allowed, count)
+    chosen = (scores > lowest) & allowed
+    equal = (scores == lowest) & allowed
+    missing = count - int(chosen.sum())
+    if missing == 0 or missing == int(equal.sum()):
+        return chosen | equal if missing else chosen
+    places = allowed.flatten().nonzero().squeeze(1)
+    shuffled = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))
+    shuffled = places[shuffled.to(places.device)]
+    first = shuffled[equal.flatten()[shuffled]][:missing]
+    return chosen.flatten().index_fill(0, first, True).view_as(allowed)
+
+
+def _shape(score: Tensor) -> tuple[int, ...]:
+    """Return (out, in, *kernel); a vector has one input."""
+    return tuple(score.shape) if score.dim() > 1 else (score.numel(), 1)
+
+
+def _apportioned(weights: Sequence[int], allowed: Layers, kept: int) -> list[int]:
+    """Return ``kept`` shared out in proportion to ``weights``, no layer beyond its support.
+
+    A layer whose share is more than its support is kept whole, and the other layers share what it
+    cannot take in the same proportion, until all shares fit. The arithmetic is in integers, so that
+    it is exact; the largest remainders are rounded up, equal ones in the order of the layers.
+    """
+    room = [int(layer.sum()) for layer in allowed.values()]
+    whole: set[int] = set()
+    while True:
+        shared = [k for k in range(len(room)) if k not in whole]
+        left = kept - sum(room[k] for k in whole)
+        total = sum(weights[k] for k in shared)
+        full = {k for k in shared if left * weights[k] >= room[k] * total}
+        if not full:
+            break
+        whole |= full
+    counts = [room[k] if k in whole else left * weights[k] // total for k in range(len(room))]
+    shared.sort(key=lambda k: (-(left * weights[k] % total), k))
+    for k in shared[: kept - sum(counts)]:
+        counts[k] += 1
+    return counts

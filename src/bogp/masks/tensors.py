@@ -1,4 +1,4 @@
-"""Named tensors in files: safetensors with their metadata, and state dicts of ``torch.save``."""
+"""Named tensors in files: safetensors with their notes, and state dicts of ``torch.save``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRAPPINGS = ("state_dict", "model_state_dict", "model")
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, str]]:
-    """Return the tensors of a safetensors file and its metadata.
+    """Return the tensors of a safetensors file, and its notes.
 
     Raises:
         MaskError: the file is missing, truncated or no safetensors file.
@@ -38,8 +38,8 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, s
 def read_state(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, str]]:
     """Return the tensors of a safetensors file, or of a state dict that ``torch.save`` wrote.
 
-    Pickled code is not run (``weights_only``). Checkpoints that hold the state dict under one of
-    the keys ``WRAPPINGS`` are looked into. A torch file has no metadata.
+    A checkpoint may hold the state dict under one of the keys ``WRAPPINGS``. Pickled code is not
+    run (``weights_only``). A torch file has no notes.
 
     Raises:
         MaskError: the file is missing, of neither kind, truncated, or holds pickled code or no
@@ -61,7 +61,7 @@ def read_state(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, str]]:
 
 
 def as_mask(name: str, values: Tensor) -> Tensor:
-    """Return a mask that is kept as numbers as bools.
+    """Return the mask of the weight ``name``, given in numbers, as bools.
 
     Raises:
         MaskError: a number is neither 0 nor 1.
@@ -76,7 +76,7 @@ def as_mask(name: str, values: Tensor) -> Tensor:
 
 
 def aliases(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return name → first name of the same tensor, itself for most.
+    """Return, for each name, the first name of the same tensor; for most that is the name itself.
 
     >>> tensor = torch.ones(2, 2)
     >>> aliases({"a": tensor, "b": tensor.detach(), "c": tensor.T})
@@ -93,10 +93,10 @@ def aliases(state: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def stored_once(state: Mapping[str, Tensor]) -> tuple[Tensors, dict[str, str]]:
-    """Return copies of the tensors, each once, and under which of their names the others are.
+    """Return a copy of each tensor, under its first name, and further name → first name.
 
     Raises:
-        MaskError: an entry is no dense tensor with values.
+        MaskError: an entry is no dense tensor, or has no values.
     """
     for name, tensor in state.items():
         if not isinstance(tensor, Tensor) or tensor.is_meta or tensor.layout != torch.strided:

@@ -17,9 +17,9 @@ from bogp.masks.tensors import aliases, as_mask
 def mask_from_torch_prune(model: nn.Module) -> Mask:
     """Return the mask of a model that ``torch.nn.utils.prune`` has pruned.
 
-    Layers are named as the parameters were before and are again after ``prune.remove``. Only what
-    torch has pruned is in it, and of that only weights of two or more dimensions: bogp prunes no
-    biases. A weight that several modules share is there once, under its first name.
+    Layers are named as the parameters were before, and are again after ``prune.remove``. The mask
+    has what torch has pruned, but no parameter of one dimension, since bogp prunes no biases. A
+    weight that several modules share is there once, under its first name.
 
     Raises:
         MaskError: no weight is pruned so, a mask holds other numbers than 0 and 1, or modules that
@@ -50,10 +50,10 @@ def mask_from_torch_prune(model: nn.Module) -> Mask:
 def with_torch_prune(model: nn.Module, mask: Mask) -> nn.Module:
     """Return a copy of ``model`` that ``torch.nn.utils.prune`` holds at ``mask``.
 
-    It has torch's parameters ``*_orig`` (the model's weights), buffers ``*_mask`` and hooks, so
-    that ``prune.remove(module, "weight")`` makes the zeros permanent. A weight that several modules
-    share is pruned in all of them. torch runs no hook of the ``out_proj`` of
-    ``nn.MultiheadAttention``: its copy predicts, but cannot be trained further before ``remove``.
+    The copy has torch's parameters ``*_orig`` (the model's weights), buffers ``*_mask`` and hooks,
+    so that ``prune.remove(module, "weight")`` makes the zeros permanent. A weight that several
+    modules share is pruned in all of them. torch runs no hook of the ``out_proj`` of
+    ``nn.MultiheadAttention``: such a copy predicts, but cannot be trained before ``remove``.
 
     Raises:
         MaskError: the mask does not fit the model, or torch has pruned the model already.
@@ -82,8 +82,35 @@ def with_torch_prune(model: nn.Module, mask: Mask) -> nn.Module:
     return pruned
 
 
+def without_torch_prune(model: nn.Module) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Return a copy of ``model`` as ``prune.remove`` leaves it, and the masks that held it.
+
+    The masks are bool, by the name of the parameter, and empty where torch has pruned nothing.
+
+    >>> plain, masks = without_torch_prune(prune.l1_unstructured(nn.Linear(4, 2), "weight", 3))
+    >>> int((plain.weight == 0).sum()), int(masks["weight"].sum())
+    (3, 5)
+    """
+    # deepcopy refuses a tensor that a graph computed, as torch's pruning leaves behind.
+    computed = {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    plain = copy.deepcopy(model, computed)
+    masks = {}
+    for path, module in plain.named_modules():
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, prune.BasePruningMethod):
+                name = hook._tensor_name
+                masks[f"{path}.{name}" if path else name] = module.get_buffer(f"{name}_mask") != 0
+                prune.remove(module, name)  # type: ignore[no-untyped-call]
+    return plain, masks
+
+
 def masks_in_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the masks that the state dict of a model pruned by torch holds, by weight."""
+    """Return the masks in the state dict of a model that torch has pruned, by weight."""
     names = (key.removesuffix("_orig") for key in state if key.endswith("_orig"))
     weights = {
         name: state[f"{name}_orig"]
@@ -95,7 +122,7 @@ def masks_in_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _pruned(module: nn.Module) -> list[str]:
-    """Return the attributes of ``module`` itself that torch has pruned, weights alone."""
+    """Return the weights of ``module`` itself, by attribute, that torch has pruned."""
     names = [name.removesuffix("_orig") for name in module._parameters if name.endswith("_orig")]
     return [
         name

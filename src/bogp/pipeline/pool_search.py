@@ -13,7 +13,7 @@ from bogp.database import GraphDatabase
 from bogp.engines import ParetoSearch, PoolSearch
 from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.keys import derive_seed
-from bogp.masks import complete_mask, prunable, prunable_layers
+from bogp.masks import choose_layers, complete_mask, prunable_layers
 from bogp.pipeline.arm import Arm
 from bogp.pipeline.bench import (
     LOST,
@@ -154,7 +154,7 @@ def _space(
         properties=names,
         criteria=settings.criteria,
         rounds=settings.rounds,
-        layers=len(prunable(initialise(factory, 0), settings.layers)),
+        layers=len(choose_layers(initialise(factory, 0), settings.layers)),
         size=settings.pool,
         seed=settings.seed,
     )
@@ -183,7 +183,7 @@ def _supports(
     groups: tuple[Group, ...] = ()
     if settings.share != "model":
         model = initialise(factory, 0)
-        names = prunable(model, settings.layers)
+        names = choose_layers(model, settings.layers)
         layers = [layer for layer in prunable_layers(model) if layer.name in names]
         groups = groups_of_database(layers, settings.share, database.nodes, settings.nodes)
 
@@ -220,7 +220,7 @@ def _rehearsed(
             mask_seed=0,
         )
     model = initialise(factory, 0)
-    names = prunable(model, settings.layers)
+    names = choose_layers(model, settings.layers)
     shapes = {tuple(parameter.shape) for parameter in model.parameters()}
     # In layers of the database's shape every graph has weights enough; in others they differ.
     doubtful = () if database.shape in shapes else space.points
@@ -247,7 +247,7 @@ def _feasible(
         SparsityError: no graph has as many.
     """
     model = initialise(factory, 0)
-    names = prunable(model, settings.layers)
+    names = choose_layers(model, settings.layers)
     room: dict[int | None, int] = {}
     rows = []
     for row, point in enumerate(space.points):

@@ -12,7 +12,7 @@ from torch import nn
 from bogp.data import Split
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
-from bogp.masks import Mask, prunable
+from bogp.masks import Mask, choose_layers
 from bogp.pipeline.pruning import (
     GRAPH,
     Method,
@@ -141,7 +141,7 @@ def prune_and_train_population(
     courses = []
     for k, support in enumerate(supports):
         model = initialise(factory, initial_seed(seeds[k]))
-        mask = support_mask(support, model, prunable(model, layers))
+        mask = support_mask(support, model, choose_layers(model, layers))
         counts = kept_counts(methods[k], mask, sparsities[k])
         courses.append(_Course(model, mask, methods[k], counts, seeds[k], mask_seeds[k]))
     plan = _Plan(factory, split, recipe, order_seed, halving, together, threads, exact, progress)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import prune
 
 from bogp.analysis.paths import beside, chain_order, chain_paths, misfit
 from bogp.errors import MaskError, SettingError
-from bogp.masks import Mask, check_fits, check_weights, complete_mask
-from bogp.masks.described import described_layers
-from bogp.masks.files import read_mask
+from bogp.masks import (
+    Mask,
+    check_fits,
+    check_weights,
+    complete_mask,
+    prunable_layers,
+    read_mask,
+    without_torch_prune,
+)
 from bogp.masks.tensors import read_state
 from bogp.training.structure import _sensitive, structure
 
@@ -31,8 +34,9 @@ def mask_and_network(
 ) -> tuple[Mask, nn.Module | None]:
     """Return the mask, of layers alone where that can be told, and a plain copy of the network."""
     if isinstance(source, nn.Module):
-        network, masks = _unhooked(source)
-        found = described_layers(network)
+        network, masks = without_torch_prune(source)
+        network.requires_grad_(True)
+        found = prunable_layers(network, with_frozen=True)
         if not found:
             raise MaskError(
                 f"a {type(source).__name__} has no layer to analyse: give a network with Linear, "
@@ -45,10 +49,13 @@ def mask_and_network(
     mask = source if isinstance(source, Mask) else _from_file(source)
     if model is None:
         return _in_order(mask), None
-    network, _ = _unhooked(model)
+    network, _ = without_torch_prune(model)
+    network.requires_grad_(True)
     check_fits(network, mask)
     kept = {
-        layer.name: mask[layer.name] for layer in described_layers(network) if layer.name in mask
+        layer.name: mask[layer.name]
+        for layer in prunable_layers(network, with_frozen=True)
+        if layer.name in mask
     }
     if not kept:
         raise MaskError(
@@ -90,32 +97,13 @@ def _from_file(path: str | os.PathLike[str]) -> Mask:
     return Mask(weights) if weights else mask
 
 
-def _unhooked(model: nn.Module) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Return a copy of ``model`` without torch.nn.utils.prune's hooks, and the masks of these."""
-    computed: dict[int, Any] = {}
-    for module in model.modules():
-        for name in _pruned(module):
-            weight = getattr(module, name)
-            computed[id(weight)] = weight.detach().clone()  # no leaf, so deepcopy would refuse it
-    plain = copy.deepcopy(model, computed).requires_grad_(True)
-    masks = {}
-    for path, module in plain.named_modules():
-        for name in _pruned(module):
-            masks[f"{path}.{name}" if path else name] = getattr(module, f"{name}_mask") != 0
-            prune.remove(module, name)  # type: ignore[no-untyped-call]
-    return plain, masks
-
-
-def _pruned(module: nn.Module) -> list[str]:
-    """Return the parameters of a module that torch.nn.utils.prune has masked."""
-    hooks = list(module._forward_pre_hooks.values())
-    return [hook._tensor_name for hook in hooks if isinstance(hook, prune.BasePruningMethod)]
-
-
 def read_layouts(mask: Mask, model: nn.Module | None) -> Layouts:
     """Return the groups and the stacked parts of each layer of the mask."""
     if model is not None:
-        return {layer.name: (layer.groups, layer.parts) for layer in described_layers(model)}
+        return {
+            layer.name: (layer.groups, layer.parts)
+            for layer in prunable_layers(model, with_frozen=True)
+        }
     packed = {
         name: name.endswith("in_proj_weight") and layer.shape[0] == 3 * layer.shape[1]
         for name, layer in mask.items()

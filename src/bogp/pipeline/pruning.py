@@ -19,9 +19,9 @@ from typing import Any
 from torch import nn
 
 from bogp.data import Split
-from bogp.errors import RecipeError
+from bogp.errors import LayerCollapseWarning, RecipeError
 from bogp.keys import derive_seed
-from bogp.masks import LayerCollapseWarning, Mask, collapsed, prunable
+from bogp.masks import Mask, choose_layers, collapsed
 from bogp.pipeline.methods import BASELINES as BASELINES
 from bogp.pipeline.methods import GRAPH as GRAPH
 from bogp.pipeline.methods import METHODS as METHODS
@@ -112,7 +112,7 @@ def prune_and_train(
         factory: makes the network; it is initialised from ``seed``.
         split: the data that trains and the data that selects; the report data is not touched.
         recipe: the training of each round, and of that before the first.
-        layers: ``"hidden"``, ``"all"`` or names of weights (see :func:`bogp.masks.prunable`).
+        layers: ``"hidden"``, ``"all"`` or names of weights (see :func:`bogp.choose_layers`).
         sparsity: share of the prunable weights to remove; None trains the dense network.
         method: criterion, scope, schedule, rounds, rewinding, pretraining.
         support: outside it no weight is kept (see :func:`support_mask`).
@@ -135,7 +135,7 @@ def prune_and_train(
     if sparsity is None:
         trained = _train(model, split, recipe, None, order, 0)
         return _outcome(trained, None, split, len(trained.losses), started)
-    mask = support_mask(support, model, prunable(model, layers))
+    mask = support_mask(support, model, choose_layers(model, layers))
     counts = kept_counts(method, mask, sparsity)
     initial, epochs = model, 0
     for number in range(0 if method.pretrain else 1, len(counts) + 1):
@@ -163,7 +163,7 @@ def draw_mask(
 ) -> Mask:
     """Return the mask that :func:`prune_and_train` gives the method ``GRAPH``, untrained."""
     model = initialise(factory, 0)
-    mask = support_mask(support, model, prunable(model, layers))
+    mask = support_mask(support, model, choose_layers(model, layers))
     (kept,) = kept_counts(GRAPH, mask, sparsity)
     return next_mask(model, mask, GRAPH, kept, mask_seed, 1)
 

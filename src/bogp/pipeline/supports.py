@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from bogp.errors import GraphError, MaskError, UnknownNameError
 from bogp.graphs import RelationalGraph, graph_to_mask
-from bogp.masks import Mask, PrunableLayer, check_fits, complete_mask
-from bogp.masks.layers import described_layers
+from bogp.masks import Mask, PrunableLayer, check_fits, complete_mask, prunable_layers
 
 Support = RelationalGraph | Mapping[str, RelationalGraph] | Tensor | Mask | None
 """What bounds a mask: a graph, a graph for each layer, one layer's mask, a whole mask, nothing."""
@@ -147,7 +146,7 @@ def _from_graphs(
 
 def _layers(model: nn.Module, names: Sequence[str]) -> list[PrunableLayer]:
     """Return the layers ``names``; a weight of no known module is taken as (out, in, *kernel)."""
-    known = {layer.name: layer for layer in described_layers(model)}
+    known = {layer.name: layer for layer in prunable_layers(model, with_frozen=True)}
     parameters = dict(model.named_parameters())
     return [
         known.get(name, PrunableLayer(name, name, "linear", tuple(parameters[name].shape)))

@@ -15,8 +15,7 @@ from torch import nn
 from bogp.analysis import Interval
 from bogp.data import Dataset
 from bogp.keys import content_key
-from bogp.masks import Mask, collapsed
-from bogp.masks.model_file import save_model
+from bogp.masks import Mask, collapsed, save_model
 from bogp.pipeline import SearchResult
 from bogp.pipeline.own_model import PrunedNetwork
 from bogp.pruning.page import how, pruned_tables, write_prune_report
