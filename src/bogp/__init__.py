@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from bogp.pipeline import SearchSettings as SearchSettings
     from bogp.pipeline import analyze as analyze
     from bogp.pipeline import baseline as baseline
+    from bogp.pipeline import mask as mask
     from bogp.pipeline import prune_and_train as prune_and_train
     from bogp.pipeline import prune_and_train_population as prune_and_train_population
     from bogp.pipeline import screen as screen
@@ -83,7 +84,7 @@ _HOMES = {
         "mask_from_torch_prune prunable_layers read_mask save_mask save_model select "
         "with_torch_prune",
         "bogp.pipeline": "Evidence Method ModelAnalysis PoolSettings SearchResult SearchSettings "
-        "analyze baseline "
+        "analyze baseline mask "
         "prune_and_train prune_and_train_population screen search synthesize",
         "bogp.pruning": "PruneResult prune",
         "bogp.engines": "ParetoSearch PoolSampler PoolSearch",

@@ -8,6 +8,7 @@ from bogp.pipeline.evidence import WINNER as WINNER
 from bogp.pipeline.evidence import Comparison as Comparison
 from bogp.pipeline.evidence import Evidence as Evidence
 from bogp.pipeline.evidence import Final as Final
+from bogp.pipeline.masking import mask as mask
 from bogp.pipeline.pool_settings import PoolSettings as PoolSettings
 from bogp.pipeline.populations import PrunedPopulation as PrunedPopulation
 from bogp.pipeline.populations import baseline_population as baseline_population

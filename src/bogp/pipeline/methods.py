@@ -111,6 +111,24 @@ def method_named(name: str, sparsity: float | None) -> Method | None:
     return METHODS[name]
 
 
+def pruning_method(given: Method | str) -> Method:
+    """Return a method that prunes, given or by name; ``"magnitude"`` is ``"glob1"``.
+
+    Raises:
+        UnknownNameError: no such method, or one with an unknown criterion, scope or schedule.
+        SettingError: ``given`` is neither a name nor a method, or a method with other bad fields.
+    """
+    if isinstance(given, Method):
+        return check_method(given)
+    if not isinstance(given, str):
+        raise SettingError(f"method {given!r} is none: give a name or a bogp.Method")
+    names = {"magnitude": BASELINES["glob1"]}
+    names |= {name: method for name, method in METHODS.items() if method is not None}
+    if given not in names:
+        raise UnknownNameError("method", given, names)
+    return names[given]
+
+
 def check_method(method: Method) -> Method:
     """Return a method, or raise an error unless all of its fields are what bogp knows.
 

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from bogp.data import Dataset, from_datasets, load_dataset, split
-from bogp.errors import SettingError, UnknownNameError, check_sparsity
+from bogp.errors import SettingError, check_sparsity
 from bogp.masks import check_room, check_weights, choose_layers, prunable_layers
-from bogp.pipeline import METHODS, Method
+from bogp.pipeline import Method
 from bogp.pipeline.bench import Work
 from bogp.pipeline.given import GivenModel, network_factory, shared_model
-from bogp.pipeline.methods import check_method
+from bogp.pipeline.methods import pruning_method
 from bogp.pipeline.own_model import graphs_for, prune_by_method, prune_by_search
 from bogp.pipeline.pool_settings import pool_settings
 from bogp.pipeline.pruning import warn_of_collapse
@@ -156,7 +156,7 @@ def prune(
     _check_kinds(sparsity, seed)
     sparsity = check_sparsity(sparsity)
     _check_numbers(final_seeds=final_seeds, trials=trials, workers=workers, nodes=nodes)
-    chosen = _method(method)
+    chosen = None if method is None else pruning_method(method)
     if chosen is not None:
         _check_alone(trials=trials, criteria=criteria, rounds=rounds, share=share, nodes=nodes)
     if isinstance(model, nn.Module):
@@ -250,20 +250,6 @@ def _check_alone(**values: Any) -> None:
                 f"{name} = {value!r} is of a search, and a method is given, which is none: leave "
                 f"out one of the two (a bogp.Method has rounds, scope and schedule of its own)"
             )
-
-
-def _method(method: Method | str | None) -> Method | None:
-    """Return a method by name, or the one that is given; None is a search."""
-    if method is None:
-        return None
-    if not isinstance(method, str | Method):
-        raise SettingError(f"method {method!r} is none: give a name or a bogp.Method")
-    if isinstance(method, Method):
-        return check_method(method)
-    names = {"magnitude": "glob1", **{name: name for name in METHODS if name != "dense"}}
-    if method not in names:
-        raise UnknownNameError("method", method, names)
-    return METHODS[names[method]]
 
 
 def _dataset(train: Any, val: Any, test: Any) -> Dataset:
