@@ -5,34 +5,10 @@ well as the winner shows that what it destroys did not matter. The functions her
 masks, graphs and scores; training what they return is the caller's.
 """
 
-from bogp.controls.changes import (
-    Change,
-    check_change,
-    differing_share,
-    measure_change,
-    why_not,
-)
-from bogp.controls.draws import (
-    erk_random,
-    invert,
-    random_like,
-    rewire,
-    shuffle_layers,
-    why_not_rewire,
-)
-from bogp.controls.names import CONTROLS
-
-__all__ = [
-    "CONTROLS",
-    "Change",
-    "check_change",
-    "differing_share",
-    "erk_random",
-    "invert",
-    "measure_change",
-    "random_like",
-    "rewire",
-    "shuffle_layers",
-    "why_not",
-    "why_not_rewire",
-]
+from bogp.controls.control import Change as Change
+from bogp.controls.control import Control as Control
+from bogp.controls.control import Drawn as Drawn
+from bogp.controls.control import Winner as Winner
+from bogp.controls.control import differing_share as differing_share
+from bogp.controls.draws import invert as invert
+from bogp.controls.table import CONTROLS as CONTROLS

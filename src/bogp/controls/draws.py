@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bogp.controls.names import EQUAL, ERK, REWIRE, SHUFFLE
 from bogp.errors import SettingError
 from bogp.graphs import RelationalGraph
 from bogp.graphs.rewiring import swap_ends
 from bogp.keys import derive_seed
 from bogp.masks import Mask, select
 from bogp.types import BoolArray
+
+_REWIRE = "degree-preserving rewire"
 
 
 def shuffle_layers(mask: Mask, seed: int) -> Mask:
@@ -34,7 +34,7 @@ def shuffle_layers(mask: Mask, seed: int) -> Mask:
     >>> shuffled.kept, shuffled == mask
     (1, False)
     """
-    return _redrawn(SHUFFLE, mask, seed, whole_kernels=True)
+    return _redrawn("layerwise shuffle", mask, seed, whole_kernels=True)
 
 
 def random_like(mask: Mask, seed: int) -> Mask:
@@ -46,7 +46,7 @@ def random_like(mask: Mask, seed: int) -> Mask:
     Raises:
         SettingError: no layer is both kept and pruned in part, so that there is no other mask.
     """
-    return _redrawn(EQUAL, mask, seed, whole_kernels=False)
+    return _redrawn("equal layer densities", mask, seed, whole_kernels=False)
 
 
 def erk_random(mask: Mask, seed: int) -> Mask:
@@ -56,10 +56,10 @@ def erk_random(mask: Mask, seed: int) -> Mask:
     goes to the others, so that the total is exact.
     """
     scores = {
-        name: torch.rand(layer.shape, generator=_generator(seed, ERK, name)).to(layer.device)
+        name: torch.rand(layer.shape, generator=_generator(seed, "ERK", name)).to(layer.device)
         for name, layer in mask.items()
     }
-    return select(scores, mask.kept, scope="erk", seed=derive_seed(seed, ERK))
+    return select(scores, mask.kept, scope="erk", seed=derive_seed(seed, "ERK"))
 
 
 def invert(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -75,36 +75,44 @@ def invert(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def rewire(graph: RelationalGraph, seed: int, *, moves: float = 4.0) -> RelationalGraph:
+def rewire(graph: RelationalGraph, seed: int) -> RelationalGraph:
     """Return another graph with the same degree of every node, nearly each as likely.
 
-    Swaps of the ends of two edges (Maslov and Sneppen 2002, Science 296), about ``moves`` for each
-    edge or, where there are fewer of them, for each pair that is not joined: a swap of one is a
+    Swaps of the ends of two edges (Maslov and Sneppen 2002, Science 296), about four for each edge
+    or, where there are fewer of them, for each pair that is not joined: a swap of one is a
     swap of the other. Never the graph itself.
 
     Raises:
         SettingError: no other graph has these degrees (complete, empty, star and other threshold
-            graphs), or ``moves`` is not above 0.
+            graphs).
 
     >>> ring = RelationalGraph(np.roll(np.eye(8), 1, axis=0) + np.roll(np.eye(8), 1, axis=1))
     >>> other = rewire(ring, seed=0)
     >>> other == ring, other.adjacency.sum(axis=0).tolist()
     (False, [3, 3, 3, 3, 3, 3, 3, 3])
     """
-    if not (math.isfinite(moves) and moves > 0.0):
-        raise SettingError(f"{moves} moves of each edge change nothing: give a number above 0")
     if (reason := why_not_rewire(graph)) is not None:
         raise SettingError(f"{reason}; leave this control out")
     adjacency = graph.adjacency & ~np.eye(graph.nodes, dtype=np.bool_)
     sparse = graph.density <= 0.5
     start = adjacency if sparse else ~graph.adjacency
     for attempt in range(16):
-        rng = np.random.default_rng(derive_seed(seed, REWIRE, attempt))
-        swapped = swap_ends(start, rng, moves)
+        rng = np.random.default_rng(derive_seed(seed, _REWIRE, attempt))
+        swapped = swap_ends(start, rng)
         if not np.array_equal(swapped, start):
             return RelationalGraph(swapped if sparse else ~swapped)
     # So few swaps are possible that none was drawn: do one of them.
-    return RelationalGraph(_one_swap(adjacency, np.random.default_rng(derive_seed(seed, REWIRE))))
+    return RelationalGraph(_one_swap(adjacency, np.random.default_rng(derive_seed(seed, _REWIRE))))
+
+
+def rewire_each(graphs: Mapping[str, RelationalGraph], seed: int) -> dict[str, RelationalGraph]:
+    """Return the graph of each layer, rewired where it can be; layers that share one still do."""
+    distinct = {id(graph): graph for graph in graphs.values()}
+    others = {
+        key: graph if why_not_rewire(graph) else rewire(graph, derive_seed(seed, number))
+        for number, (key, graph) in enumerate(distinct.items())
+    }
+    return {name: others[id(graph)] for name, graph in graphs.items()}
 
 
 def why_not_rewire(graph: RelationalGraph) -> str | None:

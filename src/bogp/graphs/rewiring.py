@@ -11,6 +11,9 @@ from bogp.types import BoolArray
 
 Indices = npt.NDArray[np.intp]
 
+_MOVES = 4.0
+"""Times that each edge moves, on average."""
+
 
 def havel_hakimi(degree: npt.NDArray[np.int64], rng: np.random.Generator) -> BoolArray:
     """Return a graph of these degrees (nodes,), ties broken at random (Hakimi 1962).
@@ -33,14 +36,14 @@ def havel_hakimi(degree: npt.NDArray[np.int64], rng: np.random.Generator) -> Boo
     return adjacency
 
 
-def swap_ends(adjacency: BoolArray, rng: np.random.Generator, moves: float = 4.0) -> BoolArray:
+def swap_ends(adjacency: BoolArray, rng: np.random.Generator) -> BoolArray:
     """Return the graph after random swaps of the ends of two edges (Maslov & Sneppen 2002).
 
     In each round a share of the edges is paired at random, and a-b, c-d become a-d, c-b. A pair is
     left alone if a new edge of it is a loop, exists already, or is also a new edge of another
     pair, and also if one of its old edges is a new edge of another pair. So degrees stay, the
     graph stays simple, and the same pairing undoes a round: every graph of these degrees is
-    equally likely in the end. Edges move about ``moves`` times each.
+    equally likely in the end. Edges move about four times each.
 
     >>> ring = np.roll(np.eye(8, dtype=bool), 1, axis=0)
     >>> swap_ends(ring | ring.T, np.random.default_rng(0)).sum(axis=0).tolist()
@@ -51,7 +54,7 @@ def swap_ends(adjacency: BoolArray, rng: np.random.Generator, moves: float = 4.0
     edges = np.stack(np.nonzero(np.triu(result, 1)), axis=1)
     if len(edges) < 2:
         return result
-    share, rounds = _schedule(2.0 * len(edges) / (nodes * (nodes - 1)), moves)
+    share, rounds = _schedule(2.0 * len(edges) / (nodes * (nodes - 1)))
     for _ in range(rounds):
         order = rng.permutation(len(edges))[: len(edges) // 2 * 2].reshape(-1, 2)
         order = order[rng.random(len(order)) < share]
@@ -72,8 +75,8 @@ def swap_ends(adjacency: BoolArray, rng: np.random.Generator, moves: float = 4.0
     return result
 
 
-def _schedule(density: float, moves: float) -> tuple[float, int]:
-    """Return the share of the edges to pair in a round, and the rounds that move each ``moves``.
+def _schedule(density: float) -> tuple[float, int]:
+    """Return the share of the edges to pair in a round, and the number of rounds.
 
     Pairing a share f swaps about f (1 - density)^2 exp(-4 f density) of the edges: the new edges
     must be free, and four edges must not be hit by another pair. That is most at
@@ -81,7 +84,7 @@ def _schedule(density: float, moves: float) -> tuple[float, int]:
     """
     share = min(0.95, 1.0 / (4.0 * density))
     swapped = share * max(1.0 - density, 0.1) ** 2 * math.exp(-4.0 * share * density)
-    return share, math.ceil(moves / swapped)
+    return share, math.ceil(_MOVES / swapped)
 
 
 def _pair_number(u: Indices, v: Indices, nodes: int) -> Indices:

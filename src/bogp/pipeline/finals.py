@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from bogp.controls import (
-    CONTROLS,
-    Change,
-    differing_share,
-    erk_random,
-    measure_change,
-    random_like,
-    rewire,
-    shuffle_layers,
-    why_not,
-)
-from bogp.controls.draws import why_not_rewire
-from bogp.controls.names import EQUAL, ERK, INVERT, NO_SUPPORT, REINITIALISE, REWIRE, SHUFFLE
+from bogp.controls import CONTROLS, Change, Drawn, Winner, differing_share
 from bogp.criteria import criterion
 from bogp.errors import StudyError
-from bogp.graphs import RelationalGraph
 from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask
 from bogp.pipeline.bench import Bench
 from bogp.pipeline.evaluation import Evaluated, Plan
 from bogp.pipeline.given import GivenModel, network_factory
 from bogp.pipeline.methods import GRAPH, Method, inverted
-from bogp.pipeline.pruning import Support, initial_seed, support_mask
-from bogp.pipeline.sharing import distinct_graphs, one_graph
+from bogp.pipeline.pruning import initial_seed, support_mask
+from bogp.pipeline.sharing import one_graph
 from bogp.pipeline.space import Point
 from bogp.pipeline.workers import WorkerLostError
 from bogp.training import ModelFactory, initialise
@@ -194,22 +181,31 @@ class _OneSeed:
     def _controls(self, plan: Plan, winner: Mask, seed: int) -> tuple[list[Final], dict[str, str]]:
         bench, runs = self.bench, list[Final]()
         factory = network_factory(bench.settings.model, bench.evaluator.dataset)
-        made, left_out = _control_plans(factory, plan, winner, derive_seed(seed, "control"))
         source = bench.settings.model
-        if isinstance(source, GivenModel) and not source.fresh and REINITIALISE in made:
-            del made[REINITIALISE]
-            left_out[REINITIALISE] = (
-                "the model was given with its weights, and nothing says how to draw others: give a "
-                "function that makes it"
-            )
+        known = Winner(
+            mask=winner,
+            support=plan.support,
+            available=support_mask(plan.support, initialise(factory, 0), tuple(winner)),
+            graph=one_graph(plan.support),
+            criterion=criterion(plan.method.criterion).name,
+            fixed_weights=isinstance(source, GivenModel) and not source.fresh,
+        )
+        made: dict[str, Plan] = {}
+        left_out: dict[str, str] = {}
+        for name, control in CONTROLS.items():
+            if (reason := control.why_not(known)) is not None:
+                left_out[name] = reason
+                continue
+            drawn = control.draw(known, derive_seed(seed, "control"))
+            made[name] = _control_plan(plan, drawn, winner.sparsity)
         if not made:
             return runs, left_out
         found = self._trained(list(made.values()), "controls")
-        for (name, control), evaluated in zip(made.items(), found, strict=True):
-            change = _change(name, factory, plan, control, winner, _mask(evaluated))
+        for (name, changed), evaluated in zip(made.items(), found, strict=True):
+            change = _change(name, factory, plan, changed, winner, _mask(evaluated))
             if change.problem is not None:
                 left_out[name] = f"it is no control here: {change.problem}"
-            run = _final(name, self.number, control.seed, evaluated)
+            run = _final(name, self.number, changed.seed, evaluated)
             runs.append(replace(run, change=change.record()))
         return runs, left_out
 
@@ -257,35 +253,19 @@ def _mask(found: Evaluated) -> Mask:
     return found.mask
 
 
-def _control_plans(
-    factory: ModelFactory, plan: Plan, mask: Mask, seed: int
-) -> tuple[dict[str, Plan], dict[str, str]]:
-    """Return the controls of a winner as plans, and those that do not apply with the reason."""
-    graph = one_graph(plan.support)
-    support = support_mask(plan.support, initialise(factory, 0), tuple(mask))
-    # A mask that is given is trained as often as the winner's, from the same weights, and stays.
-    kept = replace(plan.method, criterion=GRAPH.criterion, scope=GRAPH.scope)
-    fixed = replace(plan, method=kept, sparsity=mask.sparsity)
-    scored_by = criterion(plan.method.criterion).name
-    other = derive_seed(plan.seed, "other weights")
-    makers: dict[str, Callable[[], Plan]] = {
-        SHUFFLE: lambda: replace(fixed, support=shuffle_layers(mask, seed)),
-        REWIRE: lambda: replace(plan, support=_rewired(plan.support, seed)),
-        REINITIALISE: lambda: replace(fixed, support=mask, seed=other),
-        INVERT: lambda: replace(plan, method=inverted(plan.method)),
-        EQUAL: lambda: replace(fixed, support=random_like(mask, seed)),
-        ERK: lambda: replace(fixed, support=erk_random(mask, seed)),
-        NO_SUPPORT: lambda: replace(plan, support=None),
-    }
-    made: dict[str, Plan] = {}
-    left_out: dict[str, str] = {}
-    for name in CONTROLS:
-        reason = why_not(name, mask, graph=graph, support=support, criterion=scored_by)
-        if reason is None:
-            made[name] = makers[name]()
-        else:
-            left_out[name] = reason
-    return made, left_out
+def _control_plan(plan: Plan, drawn: Drawn, sparsity: float) -> Plan:
+    """Return the winner's plan with what a control takes away from it."""
+    method = inverted(plan.method) if drawn.inverted else plan.method
+    if drawn.whole:
+        # A mask that is given is trained as often as the winner's, and stays.
+        method = replace(method, criterion=GRAPH.criterion, scope=GRAPH.scope)
+    return replace(
+        plan,
+        support=drawn.support,
+        method=method,
+        sparsity=sparsity if drawn.whole else plan.sparsity,
+        seed=derive_seed(plan.seed, "other weights") if drawn.other_weights else plan.seed,
+    )
 
 
 def _change(
@@ -301,22 +281,7 @@ def _change(
             initialise(factory, initial_seed(each.seed)).state_dict() for each in (plan, control)
         )
         differing = differing_share(before, first, second)
-    return measure_change(name, before, after, graphs=graphs, weights_changed=differing)
-
-
-def _rewired(support: Support, seed: int) -> Support:
-    """Return a support of one graph or several, each rewired that can be."""
-    if isinstance(support, RelationalGraph):
-        return rewire(support, seed)
-    assert isinstance(support, Mapping)  # why_not has seen to it
-    assert not isinstance(support, Mask)
-    others = {
-        id(graph): rewire(graph, derive_seed(seed, number))
-        if why_not_rewire(graph) is None
-        else graph
-        for number, graph in enumerate(distinct_graphs(support))
-    }
-    return {name: others[id(graph)] for name, graph in support.items()}
+    return CONTROLS[name].change(before, after, graphs=graphs, weights_changed=differing)
 
 
 def _packed(mask: Mask) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def _verdict(lead: Interval) -> str:
 
 def _beside(found: PrunedNetwork) -> Section:
     applied = [entry.name for entry in found.comparisons if entry.name in CONTROLS]
-    words = "\n".join(f"- {name}: {CONTROLS[name]}" for name in applied)
+    words = "\n".join(f"- {name}: {CONTROLS[name].help}" for name in applied)
     text = f"Each control takes one thing from the pruned network:\n\n{words}" if words else ""
     return Section("Beside it", text, [beside_table(found)])
 

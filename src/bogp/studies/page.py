@@ -174,7 +174,7 @@ def _controls_section(result: SearchResult) -> Section:
         text = "No network was trained on a fresh seed, so that there is nothing to compare with."
         return Section(heading, text)
     applied = [entry.name for entry in evidence.comparisons if entry.name in CONTROLS]
-    words = "\n".join(f"- {name}: {CONTROLS[name]}" for name in applied)
+    words = "\n".join(f"- {name}: {CONTROLS[name].help}" for name in applied)
     text = (
         "Random search had the same pool, the same training, the same early stopping and the same "
         "choice of its winner; only what proposes candidates differs. Each control takes one "

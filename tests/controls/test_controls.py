@@ -12,25 +12,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networkx.algorithms.threshold import is_threshold_graph
 
-from bogp.controls import (
-    CONTROLS,
-    Change,
-    check_change,
-    differing_share,
+from bogp.controls import CONTROLS, Change, Winner, differing_share, invert
+from bogp.controls.draws import (
     erk_random,
-    invert,
-    measure_change,
     random_like,
     rewire,
+    rewire_each,
     shuffle_layers,
-    why_not,
     why_not_rewire,
 )
-from bogp.errors import MaskError, SettingError, UnknownNameError
+from bogp.errors import MaskError, SettingError
 from bogp.graphs import RelationalGraph, generate, properties
 from bogp.masks import Mask, select
 
-REWIRE, SHUFFLE, EQUAL = "degree-preserving rewire", "layerwise shuffle", "equal layer densities"
+SHUFFLE, REWIRE, REINITIALISE, INVERT, EQUAL, ERK, NO_SUPPORT = CONTROLS
+
+
+def why_not(name, mask, graph=None, available=None, criterion="magnitude", **known):
+    """Why the control says nothing about a winner of this mask; the complete support by default."""
+    everything = Mask({layer: torch.ones_like(kept) for layer, kept in mask.items()})
+    winner = Winner(mask, graph, available or everything, graph, criterion, **known)
+    return CONTROLS[name].why_not(winner)
+
+
+def problem(name, before, after, **known):
+    return CONTROLS[name].change(before, after, **known).problem
 
 
 def counts(mask: Mask) -> list[int]:
@@ -78,7 +84,8 @@ def test_random_layers_keep_their_counts_and_never_the_mask(mask, seed, control)
     assert after != mask
     assert control(mask, seed) == after
     assert why_not(name, mask) is None
-    change = check_change(name, mask, after)
+    change = CONTROLS[name].change(mask, after)
+    assert change.problem is None
     assert change.layers_kept
     assert change.total_kept
     assert change.moved > 0
@@ -102,7 +109,7 @@ def test_a_shuffle_moves_whole_kernels_and_a_random_mask_does_not() -> None:
     assert int(shuffled.all(dim=2).sum()) == 12
     loose = random_like(mask, 1)["conv"].flatten(2)
     assert not torch.equal(loose.all(dim=2), loose.any(dim=2))
-    check_change(SHUFFLE, mask, Mask({"conv": shuffled.view(6, 5, 3, 3)}))
+    assert problem(SHUFFLE, mask, Mask({"conv": shuffled.view(6, 5, 3, 3)})) is None
     torn = Mask({"conv": random_like(mask, 2)["conv"]})
     assert shuffle_layers(torn, 0) != torn
 
@@ -176,10 +183,17 @@ def test_rewiring_takes_the_wiring_away() -> None:
     assert moved == pytest.approx(1 - graph.density, abs=0.06)
     names = ("clustering",)
     assert properties(after, names)[names[0]] < 0.4 * properties(graph, names)[names[0]]
-    few = rewire(graph, 0, moves=0.01)
-    assert 0 < int((graph.adjacency & ~few.adjacency).sum()) < 320
-    with pytest.raises(SettingError, match=r"0\.0 moves"):
-        rewire(graph, 0, moves=0.0)
+
+
+def test_layers_that_share_a_graph_share_the_rewired_one() -> None:
+    ring, uniform = generate("ring_lattice", 16, 40, 0), generate("uniform", 8, 12, 0)
+    complete = RelationalGraph(np.ones((4, 4)))
+    found = rewire_each({"a": ring, "b": uniform, "c": ring, "d": complete}, 3)
+    assert list(found) == ["a", "b", "c", "d"]
+    assert found["a"] is found["c"]
+    assert found["a"] != ring
+    assert found["b"] != uniform
+    assert found["d"] is complete  # no other graph has its degrees
 
 
 @settings(max_examples=60, deadline=None)
@@ -202,31 +216,27 @@ def test_erk_gives_small_layers_more_and_keeps_the_total() -> None:
     # ERK densities are proportional to (in + out) / (in · out), the last layer full.
     assert densities[2] == 1.0
     assert densities[1] / densities[0] == pytest.approx((400 / 30_000) / (1084 / 235_200), rel=2e-3)
-    assert check_change("ERK", mask, after).layers_kept is False
+    change = CONTROLS[ERK].change(mask, after)
+    assert (change.problem, change.layers_kept) == (None, False)
     assert erk_random(mask, 3) == after
     assert erk_random(mask, 4) != after
-    with pytest.raises(MaskError, match="do not have the densities of ERK"):
-        check_change("ERK", mask, random_like(mask, 0))
+    assert problem(ERK, mask, random_like(mask, 0)) == "its layers do not have the densities of ERK"
 
 
-def test_a_control_that_is_none_is_refused() -> None:
+def test_a_control_that_is_none_is_found_out() -> None:
     mask = mask_of([(20, 30), (10, 20)], [0.2, 0.5])
     other = random_like(mask, 0)
     for name in CONTROLS:
-        if name != "re-initialisation":
-            with pytest.raises(MaskError, match="it has the winner's mask"):
-                check_change(name, mask, mask, weights_changed=1.0)
-    with pytest.raises(MaskError, match="it starts from the same weights"):
-        check_change("re-initialisation", mask, mask)
-    with pytest.raises(MaskError, match="it has another mask"):
-        check_change("re-initialisation", mask, other, weights_changed=True)
-    with pytest.raises(MaskError, match="keeps 160 weights and the winner 220"):
-        check_change("inverted scores", mask, mask_of([(20, 30), (10, 20)], [0.1, 0.5]))
+        if name != REINITIALISE:
+            assert problem(name, mask, mask, weights_changed=1.0) == "it has the winner's mask"
+    assert problem(REINITIALISE, mask, mask) == "it starts from the same weights"
+    assert problem(REINITIALISE, mask, other, weights_changed=True) == "it has another mask"
+    fewer = mask_of([(20, 30), (10, 20)], [0.1, 0.5])
+    assert problem(INVERT, mask, fewer) == "it keeps 160 weights and the winner 220"
     moved = mask_of([(20, 30), (10, 20)], [0.25, 0.35])
     for name in (SHUFFLE, EQUAL):
-        with pytest.raises(MaskError, match="another number of weights of some layer"):
-            check_change(name, mask, moved)
-    check_change("no support", mask, moved)
+        assert problem(name, mask, moved) == "it keeps another number of weights of some layer"
+    assert problem(NO_SUPPORT, mask, moved) is None
 
 
 def test_a_shuffle_of_one_weight_is_no_shuffle() -> None:
@@ -235,23 +245,21 @@ def test_a_shuffle_of_one_weight_is_no_shuffle() -> None:
     kept, pruned = int(layer.nonzero()[0]), int((~layer).nonzero()[0])
     layer[kept], layer[pruned] = False, True
     nudged = Mask({"0.weight": layer.view(100, 100)})
-    with pytest.raises(MaskError, match="too few for a random draw"):
-        check_change(SHUFFLE, mask, nudged)
-    change = measure_change(SHUFFLE, mask, nudged)
-    assert change.problem is not None
+    change = CONTROLS[SHUFFLE].change(mask, nudged)
+    assert "too few for a random draw" in change.problem
     assert change.moved == pytest.approx(0.001)
     assert change.jaccard_distance == pytest.approx(2 / 1001)
     half = mask["0.weight"].clone()
     half[:50] = shuffle_layers(Mask({"top": half[:50]}), 0)["top"]
-    assert "too few" in measure_change(SHUFFLE, mask, Mask({"0.weight": half})).problem
+    assert "too few" in problem(SHUFFLE, mask, Mask({"0.weight": half}))
 
 
 @settings(max_examples=40, deadline=None)
 @given(masks(), st.integers(0, 10_000))
 def test_no_random_draw_is_taken_for_too_little_a_change(mask, seed) -> None:
     if why_not(SHUFFLE, mask) is None:
-        assert measure_change(SHUFFLE, mask, shuffle_layers(mask, seed)).problem is None
-        assert measure_change(EQUAL, mask, random_like(mask, seed)).problem is None
+        assert problem(SHUFFLE, mask, shuffle_layers(mask, seed)) is None
+        assert problem(EQUAL, mask, random_like(mask, seed)) is None
 
 
 def test_graphs_are_compared_too() -> None:
@@ -259,31 +267,32 @@ def test_graphs_are_compared_too() -> None:
     after = rewire(graph, 0)
     mask = mask_of([(16, 16)], [0.2])
     other = random_like(mask, 0)
-    change = check_change(REWIRE, mask, other, graphs=(graph, after))
-    assert change.degrees_kept is True
+    change = CONTROLS[REWIRE].change(mask, other, graphs=(graph, after))
+    assert (change.problem, change.degrees_kept) == (None, True)
     assert change.edges_moved == int((graph.adjacency & ~after.adjacency).sum()) // 2 / 40
-    with pytest.raises(MaskError, match="another number of neighbours"):
-        check_change(REWIRE, mask, other, graphs=(graph, generate("uniform", 16, 40, 3)))
-    with pytest.raises(MaskError, match="it has the winner's graph"):
-        check_change(REWIRE, mask, other, graphs=(graph, graph))
+    others = generate("uniform", 16, 40, 3)
+    found = problem(REWIRE, mask, other, graphs=(graph, others))
+    assert found == "a node has another number of neighbours"
+    assert problem(REWIRE, mask, other, graphs=(graph, graph)) == "it has the winner's graph"
     with pytest.raises(MaskError, match="16 nodes and the control's 8"):
-        check_change(REWIRE, mask, other, graphs=(graph, generate("uniform", 8, 10, 0)))
+        problem(REWIRE, mask, other, graphs=(graph, generate("uniform", 8, 10, 0)))
 
 
 def test_the_measures_are_those_of_their_names() -> None:
     before = Mask({"w": torch.tensor([True, True, False, False])})
     after = Mask({"w": torch.tensor([True, False, True, False])})
-    assert measure_change("inverted scores", before, after) == Change(
+    assert CONTROLS[INVERT].change(before, after) == Change(
         "inverted scores", 0.5, 1 - 1 / 3, True, True, None, None, 0.0, None
     )
     first = {"w": torch.tensor([1.0, 2.0, 3.0, 4.0])}
     second = {"w": torch.tensor([1.0, 0.0, 0.0, 0.0])}
     assert differing_share(before, first, second) == 0.5
-    assert check_change("re-initialisation", before, before, weights_changed=True).moved == 0.0
+    change = CONTROLS[REINITIALISE].change(before, before, weights_changed=True)
+    assert (change.problem, change.moved) == (None, 0.0)
     with pytest.raises(MaskError, match="have no 'w'"):
         differing_share(before, first, {})
     with pytest.raises(MaskError, match="compare masks of one model"):
-        measure_change("ERK", before, Mask({"v": torch.tensor([True])}))
+        problem(ERK, before, Mask({"v": torch.tensor([True])}))
 
 
 def test_what_a_control_cannot_say_is_said() -> None:
@@ -291,19 +300,37 @@ def test_what_a_control_cannot_say_is_said() -> None:
     graph = generate("ws_flex", 8, 12, 0)
     star = RelationalGraph.from_networkx(nx.star_graph(5))
     support = mask_of([(4, 5), (3, 4)], [0.8, 1.0])
-    given_all = {"graph": graph, "support": support, "criterion": "magnitude"}
+    given_all = {"graph": graph, "available": support, "criterion": "magnitude"}
     assert [why_not(name, mask, **given_all) for name in CONTROLS] == [None] * len(CONTROLS)
     assert "there is no graph" in why_not(REWIRE, mask)
     assert "cannot be rewired" in why_not(REWIRE, mask, graph=star)
-    assert "scores are random" in why_not("inverted scores", mask, criterion="random")
-    assert "choose nothing" in why_not("inverted scores", mask, support=mask)
-    assert "none to take away" in why_not("no support", mask)
-    assert "one layer" in why_not("ERK", mask_of([(4, 5)], [0.5]))
+    assert "scores are random" in why_not(INVERT, mask, criterion="random")
+    assert "choose nothing" in why_not(INVERT, mask, available=mask)
+    assert "none to take away" in why_not(NO_SUPPORT, mask)
+    assert "one layer" in why_not(ERK, mask_of([(4, 5)], [0.5]))
     full = mask_of([(4, 5), (3, 4)], [1.0, 1.0])
-    assert "ERK keeps the same" in why_not("ERK", full)
+    assert "ERK keeps the same" in why_not(ERK, full)
     assert "no weight can move" in why_not(SHUFFLE, full)
     empty = mask_of([(4, 5)], [0.0])
     assert all("keeps no weight" in why_not(name, empty) for name in CONTROLS)
-    for wrong in (why_not, lambda name, mask: measure_change(name, mask, mask)):
-        with pytest.raises(UnknownNameError, match="did you mean layerwise shuffle"):
-            wrong("layer shuffle", mask)
+    assert "given with its weights" in why_not(REINITIALISE, mask, fixed_weights=True)
+
+
+def test_what_is_drawn_is_what_the_control_is_for() -> None:
+    graph, mask = generate("ws_flex", 8, 12, 0), mask_of([(8, 8)], [0.3])
+    winner = Winner(mask, graph, mask, graph, "magnitude")
+    drawn = {name: control.draw(winner, 5) for name, control in CONTROLS.items()}
+    assert drawn[SHUFFLE].support == shuffle_layers(mask, 5)
+    assert drawn[REWIRE].support == rewire(graph, 5)
+    assert drawn[REINITIALISE].support == mask
+    assert drawn[INVERT].support == graph
+    assert drawn[EQUAL].support == random_like(mask, 5)
+    assert drawn[ERK].support == erk_random(mask, 5)
+    assert drawn[NO_SUPPORT].support is None
+    assert {name for name, found in drawn.items() if found.whole} == {
+        SHUFFLE, REINITIALISE, EQUAL, ERK
+    }  # fmt: skip
+    assert [name for name, found in drawn.items() if found.inverted] == [INVERT]
+    assert [name for name, found in drawn.items() if found.other_weights] == [REINITIALISE]
+    layers = Winner(mask, {"0.weight": graph}, mask, graph, "magnitude")
+    assert CONTROLS[REWIRE].draw(layers, 5).support == rewire_each({"0.weight": graph}, 5)
