@@ -55,20 +55,30 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
         OutputError: the file cannot be written.
     """
     target = Path(path)
-    data = content.encode() if isinstance(content, str) else content
-    output_folder(target.parent)
+    with new_file(target) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    return target
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give the name of a new file, which takes the place of ``path`` once the block has ended.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    output_folder(path.parent)
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
+            yield Path(name)
+            with Path(name).open("rb") as file:
                 os.fsync(file.fileno())
             Path(name).chmod(0o644)
-            Path(name).replace(target)
+            Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise OutputError(f"cannot write {str(target)!r} ({error.strerror or error})") from error
-    return target
+        raise OutputError(f"cannot write {str(path)!r} ({error.strerror or error})") from error

@@ -1,8 +1,5 @@
-import contextlib
 import csv
 import json
-import sqlite3
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +13,6 @@ from bogp.cli.coverage import histogram
 from bogp.cli.database import database as app
 from bogp.database import ALL_PROPERTIES, PAPER_SPARSITIES, GraphDatabase, store
 from bogp.database.build import planned_database
-from bogp.database.connect import APPLICATION_ID, DATABASE_VERSION
 from bogp.errors import (
     BogpError,
     DatabaseError,
@@ -184,7 +180,7 @@ def test_a_figure_of_another_kind_is_refused_before_any_work(path, tmp_path):
 
 def test_a_build_that_has_no_graphs_yet_is_shown_but_not_drawn(path, tmp_path):
     with GraphDatabase.open(path) as opened:
-        (tmp_path / "empty.db").write_bytes(planned_database(opened.plan))
+        (tmp_path / "empty.db").write_bytes(planned_database(opened.plan, opened.plan.origins))
     text = run("show", tmp_path / "empty.db", "-q")
     assert "0 of 10" in text
     assert "Not complete" in text
@@ -275,22 +271,7 @@ def test_bad_exchange_is_one_sentence_and_leaves_nothing(path, tmp_path):
     assert "renamed and left out" in run("import", made, table, *both, expect=SettingError)
     assert "no graph database" in run("export", made, tmp_path / "t.csv", expect=DatabaseError)
     assert ".csv or .parquet" in run("export", path, tmp_path / "t.txt", expect=DatabaseError)
-    assert "no graph database" in run("migrate", made, expect=DatabaseError)
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_migrate_brings_an_older_file_up_to_date(tmp_path):
-    old = tmp_path / "old.db"
-    script = Path(__file__).parents[1] / "database" / "version1.sql"
-    with contextlib.closing(sqlite3.connect(old)) as connection, connection:
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("PRAGMA user_version = 1")
-        connection.executescript(script.read_text())
-    for _ in range(2):  # the second time there is nothing to do
-        said = json.loads(run("migrate", old, "--json"))
-        assert (said["version"], said["graphs"]) == (DATABASE_VERSION, said["expected"])
-    assert f"is of version {DATABASE_VERSION} and holds" in " ".join(run("migrate", old).split())
-    assert json.loads(run("show", old, "--json", "-q"))["graphs"] == said["graphs"]
 
 
 def test_nearest_agrees_with_the_library(path):
@@ -334,7 +315,7 @@ def test_bad_input_is_one_sentence(path, tmp_path):
 
 def test_help_is_a_manual():
     text = run("--help")
-    for command in ("build", "show", "nearest", "migrate", "export", "import"):
+    for command in ("build", "show", "nearest", "export", "import"):
         assert command in text
         assert "Example: bogp database" in run(command, "--help")
     options = " ".join(run("build", "--help").replace("│", " ").split())

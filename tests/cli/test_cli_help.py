@@ -16,7 +16,7 @@ from bogp.report import Table
 COMMANDS = (
     *(["demo"], ["search"], ["baseline"], ["reproduce"], ["list"], ["data", "show"]),
     *(["database", "build"], ["database", "show"], ["database", "nearest"], ["screen"]),
-    *(["database", "migrate"], ["database", "export"], ["database", "import"]),
+    *(["database", "export"], ["database", "import"]),
     *(["graph", "show"], ["graph", "synthesize"]),
 )
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "optuna", "bayes_opt", "matplotlib")

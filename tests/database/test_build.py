@@ -12,7 +12,7 @@ import filelock
 import numpy as np
 import pytest
 
-from bogp.database import FAMILIES, GraphDatabase, Plan, build
+from bogp.database import FAMILIES, GraphDatabase, build, connect
 from bogp.errors import BogpError, DatabaseError, GraphError, SettingError
 from bogp.graphs import generate
 
@@ -34,7 +34,8 @@ build.COMMIT_SECONDS = 0.0  # a transaction for each block, so that there are ma
 path = sys.argv[1]
 settings = {SETTINGS}
 plan = make_plan(shape=None, family="mixed", **settings)
-build.make_block(plan, plan.spans[2]), plan.mixture(1)  # loads what is compiled, before any child
+build.mixture_of(plan, 1)  # with the next line: loads what is compiled, before any child
+build.make_block(plan, plan.spans[2])
 
 def told(done, total):
     os.write(writing, b".")
@@ -64,7 +65,7 @@ while done < plan.expected:
                 last = opened.record(int(ids[-1]))
                 assert list(last.properties.values()) == vectors[-1].tolist()
     print(done, flush=True)
-assert "pyarrow" not in sys.modules  # which only a Parquet table needs
+assert "pyarrow" not in sys.modules  # which only tables need
 """
 
 
@@ -201,14 +202,14 @@ def test_an_interrupt_keeps_what_is_built(whole, tmp_path, by_block):
 
 
 def test_a_failing_family_keeps_what_is_built(whole, tmp_path, by_block, monkeypatch):
-    path, draw = tmp_path / "g.db", Plan.draw
+    path, draw = tmp_path / "g.db", build.draw
 
-    def failing(self, span):
+    def failing(plan, span):
         if span.number == 3:
             raise GraphError("no such graph")
-        return draw(self, span)
+        return draw(plan, span)
 
-    monkeypatch.setattr(Plan, "draw", failing)
+    monkeypatch.setattr(build, "draw", failing)
     with pytest.raises(GraphError, match="no such graph"):
         GraphDatabase.build(path, **SETTINGS)
     monkeypatch.undo()
@@ -455,7 +456,7 @@ def test_a_block_of_another_plan_is_corruption(whole, tmp_path, change):
         connection.execute(change)
     for act in (GraphDatabase.open, lambda p: GraphDatabase.build(p, **SETTINGS)):
         with pytest.raises(
-            DatabaseError, match=r"is corrupt \(block [1456] is not one of its plan"
+            DatabaseError, match=r"is corrupt or truncated \(block [1456] is not one of its plan"
         ):
             act(path)
 
@@ -466,7 +467,7 @@ def test_one_builder_at_a_time_holds_the_lock(tmp_path):
     def hold(number):
         taken = 0
         while taken < 40:
-            with contextlib.suppress(DatabaseError), build.only_writer(path):
+            with contextlib.suppress(DatabaseError), connect.only_writer(path):
                 held.append(number)
                 time.sleep(0)  # lets the others try
                 most.append(len(held))

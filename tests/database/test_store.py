@@ -11,7 +11,6 @@ from bogp.database import (
     PAPER_SPARSITIES,
     GraphDatabase,
     nearest,
-    warn_constant,
 )
 from bogp.errors import (
     ConstantPropertyWarning,
@@ -73,6 +72,7 @@ def test_a_record_is_made_again_from_its_seed(database):
         assert record.edges == edges_for_sparsity(10, record.sparsity, 16, 20)
         assert record.graph == generate("uniform", 10, record.edges, record.seed)
         assert record.graph.edges == record.edges
+        assert record.graph.packed() == record.packed
         assert (record.id, record.family, record.parameters) == (graph_id, "uniform", {})
         assert record.mask is None
 
@@ -144,13 +144,13 @@ def test_coverage_and_constants(database):
 def test_each_constant_property_is_warned_of_by_name(database):
     edges = edges_for_sparsity(10, 0.6, 16, 20)
     with pytest.warns(ConstantPropertyWarning) as caught:
-        names = warn_constant(database, ("degree_centrality", "clustering"), 0.6)
+        names = database.warn_constant(("degree_centrality", "clustering"), 0.6)
     assert names == ("degree_centrality",)
     assert [str(warning.message) for warning in caught] == [
         f"degree_centrality is {2 * edges / 90:.4g} in all 7 graphs at sparsity 0.6: "
         "it tells the search nothing there"
     ]
-    assert warn_constant(database, ("clustering",)) == ()  # and, under this suite, no warning
+    assert database.warn_constant(("clustering",)) == ()  # and, under this suite, no warning
 
 
 def test_what_is_not_there_is_refused(database):

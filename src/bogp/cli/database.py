@@ -20,7 +20,7 @@ from bogp.cli.common import (
 )
 from bogp.cli.coverage import as_json as coverage_json
 from bogp.cli.coverage import look_at, print_coverage, write_coverage_figure
-from bogp.cli.exchange import export, import_, migrate
+from bogp.cli.exchange import export, import_
 from bogp.errors import DatabaseError
 from bogp.files import output_folder
 
@@ -260,7 +260,6 @@ def nearest(
         _print_vectors(entries, f"nearest by {metric}, {scale}; score is {score}")
 
 
-database.command()(migrate)
 database.command()(export)
 database.command("import")(import_)
 

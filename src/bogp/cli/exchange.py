@@ -1,4 +1,4 @@
-"""``bogp database migrate``, ``export`` and ``import``: other versions, other people's tables."""
+"""``bogp database export`` and ``import``: a database as a table, and a table as a database."""
 
 from __future__ import annotations
 
@@ -14,34 +14,8 @@ from bogp.errors import SettingError
 PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="The database file.")]
 TableArgument = Annotated[
     Path,
-    typer.Argument(
-        metavar="TABLE",
-        help="A .csv or .parquet file; Parquet needs `pip install 'bogp[parquet]'`.",
-    ),
+    typer.Argument(metavar="TABLE", help="A .csv or .parquet file."),
 ]
-
-
-def migrate(path: PathArgument, as_json: options.Json = False) -> None:
-    """Bring a database that an older bogp made to this version of the file format.
-
-    The file changes as a whole or not at all; one that is up to date stays as it is.
-
-    Example: bogp database migrate graphs.db
-    """
-    from bogp.database import GraphDatabase
-    from bogp.database.connect import DATABASE_VERSION
-
-    with GraphDatabase.migrate(path) as opened:
-        said = {"path": str(path), "version": DATABASE_VERSION, **_size(opened)}
-    if as_json:
-        print_json(said)
-        return
-    console.print(
-        f"{path} is of version {DATABASE_VERSION} and holds {said['graphs']} of "
-        f"{said['expected']} graphs",
-        markup=False,
-        soft_wrap=True,
-    )
 
 
 def export(
@@ -78,10 +52,11 @@ def export(
         interruptible("no table was written"),
         progress_bar(f"writing {table.name}", quiet) as progress,
     ):
-        from bogp.database import GraphDatabase
+        from bogp.database import GraphDatabase, export_table
 
         with GraphDatabase.open(path) as opened:
-            opened.export(
+            export_table(
+                opened,
                 table,
                 names=prop or None,
                 sparsity=sparsity,
@@ -160,9 +135,9 @@ def import_(
         interruptible("no database was made"),
         progress_bar(f"reading {table.name}", quiet) as progress,
     ):
-        from bogp.database import GraphDatabase
+        from bogp.database import import_table
 
-        with GraphDatabase.from_table(
+        with import_table(
             path,
             table,
             nodes=nodes,
@@ -173,9 +148,10 @@ def import_(
             columns=columns,
             progress=progress,
         ) as made:
-            said = {
+            said: dict[str, Any] = {
                 "path": str(path),
-                **_size(made),
+                "graphs": len(made),
+                "expected": made.expected,
                 "properties": list(made.names),
                 "measured": list(made.measured_names),
             }
@@ -207,7 +183,3 @@ def _columns(rename: list[str], leave_out: list[str]) -> dict[str, str | None]:
             raise SettingError(f"column {name!r} is renamed and left out: do one of them")
         columns[name] = None
     return columns
-
-
-def _size(opened: Any) -> dict[str, Any]:
-    return {"graphs": len(opened), "expected": opened.expected}

@@ -8,10 +8,9 @@ from bogp.database.plan import ALL_PROPERTIES as ALL_PROPERTIES
 from bogp.database.plan import FAMILIES as FAMILIES
 from bogp.database.plan import PAPER_SPARSITIES as PAPER_SPARSITIES
 from bogp.database.plan import Plan as Plan
-from bogp.database.ranges import warn_constant as warn_constant
 from bogp.database.records import GraphRecord as GraphRecord
 from bogp.database.records import Neighbour as Neighbour
 from bogp.database.records import Range as Range
 from bogp.database.store import GraphDatabase as GraphDatabase
-from bogp.database.table import export_table as export_table
-from bogp.database.table import import_table as import_table
+from bogp.database.tables import export_table as export_table
+from bogp.database.tables import import_table as import_table

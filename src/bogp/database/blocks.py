@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +45,16 @@ def triangle_bytes(nodes: int) -> int:
     return (nodes * (nodes - 1) // 2 + 7) // 8
 
 
-TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float}
-"""What a number stands for."""
+def mask_bytes(shape: tuple[int, int]) -> int:
+    """Return the bytes of one mask of ``shape`` (out_features, in_features), packed."""
+    return (shape[0] * shape[1] + 7) // 8
+
+
+EXACT = 1 << 53
+"""Whole numbers below it are exact in a float64."""
+
+_TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float}
+"""What a number of :attr:`Block.numbers` stands for."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,35 @@ class Origin:
         >>> origin.parameters_of(np.array([3.0, 0.5]))
         {'kind': 'ring', 'p': 0.5, 'blocks': 3}
         """
-        own = {name: TYPES[kind](numbers[column]) for name, (kind, column) in self.own.items()}
+        own = {name: _TYPES[kind](numbers[column]) for name, (kind, column) in self.own.items()}
         return dict(self.parameters) | own
+
+    @classmethod
+    def of(cls, family: str, parameters: Mapping[str, Any]) -> tuple[Origin, list[float]]:
+        """Return the origin of one graph, and the numbers that the graph has of its own.
+
+        It is the inverse of :meth:`parameters_of`. Whatever a float64 does not hold exactly is
+        taken for a parameter that all graphs of the origin share.
+
+        >>> Origin.of("mixed", {"kind": "ring", "p": 0.5})
+        (Origin(family='mixed', parameters={'kind': 'ring'}, own={'p': ('float', 0)}), [0.5])
+        """
+        shared: dict[str, Any] = {}
+        own: dict[str, tuple[str, int]] = {}
+        numbers: list[float] = []
+        for name, value in parameters.items():
+            kind = type(value).__name__
+            if kind in _TYPES and (kind != "int" or abs(value) < EXACT):
+                own[name] = kind, len(numbers)
+                numbers.append(float(value))
+            else:
+                shared[name] = value
+        return cls(family, shared, own), numbers
+
+    def row(self) -> tuple[str, str, str]:
+        """Return what the table ``origin`` keeps of it, beside its number."""
+        # Own parameters keep their order, the one in which the generator names them.
+        return self.family, canonical_json(dict(self.parameters)), json.dumps(dict(self.own))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +119,8 @@ class Block:
     edges: npt.NDArray[np.int32]
     origins: npt.NDArray[np.int32]
     numbers: Floats  # (graphs, columns)
-    triangles: Bytes | None  # (graphs, bytes)
-    masks: Bytes | None  # (graphs, bytes)
+    triangles: Bytes | None = None  # (graphs, bytes)
+    masks: Bytes | None = None  # (graphs, bytes)
     measured: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
@@ -94,13 +129,9 @@ class Block:
         return len(self.ids)
 
 
-def write_origins(connection: sqlite3.Connection, origins: tuple[Origin, ...]) -> None:
+def write_origins(connection: sqlite3.Connection, origins: Iterable[Origin]) -> None:
     """Add ``origins``, numbered from 0."""
-    rows = [
-        # Own parameters keep their order, the one in which the generator names them.
-        (number, o.family, canonical_json(dict(o.parameters)), json.dumps(dict(o.own)))
-        for number, o in enumerate(origins)
-    ]
+    rows = [(number, *origin.row()) for number, origin in enumerate(origins)]
     connection.executemany("INSERT INTO origin VALUES (?, ?, ?, ?)", rows)
 
 

@@ -9,35 +9,47 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-import filelock
+import numpy as np
+import numpy.typing as npt
 
 from bogp.cores import available_cores
-from bogp.database.blocks import Block, Origin, write_block, write_origins
+from bogp.database.blocks import Block, Bytes, Origin, write_block, write_origins
 from bogp.database.connect import (
     connect,
     empty_database,
     one_sentence,
+    only_writer,
     remove_leftovers,
     transaction,
 )
-from bogp.database.plan import Plan, Span, check_blocks, differences, read_plan
+from bogp.database.plan import MIXED, RANDOM_MASK, Plan, Span, read_plan
 from bogp.errors import DatabaseError, SettingError
 from bogp.files import output_folder, write_atomic
 from bogp.graphs import describe
-from bogp.graphs.kernels.bits import pack_triangles
-from bogp.types import Progress
+from bogp.graphs.generators import generate, random_mask
+from bogp.graphs.kernels.bits import Rows, pack, pack_triangles
+from bogp.graphs.mixed import draw_mixed
+from bogp.graphs.pilot import Pilot, run_pilot
+from bogp.graphs.relational import mask_to_graph
+from bogp.keys import derive_seed
+from bogp.types import Floats, Progress
 
 COMMIT_SECONDS = 0.5
 """How long blocks are gathered for one transaction: about what a kill can lose."""
 
 COMMIT_BYTES = 1 << 26
 """How much is gathered at most."""
+
+_ONE_MIXTURE_AT_A_TIME = threading.Lock()
 
 
 def build_file(
@@ -63,50 +75,25 @@ def build_file(
     with only_writer(path):
         if not path.exists():
             remove_leftovers(path)
-            _create(path, plan)
-        with one_sentence(path), contextlib.closing(connect(path, older=True)) as connection:
-            if different := differences(read_plan(connection, path), plan):
+            for index, sparsity in enumerate(plan.sparsities):  # raises before there is a file
+                draw(plan, Span(0, sparsity, 1, index * plan.graphs))
+            write_atomic(path, planned_database(plan, plan.origins))
+        with one_sentence(path), contextlib.closing(connect(path, write=True)) as connection:
+            if different := read_plan(connection, path).differences(plan):
                 raise DatabaseError(
                     f"{str(path)!r} was built with {different}: "
                     "repeat its settings to continue it, or give another file"
                 )
-        with one_sentence(path), contextlib.closing(connect(path, write=True)) as connection:
-            check_blocks(connection, path, plan)
             _fill(connection, plan, progress, workers)
 
 
-def migrate_file(path: Path) -> None:
-    """Bring the database at ``path`` to the schema's version, whole or not at all.
-
-    Raises:
-        DatabaseError: there is no such file, it is no bogp database or of a version that cannot
-            be brought up to date, or another process is building it.
-        OutputError: the folder cannot be written to.
-    """
-    connect(path, older=True).close()  # what is not ours is refused without a lock file
-    output_folder(path.parent)
-    with (
-        only_writer(path),
-        one_sentence(path),
-        contextlib.closing(connect(path, write=True)) as connection,
-    ):
-        _one_file(connection)
-
-
-def _create(path: Path, plan: Plan) -> None:
-    """Write a file that has the plan and no graph, whole or not at all."""
-    for index in range(len(plan.sparsities)):
-        plan.draw(Span(0, index, 0, 1))  # raises now, before there is a file, if it cannot be drawn
-    write_atomic(path, planned_database(plan))
-
-
-def planned_database(plan: Plan, origins: tuple[Origin, ...] | None = None) -> bytes:
-    """Return the content of a database file without a graph, by default with the plan's origins."""
+def planned_database(plan: Plan, origins: Iterable[Origin]) -> bytes:
+    """Return the content of a database file that has its plan and origins, and no graph yet."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.deserialize(empty_database())
         with connection:
             connection.executemany("INSERT INTO plan VALUES (?, ?)", plan.rows())
-            write_origins(connection, plan.origins if origins is None else origins)
+            write_origins(connection, origins)
         return connection.serialize()
 
 
@@ -133,16 +120,10 @@ def _fill(
                 if progress is not None:
                     progress(done, plan.expected)
     finally:
-        _one_file(connection)
-
-
-def _one_file(connection: sqlite3.Connection) -> None:
-    """Move the -wal into the file and remove it.
-
-    A reader in the middle of a query keeps it, which is as good, only not one file.
-    """
-    with contextlib.suppress(sqlite3.OperationalError):
-        connection.execute("PRAGMA journal_mode = DELETE")
+        # This moves the -wal into the file and removes it. A reader in the middle of a query keeps
+        # it, which is as good, only not one file.
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def _made(plan: Plan, spans: list[Span], threads: int) -> Generator[Block]:
@@ -160,23 +141,6 @@ def _made(plan: Plan, spans: list[Span], threads: int) -> Generator[Block]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def make_block(plan: Plan, span: Span) -> Block:
-    """Draw and describe the graphs of one block."""
-    drawn = plan.draw(span)
-    return Block(
-        number=span.number,
-        sparsity=plan.sparsities[span.index],
-        ids=plan.ids(span),
-        vectors=describe(drawn.rows, plan.names, threads=1),
-        seeds=drawn.seeds,
-        edges=drawn.edges,
-        origins=drawn.origins,
-        numbers=drawn.numbers,
-        triangles=pack_triangles(drawn.rows),
-        masks=drawn.masks,
-    )
-
-
 def _gathered(blocks: Iterable[Block]) -> Iterator[list[Block]]:
     """Yield blocks in groups that took about :data:`COMMIT_SECONDS` to make."""
     group: list[Block] = []
@@ -191,21 +155,74 @@ def _gathered(blocks: Iterable[Block]) -> Iterator[list[Block]]:
         yield group
 
 
-@contextlib.contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """Hold the lock file beside ``path`` for the block, or raise at once if another has it."""
-    beside = path.with_name(f".{path.name}.lock")
-    try:
-        with filelock.FileLock(beside, timeout=0):
-            try:
-                yield
-            finally:
-                # While it is held, so that the file is surely ours; whoever waits at it then finds
-                # that it has no name and is refused, as FileLock looks for that. Windows lets go of
-                # an open file only when it is released, and there FileLock removes it.
-                with contextlib.suppress(OSError):
-                    beside.unlink()
-    except filelock.Timeout as error:
-        raise DatabaseError(
-            f"{str(path)!r} is being built by another process: wait until that has ended"
-        ) from error
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The graphs of a block before their properties are known; each array has a row a graph."""
+
+    seeds: npt.NDArray[np.uint64]
+    origins: npt.NDArray[np.int32]
+    numbers: Floats
+    rows: Rows
+    masks: Bytes | None  # packed bits, family random_mask only
+
+
+def make_block(plan: Plan, span: Span) -> Block:
+    """Draw and describe the graphs of one block."""
+    drawn = draw(plan, span)
+    triangles = pack_triangles(drawn.rows)
+    return Block(
+        number=span.number,
+        sparsity=span.sparsity,
+        ids=np.arange(span.first, span.first + span.graphs, dtype=np.int64),
+        vectors=describe(drawn.rows, plan.names, threads=1),
+        seeds=drawn.seeds,
+        edges=np.bitwise_count(triangles).sum(axis=1, dtype=np.int32),
+        origins=drawn.origins,
+        numbers=drawn.numbers,
+        triangles=triangles,
+        masks=drawn.masks,
+    )
+
+
+def draw(plan: Plan, span: Span) -> Drawn:
+    """Return the graphs of a block, each from its own seed and parameters alone."""
+    index, start = divmod(span.first, plan.graphs)
+    edges = plan.edges[index]
+    if plan.family == MIXED:
+        settings = mixture_of(plan, index).settings(start, span.graphs, plan.graphs)
+        rows = draw_mixed(plan.nodes, edges, settings.seeds, settings.kinds, settings.values)
+        kinds = settings.kinds.astype(np.int32)
+        return Drawn(settings.seeds, kinds, settings.values, rows, None)
+    seeds = [
+        derive_seed(plan.seed, plan.family, plan.nodes, span.sparsity, k)
+        for k in range(start, start + span.graphs)
+    ]
+    masks = None
+    if plan.family == RANDOM_MASK:
+        drawn = [random_mask(*plan.shape, span.sparsity, seed) for seed in seeds]
+        graphs = [mask_to_graph(mask, plan.nodes) for mask in drawn]
+        masks = np.packbits(np.stack([m.numpy() for m in drawn]).reshape(len(drawn), -1), axis=1)
+    else:
+        graphs = [
+            generate(plan.family, plan.nodes, edges, seed, **plan.parameters) for seed in seeds
+        ]
+    return Drawn(
+        seeds=np.array(seeds, dtype=np.uint64),
+        origins=np.zeros(span.graphs, dtype=np.int32),
+        numbers=np.empty((span.graphs, 0)),
+        rows=pack(np.stack([graph.adjacency for graph in graphs])),
+        masks=masks,
+    )
+
+
+def mixture_of(plan: Plan, index: int) -> Pilot:
+    """Return what chooses the kinds and parameters of the graphs of one sparsity, family mixed."""
+    seed = derive_seed(plan.seed, MIXED, plan.nodes, plan.sparsities[index])
+    with _ONE_MIXTURE_AT_A_TIME:  # or each thread that comes to need it would make its own
+        return _mixture(plan.nodes, plan.edges[index], seed, plan.parameters["pilot"])
+
+
+@lru_cache(maxsize=32)
+def _mixture(nodes: int, edges: int, seed: int, pilot: int) -> Pilot:
+    """Return the mixture of one sparsity, made once for all its blocks."""
+    return run_pilot(nodes, edges, seed, pilot)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from bogp.database.migrate import to_version_2
+import filelock
+
 from bogp.errors import DatabaseError
 
 APPLICATION_ID = 0x626F6770
@@ -16,9 +17,6 @@ APPLICATION_ID = 0x626F6770
 
 DATABASE_VERSION = 2
 """The version of ``schema.sql``, kept in the file's ``user_version``."""
-
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: to_version_2}
-"""Version → what brings a file of that version to the next; run when opened for writing."""
 
 _MAGIC = b"SQLite format 3\0"
 
@@ -33,6 +31,26 @@ def empty_database() -> bytes:
         connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
         connection.executescript(schema)
         return connection.serialize()
+
+
+@contextlib.contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Hold the lock file beside ``path`` for the block, or raise at once if another has it."""
+    beside = path.with_name(f".{path.name}.lock")
+    try:
+        with filelock.FileLock(beside, timeout=0):
+            try:
+                yield
+            finally:
+                # While it is held, so that the file is surely ours; whoever waits at it then finds
+                # that it has no name and is refused, as FileLock looks for that. Windows lets go of
+                # an open file only when it is released, and there FileLock removes it.
+                with contextlib.suppress(OSError):
+                    beside.unlink()
+    except filelock.Timeout as error:
+        raise DatabaseError(
+            f"{str(path)!r} is being built by another process: wait until that has ended"
+        ) from error
 
 
 def remove_leftovers(path: Path) -> None:
@@ -59,17 +77,29 @@ def one_sentence(path: Path) -> Iterator[None]:
             f"graph database {str(path)!r} is closed: open it again with GraphDatabase.open"
         ) from error
     except sqlite3.DatabaseError as error:
-        raise DatabaseError(
-            f"graph database {str(path)!r} is corrupt or truncated ({error}): "
-            "restore a copy of it or build it again under another name"
-        ) from error
+        raise damaged(path, error) from error
 
 
-def connect(path: Path, *, write: bool = False, older: bool = False) -> sqlite3.Connection:
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Do as :func:`one_sentence`, and take rows that cannot be understood for damage too."""
+    try:
+        with one_sentence(path):
+            yield
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise damaged(path, repr(error)) from error
+
+
+def damaged(path: Path, why: object) -> DatabaseError:
+    """Return the error of a database file whose content cannot be what was written to it."""
+    return DatabaseError(
+        f"graph database {str(path)!r} is corrupt or truncated ({why}): restore a copy of it or "
+        "build it again under another name"
+    )
+
+
+def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     """Return a connection to an existing graph database, read-only unless ``write``.
-
-    Opening for writing brings an older file to the schema's version; ``older`` opens it for
-    reading as it is.
 
     Raises:
         DatabaseError: there is no such file, or it is not a graph database, is of another schema
@@ -81,12 +111,7 @@ def connect(path: Path, *, write: bool = False, older: bool = False) -> sqlite3.
             _roll_back(path)
         connection = _connection(path, "rw" if write else "ro")
         try:
-            _check_identity(connection, path)
-            _check_length(connection, path)
-            if write:
-                _migrate(connection)
-            if not (older and _pragma(connection, "user_version") in MIGRATIONS):
-                _check_version(connection, path)
+            _check_content(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -142,55 +167,25 @@ def _check_magic(path: Path) -> None:
         )
 
 
-def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise unless the file carries bogp's mark."""
+def _check_content(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise unless the file carries bogp's mark, is whole, and is of the version read here."""
     if _pragma(connection, "application_id") != APPLICATION_ID:
         raise DatabaseError(
             f"{str(path)!r} is an SQLite file but not a bogp database: "
             "give a file that `bogp database build` made"
         )
-
-
-def _check_length(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise if the file ends within its last page, which SQLite would take for zeros."""
+    # SQLite would take what is missing of the last page for zeros. After a kill, the pages of a
+    # file may still be in its -wal.
     length = _pragma(connection, "page_count") * _pragma(connection, "page_size")
-    # After a kill, the pages of a file may still be in its -wal.
     if not path.with_name(f"{path.name}-wal").exists() and path.stat().st_size < length:
         raise sqlite3.DatabaseError(f"{path.stat().st_size} of {length} bytes")
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise unless the file is of the version that this bogp reads."""
     version = _pragma(connection, "user_version")
-    if version == DATABASE_VERSION:
-        return
-    fix = (
-        f"bring it up to date with `bogp database migrate {path}`"
-        if version in MIGRATIONS
-        else "use the bogp that made it, or build it again under another name"
-    )
-    raise DatabaseError(
-        f"{str(path)!r} is a bogp database of schema version {version}, and this bogp reads "
-        f"version {DATABASE_VERSION}: {fix}"
-    )
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file up version by version, each step whole or not at all."""
-    migrated = False
-    while (version := _pragma(connection, "user_version")) in MIGRATIONS:
-        with transaction(connection):
-            try:
-                MIGRATIONS[version](connection)
-            except (KeyError, ValueError, TypeError, IndexError) as error:
-                raise sqlite3.DatabaseError(
-                    f"version {version} cannot be read, {error!r}"
-                ) from error
-            connection.execute(f"PRAGMA user_version = {version + 1}")
-        migrated = True
-    if migrated:
-        with contextlib.suppress(sqlite3.OperationalError):  # on a full disk it stays larger
-            connection.execute("VACUUM")
+    if version != DATABASE_VERSION:
+        raise DatabaseError(
+            f"{str(path)!r} is a bogp database of schema version {version}, and this bogp reads "
+            f"version {DATABASE_VERSION}: use the bogp that made it, or build it again under "
+            "another name"
+        )
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a graph database is to hold: the settings that decide each graph, and algorithm 1's draw."""
+"""What a graph database is to hold: the checked settings, and the blocks that follow from them."""
 
 from __future__ import annotations
 
@@ -6,38 +6,21 @@ import inspect
 import json
 import operator
 import sqlite3
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from bogp.database.blocks import (
-    Bytes,
-    Ids,
-    Origin,
-    block_size,
-    triangle_bytes,
-)
-from bogp.errors import (
-    DatabaseError,
-    GraphError,
-    SettingError,
-    UnknownNameError,
-    check_sparsity,
-)
-from bogp.graphs.generators import GENERATORS, generate, random_mask
-from bogp.graphs.kernels.bits import Rows, pack
-from bogp.graphs.mixed import KINDS, NUMBERS, draw_mixed
-from bogp.graphs.pilot import VERSION, Pilot, pilot_size, run_pilot
-from bogp.graphs.property_vectors import PROPERTIES
-from bogp.graphs.relational import edges_for_sparsity, mask_to_graph
-from bogp.keys import canonical_json, derive_seed
-from bogp.types import Floats
+from bogp.database.blocks import Origin, block_size, mask_bytes, triangle_bytes
+from bogp.database.connect import damaged, reading
+from bogp.errors import GraphError, SettingError, UnknownNameError, check_sparsity
+from bogp.graphs import PROPERTIES
+from bogp.graphs.generators import GENERATORS
+from bogp.graphs.mixed import KINDS, NUMBERS
+from bogp.graphs.pilot import VERSION, pilot_size
+from bogp.graphs.relational import edges_for_sparsity
+from bogp.keys import canonical_json
 
 PAPER_SPARSITIES = (0.15, 0.30, 0.45, 0.60, 0.75, 0.90)
 """The sparsities of the paper's table 1."""
@@ -54,34 +37,17 @@ RANDOM_MASK = "random_mask"
 FAMILIES: tuple[str, ...] = (*GENERATORS, RANDOM_MASK)
 """The names that ``family`` takes."""
 
-
 IMPORTED = "imported"
 """The family of a database that was made from a table."""
 
 
-_ONE_AT_A_TIME = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Span:
-    """Which graphs a block holds: ``graphs`` of one sparsity, from its graph ``start`` on."""
+class Span(NamedTuple):
+    """Which graphs a block holds, as the first columns of the table ``block`` have it."""
 
     number: int
-    index: int  # of the sparsity
-    start: int
+    sparsity: float
     graphs: int
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """The graphs of a block before their properties are known; each array has a row a graph."""
-
-    seeds: npt.NDArray[np.uint64]
-    edges: npt.NDArray[np.int32]
-    origins: npt.NDArray[np.int32]
-    numbers: Floats
-    rows: Rows
-    masks: Bytes | None  # packed bits, family random_mask only
+    first: int  # id
 
 
 @dataclass(frozen=True)
@@ -110,101 +76,42 @@ class Plan:
     @cached_property
     def origins(self) -> tuple[Origin, ...]:
         """How the graphs are made: one for the whole family, or one for each kind of ``mixed``."""
-        if self.family == MIXED:
-            return tuple(
-                Origin(
-                    MIXED,
-                    {"kind": kind},
-                    {p.name: (p.type.__name__, p.column) for p in KINDS[kind]},
-                )
-                for kind in sorted(NUMBERS, key=NUMBERS.__getitem__)
-            )
-        return (Origin(self.family, self.parameters),)
+        if self.family != MIXED:
+            return (Origin(self.family, self.parameters),)
+        kinds = sorted(NUMBERS, key=NUMBERS.__getitem__)
+        own = {kind: {p.name: (p.type.__name__, p.column) for p in KINDS[kind]} for kind in kinds}
+        return tuple(Origin(MIXED, {"kind": kind}, own[kind]) for kind in kinds)
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
-        """The blocks, which the other settings decide, whatever is there already."""
+        """The blocks, which the other settings decide, whatever is there already.
+
+        The id of a graph is the index of its sparsity × ``graphs`` + its place among those.
+        """
         graph_bytes = triangle_bytes(self.nodes)
         if self.family == RANDOM_MASK:
-            graph_bytes += (self.shape[0] * self.shape[1] + 7) // 8
+            graph_bytes += mask_bytes(self.shape)
         size = block_size(graph_bytes)
         places = [
-            (index, start)
-            for index in range(len(self.sparsities))
+            (sparsity, index * self.graphs + start, min(size, self.graphs - start))
+            for index, sparsity in enumerate(self.sparsities)
             for start in range(0, self.graphs, size)
         ]
         return tuple(
-            Span(number, index, start, min(size, self.graphs - start))
-            for number, (index, start) in enumerate(places)
-        )
-
-    def block_row(self, span: Span) -> tuple[int, float, int, int]:
-        """Return number, sparsity, graphs and first id of a block, as the file has them."""
-        first = span.index * self.graphs + span.start
-        return span.number, self.sparsities[span.index], span.graphs, first
-
-    def ids(self, span: Span) -> Ids:
-        """Return the ids of a block's graphs: index of the sparsity × graphs + k."""
-        first = span.index * self.graphs + span.start
-        return np.arange(first, first + span.graphs, dtype=np.int64)
-
-    def mixture(self, index: int) -> Pilot:
-        """Return what chooses the kinds and parameters of a sparsity's graphs, family mixed."""
-        seed = derive_seed(self.seed, MIXED, self.nodes, self.sparsities[index])
-        with _ONE_AT_A_TIME:  # or each thread that comes to need it would make its own
-            return _mixture(self.nodes, self.edges[index], seed, self.parameters["pilot"])
-
-    def draw(self, span: Span) -> Drawn:
-        """Return the graphs of a block, each from its own seed and parameters alone."""
-        return self._draw_mixed(span) if self.family == MIXED else self._draw(span)
-
-    def _draw_mixed(self, span: Span) -> Drawn:
-        settings = self.mixture(span.index).settings(span.start, span.graphs, self.graphs)
-        edges = self.edges[span.index]
-        return Drawn(
-            seeds=settings.seeds,
-            edges=np.full(span.graphs, edges, dtype=np.int32),
-            origins=settings.kinds.astype(np.int32),
-            numbers=settings.values,
-            rows=draw_mixed(self.nodes, edges, settings.seeds, settings.kinds, settings.values),
-            masks=None,
-        )
-
-    def _draw(self, span: Span) -> Drawn:
-        sparsity, edges = self.sparsities[span.index], self.edges[span.index]
-        seeds = [
-            derive_seed(self.seed, self.family, self.nodes, sparsity, k)
-            for k in range(span.start, span.start + span.graphs)
-        ]
-        masks = None
-        if self.family == RANDOM_MASK:
-            drawn = [random_mask(*self.shape, sparsity, seed) for seed in seeds]
-            graphs = [mask_to_graph(mask, self.nodes) for mask in drawn]
-            masks = np.packbits(
-                np.stack([m.numpy() for m in drawn]).reshape(len(drawn), -1), axis=1
-            )
-        else:
-            graphs = [
-                generate(self.family, self.nodes, edges, seed, **self.parameters) for seed in seeds
-            ]
-        return Drawn(
-            seeds=np.array(seeds, dtype=np.uint64),
-            edges=np.array([graph.edges for graph in graphs], dtype=np.int32),
-            origins=np.zeros(span.graphs, dtype=np.int32),
-            numbers=np.empty((span.graphs, 0)),
-            rows=pack(np.stack([graph.adjacency for graph in graphs])),
-            masks=masks,
+            Span(number, sparsity, graphs, first)
+            for number, (sparsity, first, graphs) in enumerate(places)
         )
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the rows of the table ``plan``."""
         return [(f.name, canonical_json(getattr(self, f.name))) for f in fields(self)]
 
-
-@lru_cache(maxsize=32)
-def _mixture(nodes: int, edges: int, seed: int, pilot: int) -> Pilot:
-    """Return the mixture of one sparsity, made once for all its blocks."""
-    return run_pilot(nodes, edges, seed, pilot)
+    def differences(self, wanted: Plan) -> str:
+        """Return ``name own, not wanted`` for each setting that differs, joined; empty if none."""
+        pairs = zip(self.rows(), wanted.rows(), strict=True)
+        return "; ".join(
+            f"{name} {own}, not {new}" for (name, own), (_, new) in pairs if own != new
+        )
 
 
 def make_plan(
@@ -229,13 +136,7 @@ def make_plan(
     )
     names = one_or_more(names)
     wanted = (sparsities,) if isinstance(sparsities, (int, float)) else tuple(sparsities)
-    if nodes < 1:
-        raise GraphError(f"a graph of {nodes} nodes cannot exist: give at least 1 node")
-    if nodes > min(out_features, in_features):
-        raise GraphError(
-            f"{nodes} nodes do not fit a layer of shape {out_features}x{in_features}: "
-            f"give at most {min(out_features, in_features)} nodes"
-        )
+    check_nodes(nodes, (out_features, in_features))
     if graphs < 1:
         raise SettingError(f"{graphs} graphs per sparsity is below 1: ask for at least one")
     if family not in FAMILIES:
@@ -266,6 +167,17 @@ def make_plan(
             else _with_defaults(family, parameters or {})
         ),
     )
+
+
+def check_nodes(nodes: int, shape: tuple[int, int]) -> None:
+    """Raise GraphError unless graphs of so many nodes fit a layer of ``shape``."""
+    if nodes < 1:
+        raise GraphError(f"a graph of {nodes} nodes cannot exist: give at least 1 node")
+    if nodes > min(shape):
+        raise GraphError(
+            f"{nodes} nodes do not fit a layer of shape {shape[0]}x{shape[1]}: give at most "
+            f"{min(shape)} nodes"
+        )
 
 
 def one_or_more(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -340,54 +252,23 @@ def read_plan(connection: sqlite3.Connection, path: Path) -> Plan:
     """Return the plan that the database file at ``path`` holds.
 
     Raises:
-        DatabaseError: the table lacks a row or holds no JSON.
+        DatabaseError: the table lacks a row or holds no JSON, or a block of the file is not one of
+            the plan. Of an imported database, whose blocks the plan does not decide, only the
+            sparsities of blocks are known.
     """
-    try:
-        stored = {
-            name: json.loads(value)
-            for name, value in connection.execute("SELECT name, value FROM plan")
-        }
-        return Plan(
-            nodes=stored["nodes"],
-            shape=(stored["shape"][0], stored["shape"][1]),
-            sparsities=tuple(stored["sparsities"]),
-            graphs=stored["graphs"],
-            family=stored["family"],
-            seed=stored["seed"],
-            names=tuple(stored["names"]),
-            parameters=stored["parameters"],
-        )
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise DatabaseError(
-            f"graph database {str(path)!r} is corrupt (its plan cannot be read, {error!r}): "
-            "restore a copy of it or build it again under another name"
-        ) from error
-
-
-def check_blocks(connection: sqlite3.Connection, path: Path, plan: Plan) -> None:
-    """Raise DatabaseError unless the blocks of the file at ``path`` are some of the plan's.
-
-    Of an imported database, whose blocks the plan does not decide, only their sparsities are known.
-    """
-    rows = connection.execute("SELECT id, sparsity, graphs, first FROM block ORDER BY id")
-    if plan.family == IMPORTED:
-        known = set(plan.sparsities)
-        wrong = [number for number, sparsity, _, _ in rows if sparsity not in known]
-    else:
-        spans = plan.spans
-        wrong = [
-            row[0]
-            for row in rows
-            if row[0] not in range(len(spans)) or row != plan.block_row(spans[row[0]])
-        ]
+    with reading(path):
+        rows = connection.execute("SELECT name, value FROM plan")
+        stored = {name: json.loads(value) for name, value in rows}
+        out_features, in_features = stored.pop("shape")
+        sparsities, names = tuple(stored.pop("sparsities")), tuple(stored.pop("names"))
+        shape = (out_features, in_features)
+        plan = Plan(shape=shape, sparsities=sparsities, names=names, **stored)
+        blocks = connection.execute("SELECT id, sparsity, graphs, first FROM block ORDER BY id")
+        if plan.family == IMPORTED:
+            wrong = [row[0] for row in blocks if row[1] not in plan.sparsities]
+        else:
+            known = set(plan.spans)
+            wrong = [row[0] for row in blocks if row not in known]
     if wrong:
-        raise DatabaseError(
-            f"graph database {str(path)!r} is corrupt (block {wrong[0]} is not one of its plan): "
-            "restore a copy of it or build it again under another name"
-        )
-
-
-def differences(stored: Plan, wanted: Plan) -> str:
-    """Return ``name stored, not wanted`` for each setting that differs, joined; empty if none."""
-    pairs = zip(stored.rows(), wanted.rows(), strict=True)
-    return "; ".join(f"{name} {old}, not {new}" for (name, old), (_, new) in pairs if old != new)
+        raise damaged(path, f"block {wrong[0]} is not one of its plan")
+    return plan

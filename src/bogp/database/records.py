@@ -1,7 +1,8 @@
-"""What a graph database answers with."""
+"""What a graph database answers with: graphs, neighbours, and how far properties reach."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from bogp.database.fetch import constant_columns
 from bogp.errors import DatabaseError
 from bogp.graphs.relational import RelationalGraph
+from bogp.types import Floats
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,30 @@ class Range:
     constant: bool
 
 
+def ranges(names: Sequence[str], vectors: Floats) -> dict[str, Range]:
+    """Return how far each column of ``vectors`` (graphs, names) reaches; empty without a graph.
+
+    >>> ranges(["girth"], np.array([[3.0], [5.0]]))
+    {'girth': Range(minimum=3.0, median=4.0, maximum=5.0, sd=1.0, constant=False)}
+    """
+    if len(vectors) == 0:
+        return {}
+    constant = constant_columns(vectors)
+    columns = zip(
+        names,
+        vectors.min(axis=0).tolist(),
+        np.median(vectors, axis=0).tolist(),
+        vectors.max(axis=0).tolist(),
+        np.where(constant, 0.0, vectors.std(axis=0)).tolist(),  # and not its rounding
+        constant.tolist(),
+        strict=True,
+    )
+    return {name: Range(*numbers) for name, *numbers in columns}
+
+
 def no_graphs(what: str) -> DatabaseError:
     """Return the error of asking for ``what`` where only property vectors are known."""
     return DatabaseError(
         f"{what} is known by its properties alone: import a table with the column adjacency to "
         "have graphs"
     )
-
-
-def unpack_mask(mask: bytes, shape: tuple[int, int]) -> torch.Tensor:
-    """Return packed bits as a bool mask (out, in)."""
-    bits = np.unpackbits(np.frombuffer(mask, dtype=np.uint8), count=shape[0] * shape[1])
-    return torch.from_numpy(bits.astype(np.bool_)).reshape(shape)

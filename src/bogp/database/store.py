@@ -4,53 +4,49 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections import OrderedDict
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, final
 
 import numpy as np
-import numpy.typing as npt
 
-from bogp.database import fetch
-from bogp.database.build import (
-    build_file,
-    migrate_file,
-)
-from bogp.database.connect import connect, one_sentence
+from bogp.database.blocks import Ids
+from bogp.database.build import build_file
+from bogp.database.connect import connect
+from bogp.database.fetch import Vectors
 from bogp.database.plan import (
     ALL_PROPERTIES,
     IMPORTED,
     MIXED,
     PAPER_SPARSITIES,
     Plan,
-    check_blocks,
     make_plan,
     one_or_more,
     read_plan,
 )
-from bogp.database.ranges import ranges
 from bogp.database.read import Reader
-from bogp.database.records import GraphRecord, Neighbour, Range, no_graphs
+from bogp.database.records import GraphRecord, Neighbour, Range, no_graphs, ranges
 from bogp.errors import (
+    ConstantPropertyWarning,
     DatabaseError,
     UnknownNameError,
     check_sparsity,
 )
 from bogp.graphs import PAPER_FIVE
 from bogp.graphs.kernels.bits import Rows, unpack_triangles, words
-from bogp.types import Progress
+from bogp.types import Floats, Progress
 
 CACHE_BYTES = 1 << 29
 """Most bytes of property vectors that an open database keeps, but for what was asked for last."""
 
 
 class _Kept(NamedTuple):
-    """Vectors that were read, read-only."""
+    """Ids and vectors that were read, all of them read-only."""
 
-    ids: npt.NDArray[np.int64]
-    vectors: fetch.Vectors
+    ids: Ids
+    vectors: Vectors
 
 
 @final
@@ -59,14 +55,29 @@ class GraphDatabase:
 
     Make one with :meth:`build`, open one with :meth:`open`; both give a view for reading, which a
     ``with`` statement closes.
+
+    Attributes:
+        path: the file.
+        plan: the settings that decide what is in it, of which the following are a part.
+        nodes: nodes of each graph, 0 if a table was imported that does not tell.
+        shape: (out_features, in_features) of the layer that the graphs are for.
+        family: the generator, ``random_mask`` or ``imported``.
+        seed: of all draws.
+        names: the stored properties.
+        sparsities: ascending.
+        expected: the number of graphs once the database is complete.
+        reader: what reads the file.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, plan: Plan) -> None:
-        self.path = path
-        self.plan = plan
-        self._connection = connection
+        self.path, self.plan = path, plan
+        self.nodes, self.shape = plan.nodes, plan.shape
+        self.family, self.seed = plan.family, plan.seed
+        self.names, self.sparsities = plan.names, plan.sparsities
+        self.expected = plan.expected
         self.reader = Reader(path, connection, plan)
-        self._kept: OrderedDict[tuple[tuple[str, ...], float | None], _Kept] = OrderedDict()
+        self._connection = connection
+        self._kept: dict[tuple[tuple[str, ...], float | None], _Kept] = {}
         self._version = -1
 
     @classmethod
@@ -88,8 +99,7 @@ class GraphDatabase:
         """Build the database at ``path``, or continue it, and open it (the paper's algorithm 1).
 
         Each graph depends on the settings alone, so a build that was killed and continued equals
-        one that was not, whatever its number of threads. A complete database is opened as it is,
-        one of an older schema is brought up to date.
+        one that was not, whatever its number of threads. A complete database is opened as it is.
 
         Args:
             path: the file; its folder is made if need be.
@@ -142,69 +152,10 @@ class GraphDatabase:
         file = Path(path)
         connection = connect(file)
         try:
-            with one_sentence(file):
-                plan = read_plan(connection, file)
-                check_blocks(connection, file, plan)
-                return cls(file, connection, plan)
+            return cls(file, connection, read_plan(connection, file))
         except BaseException:
             connection.close()
             raise
-
-    @classmethod
-    def migrate(cls, path: str | os.PathLike[str]) -> GraphDatabase:
-        """Bring the database at ``path`` to this version of the schema, and open it.
-
-        The file changes as a whole or not at all, and not if it is up to date. Of a build of
-        version 1 that was stopped, graphs of blocks that are not whole are left out; repeating the
-        build makes them again.
-
-        Raises:
-            DatabaseError: there is no such file, it is no bogp database or of a version that
-                cannot be brought up to date, or another process is building it.
-            OutputError: the folder cannot be written to.
-        """
-        migrate_file(Path(path))
-        return cls.open(path)
-
-    @classmethod
-    def from_table(
-        cls, path: str | os.PathLike[str], table: str | os.PathLike[str], **options: Any
-    ) -> GraphDatabase:
-        """Make a database at ``path`` of a table of somebody's results, and open it.
-
-        Options (``nodes``, ``shape``, ``sparsity``, ``names``, ``measured``, ``columns``,
-        ``progress``) and errors are those of :func:`bogp.database.import_table`.
-        """
-        from bogp.database.table import import_table  # which needs this module
-
-        return import_table(path, table, **options)
-
-    def export(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        names: str | Sequence[str] | None = None,
-        sparsity: float | None = None,
-        graphs: bool = True,
-        measured: bool = True,
-        progress: Progress | None = None,
-    ) -> Path:
-        """Write the database as a table, CSV or Parquet by the name of ``path``, a row a graph.
-
-        :meth:`from_table` reads it back. Arguments and errors are those of
-        :func:`bogp.database.export_table`.
-        """
-        from bogp.database.table import export_table  # which needs this module
-
-        return export_table(
-            self,
-            path,
-            names=names,
-            sparsity=sparsity,
-            graphs=graphs,
-            measured=measured,
-            progress=progress,
-        )
 
     def close(self) -> None:
         """Close the file; doing so twice does no harm."""
@@ -223,41 +174,6 @@ class GraphDatabase:
 
     def __repr__(self) -> str:
         return f"GraphDatabase({str(self.path)!r}, {self.plan.family}, {self.nodes} nodes)"
-
-    @property
-    def nodes(self) -> int:
-        """Nodes of each graph."""
-        return self.plan.nodes
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(out_features, in_features) of the layer that the graphs are for."""
-        return self.plan.shape
-
-    @property
-    def family(self) -> str:
-        """The generator, or ``random_mask``."""
-        return self.plan.family
-
-    @property
-    def seed(self) -> int:
-        """The seed of all draws."""
-        return self.plan.seed
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The stored properties."""
-        return self.plan.names
-
-    @property
-    def sparsities(self) -> tuple[float, ...]:
-        """The sparsities, ascending."""
-        return self.plan.sparsities
-
-    @property
-    def expected(self) -> int:
-        """The number of graphs once the database is complete."""
-        return self.plan.expected
 
     @property
     def complete(self) -> bool:
@@ -292,7 +208,7 @@ class GraphDatabase:
 
     def vectors(
         self, names: Sequence[str] | None = None, sparsity: float | None = None
-    ) -> tuple[npt.NDArray[np.int64], fetch.Floats]:
+    ) -> tuple[Ids, Floats]:
         """Return the ids, int64 (graphs,) ascending, and property vectors, float64 (graphs, names).
 
         Raises:
@@ -334,7 +250,7 @@ class GraphDatabase:
         sparsity: float | None = None,
         *,
         graphs: bool = True,
-    ) -> Iterator[tuple[npt.NDArray[np.int64], fetch.Floats, Rows]]:
+    ) -> Iterator[tuple[Ids, Floats, Rows]]:
         """Yield (ids, property vectors, graphs as rows of bits) of up to 1,024 graphs at a time.
 
         Ids are int64 (graphs,), vectors float64 (graphs, names) and rows uint64 (graphs, nodes,
@@ -360,7 +276,7 @@ class GraphDatabase:
         """The measured values that were imported with the graphs, sorted."""
         return self.reader.measured_names()
 
-    def measured(self, name: str) -> tuple[npt.NDArray[np.int64], fetch.Floats]:
+    def measured(self, name: str) -> tuple[Ids, Floats]:
         """Return the ids, int64 (graphs,) ascending, of graphs with a measured value, and it.
 
         Raises:
@@ -377,8 +293,25 @@ class GraphDatabase:
 
         Such a property tells a search nothing. Arguments and errors are those of :meth:`vectors`.
         """
-        ranges = self.coverage(sparsity, names)
-        return tuple(name for name, reach in ranges.items() if reach.constant)
+        found = self.coverage(sparsity, names)
+        return tuple(name for name, reach in found.items() if reach.constant)
+
+    def warn_constant(
+        self, names: Sequence[str] | None = None, sparsity: float | None = None
+    ) -> tuple[str, ...]:
+        """Return what :meth:`constant` does, and warn of each (``ConstantPropertyWarning``)."""
+        found = self.coverage(sparsity, names)
+        graphs = self.reader.count(self.match_sparsity(sparsity))
+        where = "" if sparsity is None else f" at sparsity {sparsity:g}"
+        constant = {name: reach.median for name, reach in found.items() if reach.constant}
+        for name, value in constant.items():
+            warnings.warn(
+                f"{name} is {value:.4g} in all {graphs} graphs{where}: it tells the search nothing "
+                "there",
+                ConstantPropertyWarning,
+                stacklevel=2,
+            )
+        return tuple(constant)
 
     def coverage(
         self, sparsity: float | None = None, names: Sequence[str] | None = None
@@ -458,10 +391,10 @@ class GraphDatabase:
             ids, columns = self.reader.vectors([self.names.index(n) for n in key[0]], key[1])
             ids.setflags(write=False)
             columns.setflags(write=False)
-            kept = _Kept(ids, fetch.Vectors(columns.T))
-        self._kept[key] = kept
+            kept = _Kept(ids, Vectors(columns.T))
+        self._kept[key] = kept  # last: the first of them is the one to let go
         while (
             len(self._kept) > 1 and sum(k.vectors.nbytes for k in self._kept.values()) > CACHE_BYTES
         ):
-            self._kept.popitem(last=False)
+            del self._kept[next(iter(self._kept))]
         return kept

@@ -1,189 +1,58 @@
-"""Tables as files: CSV or Parquet, read and written some rows at a time."""
+"""CSV and Parquet files as pyarrow reads and types them, and their columns as checked arrays."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import importlib
+import json
 import os
-import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bogp.errors import DatabaseError, OutputError
-from bogp.files import output_folder
+import numpy as np
 
-Columns = dict[str, list[Any]]
-"""Some rows of a table: column → cells. A CSV file's cells are text, empty where there is none."""
-
-SUFFIXES = (".csv", ".parquet")
+from bogp.database.blocks import EXACT, Bytes
+from bogp.errors import DatabaseError
+from bogp.types import Floats
 
 ROWS = 4096
-"""Rows held at a time, at most."""
+"""The most rows of a table that are turned into arrays at a time."""
 
-CHARACTERS = 1 << 24
-"""Characters of a CSV file held at a time, but for the last row."""
+CSV_BYTES = 1 << 26
+"""How much of a CSV file is held at a time; no row may be longer."""
 
-_LONGEST = (1 << 31) - 1  # characters of a cell; more than csv takes on every machine
+_FIXES = {
+    ".csv": "save it as CSV in UTF-8, every row with a cell for each column",
+    ".parquet": "write it as Parquet again",
+}
 
 
-def check_suffix(path: Path) -> None:
-    """Raise DatabaseError unless ``path`` is named as a kind of table that bogp knows."""
-    if path.suffix.lower() not in SUFFIXES:
+def table_format(path: Path) -> str:
+    """Return the suffix of a table's name, ``.csv`` or ``.parquet``, or raise DatabaseError."""
+    suffix = path.suffix.lower()
+    if suffix not in _FIXES:
         raise DatabaseError(
             f"table {str(path)!r} is neither CSV nor Parquet by its name: let it end in .csv or "
             ".parquet"
         )
-    if path.suffix.lower() == ".parquet":
-        _pyarrow(path)
+    return suffix
 
 
-def write_table(path: Path, kinds: Mapping[str, str], batches: Iterable[Columns]) -> None:
-    """Write a table to ``path``, whole or not at all.
+def read_table(path: Path) -> tuple[list[str], Generator[Any]]:
+    """Return the column names of a table, and its rows as pyarrow record batches.
 
-    Args:
-        path: a name that ends in .csv or .parquet.
-        kinds: column → ``int``, ``float``, ``seed`` (64 bits) or ``text``, in order.
-        batches: the rows.
+    The cells of a CSV file stay text; those of a Parquet file have the types that it gives them.
 
     Raises:
-        DatabaseError: of another name, or pyarrow is missing.
-        OutputError: the file cannot be written.
+        DatabaseError: there is no such file, it is no table, or two columns have one name; while
+            rows are read, a row has another number of cells than the header.
     """
-    check_suffix(path)
-    with new_file(path) as temporary:
-        if path.suffix.lower() == ".csv":
-            _write_csv(temporary, kinds, batches)
-        else:
-            _write_parquet(temporary, kinds, batches)
-
-
-def read_table(path: Path) -> tuple[list[str], Generator[Columns]]:
-    """Return the columns of a table and its rows, a few thousand at a time.
-
-    Raises:
-        DatabaseError: there is no such file, or it is no table; also while reading.
-    """
-    check_suffix(path)
+    table_format(path)
     if not path.is_file():
         raise DatabaseError(f"there is no table at {str(path)!r}: give a .csv or .parquet file")
-    batches = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
-    header = list(next(batches))
-    return header, batches
-
-
-@contextlib.contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Give the name of a new file, which takes the place of ``path`` once the block has ended.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    output_folder(path.parent)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            yield Path(name)
-            with Path(name).open("rb") as file:
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OutputError(f"cannot write {str(path)!r} ({error.strerror or error})") from error
-
-
-def _write_csv(path: Path, kinds: Mapping[str, str], batches: Iterable[Columns]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(kinds)
-        for batch in batches:
-            # None becomes an empty cell, a float the shortest text that reads as the same number.
-            writer.writerows(zip(*(batch[name] for name in kinds), strict=True))
-
-
-def _write_parquet(path: Path, kinds: Mapping[str, str], batches: Iterable[Columns]) -> None:
-    arrow, parquet = _pyarrow(path)
-    types = {
-        "int": arrow.int64(),
-        "seed": arrow.uint64(),
-        "float": arrow.float64(),
-        "text": arrow.string(),
-    }
-    schema = arrow.schema([(name, types[kind]) for name, kind in kinds.items()])
-    with parquet.ParquetWriter(path, schema) as writer:
-        for batch in batches:
-            cells = {name: batch[name] for name in kinds}
-            writer.write_table(arrow.Table.from_pydict(cells, schema=schema))
-
-
-def _read_csv(path: Path) -> Generator[Columns]:
-    """Yield the header with no rows, then the rows."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(header, path)
-            yield {name: [] for name in header}
-            numbered = enumerate((row for row in reader if row), 1)
-            while rows := _some_rows(numbered, len(header), path):
-                yield dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DatabaseError(
-            f"table {str(path)!r} is not CSV in UTF-8 ({error}): save it as that"
-        ) from error
-    except OSError as error:
-        raise DatabaseError(
-            f"cannot read table {str(path)!r} ({error.strerror or error})"
-        ) from error
-
-
-def _some_rows(
-    numbered: Iterator[tuple[int, list[str]]], cells: int, path: Path
-) -> list[list[str]]:
-    """Return the next rows of ``numbered``, none at its end, each with as many cells as given."""
-    rows: list[list[str]] = []
-    size = 0
-    before = csv.field_size_limit(_LONGEST)  # of the whole process: a graph is one long cell
-    try:
-        for number, row in numbered:
-            if len(row) != cells:
-                raise DatabaseError(
-                    f"row {number} of {str(path)!r} has {len(row)} cells and the header "
-                    f"{cells}: give every row a cell for each column"
-                )
-            rows.append(row)
-            size += sum(map(len, row))
-            if len(rows) == ROWS or size >= CHARACTERS:
-                break
-    finally:
-        csv.field_size_limit(before)
-    return rows
-
-
-def _read_parquet(path: Path) -> Generator[Columns]:
-    """Yield the header with no rows, then the rows."""
-    arrow, parquet = _pyarrow(path)
-    try:
-        with parquet.ParquetFile(path) as file:
-            header = list(file.schema_arrow.names)
-            _check_header(header, path)
-            yield {name: [] for name in header}
-            for batch in file.iter_batches(batch_size=ROWS):
-                yield batch.to_pydict()
-    except (arrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DatabaseError(
-            f"table {str(path)!r} is not Parquet that can be read ({reason}): write it again"
-        ) from error
-
-
-def _check_header(header: list[str], path: Path) -> None:
-    """Raise DatabaseError unless every column has a name of its own."""
+    parts = _read(path)
+    header = [name.strip() for name in next(parts)] if path.stat().st_size else []
     if not header:
         raise DatabaseError(f"table {str(path)!r} is empty: its first row must name its columns")
     for name in header:
@@ -192,14 +61,174 @@ def _check_header(header: list[str], path: Path) -> None:
                 f"table {str(path)!r} has {header.count(name)} columns named {name!r}: give each a "
                 "name of its own"
             )
+    return header, parts
 
 
-def _pyarrow(path: Path) -> tuple[Any, Any]:
-    """Return pyarrow and its module for Parquet."""
+def _read(path: Path) -> Generator[Any]:
+    """Yield the names of the columns, then record batches."""
+    from pyarrow import ArrowException, parquet
+
+    suffix = table_format(path)
     try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
+        if suffix == ".csv":
+            yield from _read_csv(path)
+        else:
+            with parquet.ParquetFile(path) as file:
+                yield file.schema_arrow.names
+                yield from file.iter_batches(batch_size=ROWS)
+    except (ArrowException, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DatabaseError(
-            f"table {str(path)!r} needs pyarrow: install it with `pip install 'bogp[parquet]'`, or "
-            "use a .csv file"
+            f"table {str(path)!r} cannot be read ({reason}): {_FIXES[suffix]}"
         ) from error
+
+
+def _read_csv(path: Path) -> Generator[Any]:
+    """Yield the names of the columns, then record batches of text."""
+    import pyarrow
+    from pyarrow import csv
+
+    def opened(types: dict[str, Any]) -> Any:
+        return csv.open_csv(
+            path,
+            read_options=csv.ReadOptions(block_size=CSV_BYTES, use_threads=False),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(column_types=types),
+        )
+
+    with opened({}) as reader:
+        names = reader.schema.names
+    yield names
+    last = ""
+    with opened(dict.fromkeys(names, pyarrow.string())) as reader:
+        for batch in reader:
+            for start in range(0, len(batch), ROWS):
+                yield batch.slice(start, ROWS)
+            last = batch.columns[-1][-1].as_py() if len(batch) else last
+    # pyarrow takes the end of the file for the end of a cell whose quote is never closed.
+    if "\n" in last and not _tail(path).rstrip().endswith(b'"'):
+        raise pyarrow.ArrowInvalid("the quote that opens its last cell is never closed")
+
+
+def _tail(path: Path) -> bytes:
+    """Return the last bytes of a file."""
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, 1 << 10), os.SEEK_END)
+        return file.read()
+
+
+@dataclass(frozen=True)
+class Column:
+    """Some cells of one column of a table, which become an array or an error that names the row.
+
+    ``first`` is the number of their first row in the table, counted from 1. A cell is empty if it
+    is null, NaN or nothing but spaces.
+    """
+
+    path: Path
+    name: str
+    first: int
+    cells: Any  # pyarrow.Array
+
+    def error(self, row: int, what: str) -> DatabaseError:
+        """Return the error of the cell in ``row``, an index of ``cells``."""
+        shown = repr(self.cells[row].as_py())
+        shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
+        return DatabaseError(
+            f"row {self.first + row} of {str(self.path)!r}: {self.name} {shown} {what}"
+        )
+
+    def floats(self, *, missing: bool = False) -> Floats:
+        """Return finite numbers, float64 (rows,); with ``missing``, NaN for an empty cell."""
+        import pyarrow
+
+        try:
+            numbers = self.cells.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+            values = self.cells.to_pylist()  # one of them is empty or no number
+            numbers = np.array([self._float(row, value) for row, value in enumerate(values)])
+        wrong = np.isinf(numbers) if missing else ~np.isfinite(numbers)
+        if wrong.any():
+            what = "is not a finite number: give one, or leave the row out"
+            raise self.error(int(wrong.argmax()), what)
+        return np.asarray(numbers, dtype=np.float64)
+
+    def _float(self, row: int, value: Any) -> float:
+        try:
+            return np.nan if _empty(value) else float(value)
+        except (ValueError, TypeError) as error:
+            raise self.error(row, "is not a number: give one") from error
+
+    def whole(self, least: int, most: int, *, empty: int | None = None) -> list[int]:
+        """Return whole numbers from ``least`` to ``most``, and ``empty`` for an empty cell.
+
+        12.0 is taken for 12, as many a library writes it so in a column with gaps.
+        """
+        numbers = []
+        for row, value in enumerate(self.cells.to_pylist()):
+            number = _whole(value)
+            if number is None and empty is not None and _empty(value):
+                number = empty
+            elif number is None or not least <= number <= most:
+                raise self.error(
+                    row, f"is not an exact whole number from {least} to {most}: give one"
+                )
+            numbers.append(number)
+        return numbers
+
+    def texts(self) -> list[str]:
+        """Return texts, the empty one for an empty cell."""
+        return ["" if _empty(value) else str(value) for value in self.cells.to_pylist()]
+
+    def objects(self) -> list[dict[str, Any]]:
+        """Return JSON objects, the empty one for an empty cell."""
+        found = []
+        for row, text in enumerate(self.texts()):
+            try:
+                value = json.loads(text or "{}", parse_constant=_refuse)
+            except ValueError as error:
+                raise self.error(row, "is not JSON: give an object, {} say") from error
+            if not isinstance(value, dict):
+                raise self.error(row, "is not a JSON object: give one, {} say")
+            found.append(value)
+        return found
+
+    def packed(self, bits: int, what: str) -> Bytes:
+        """Return hexadecimal cells as bytes, uint8 (rows, bytes); ``what`` has so many bits."""
+        parts, width = [], (bits + 7) // 8
+        for row, text in enumerate(self.texts()):
+            try:
+                part = bytes.fromhex(text)
+            except ValueError as error:
+                raise self.error(
+                    row, "is not hexadecimal: write each byte as two digits"
+                ) from error
+            if len(part) != width:
+                raise self.error(row, f"has {len(part)} bytes: {what} has {width}")
+            if bits % 8 and part[-1] & (0xFF >> bits % 8):
+                raise self.error(row, f"has bits beyond those of {what}: give the right number")
+            parts.append(part)
+        return np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(parts), width)
+
+
+def _empty(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or bool(value != value)
+
+
+def _whole(value: Any) -> int | None:
+    """Return a cell as a whole number, None where it is none or too large a float to be exact."""
+    try:
+        return int(value if isinstance(value, int) else str(value))
+    except ValueError:
+        with contextlib.suppress(ValueError, TypeError):
+            number = float(value)
+            if number.is_integer() and abs(number) < EXACT:
+                return int(number)
+    return None
+
+
+def _refuse(constant: str) -> Any:
+    """Refuse NaN and Infinity, which are no JSON."""
+    raise ValueError(constant)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bogp.data import Dataset, Split, load_dataset, split
-from bogp.database import GraphDatabase, warn_constant
+from bogp.database import GraphDatabase
 from bogp.engines import Observation, Proposal, Space, engine
 from bogp.errors import SettingError
 from bogp.graphs import PAPER_FIVE
@@ -95,7 +95,7 @@ def vector_search(
     dataset = load_dataset(data) if isinstance(data, str) else data
     run = _Run(chosen, dataset, database)
     run.rehearse()
-    warn_constant(database, chosen.properties, chosen.sparsity)
+    database.warn_constant(chosen.properties, chosen.sparsity)
     fields = chosen.fields(dataset, database)
     with Study(
         study,
