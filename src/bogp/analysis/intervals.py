@@ -49,6 +49,17 @@ class Interval:
             return False
         return not self.low <= value <= self.high
 
+    def scaled(self, factor: float) -> Interval:
+        """Return the interval of ``factor`` times the estimate, such as 100 for percentage points.
+
+        >>> Interval(0.5, 0.2, 0.8, 5).scaled(-100.0)
+        Interval(estimate=-50.0, low=-80.0, high=-20.0, count=5, level=0.95)
+        """
+        low, high = self.low, self.high
+        if low is not None and high is not None:
+            low, high = sorted((factor * low, factor * high))
+        return Interval(factor * self.estimate, low, high, self.count, self.level)
+
 
 @dataclass(frozen=True)
 class PairedTest:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -102,15 +104,17 @@ def analyze(
         output_folder(out.parent if _is_page(out) else out)
     network, example = _network(model, data)
 
-    from bogp.cli.wiring import properties_table, wiring_table, write_page
     from bogp.pipeline.analyze import analyze as run_analysis
+    from bogp.report.analysis_page import properties_table, wiring_table, write_analysis_page
 
     found = run_analysis(
         file, model=network, example=example, nodes=nodes, threshold=threshold, layers=layer
     )
     record = _record(found, file, names)
     if out is not None:
-        write_page(out if _is_page(out) else out / "report.html", found, file.name, names)
+        page = out if _is_page(out) else out / "report.html"
+        command = shlex.join(["bogp", *sys.argv[1:]])
+        write_analysis_page(page, found, file.name, names, command)
         if not _is_page(out):
             write_atomic(out / "analysis.json", json.dumps(record, indent=2, ensure_ascii=False))
     if as_json:

@@ -24,7 +24,7 @@ def save_masks(result: SearchResult, place: Path) -> list[Path]:
             _save(result, entry.mask, str(entry.point), path)
             written.append(path)
         return written
-    from bogp.studies.tables import winner_name
+    from bogp.report.search_tables import winner_name
 
     _save(result, result.mask, winner_name(result), place)
     return [place]
@@ -97,7 +97,7 @@ def print_found(
     result: SearchResult, saved: Sequence[Path] = (), report: Path | None = None
 ) -> None:
     """Print a search's result as tables, and where its masks and report are."""
-    from bogp.studies.tables import found_tables
+    from bogp.report.search_tables import found_tables
 
     for table in found_tables(result):
         print_table(table)

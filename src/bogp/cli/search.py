@@ -333,7 +333,7 @@ def check_report(path: Path) -> None:
 def write_report(result: SearchResult, database: Path, path: Path, command: str) -> None:
     """Write the report of a search in ``database``."""
     from bogp.database import GraphDatabase
-    from bogp.studies import write_search_report
+    from bogp.report.search_page import write_search_report
 
     with GraphDatabase.open(database) as opened:
         write_search_report(path, result, opened, command)

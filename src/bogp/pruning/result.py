@@ -18,8 +18,8 @@ from bogp.keys import content_key
 from bogp.masks import Mask, collapsed, save_model
 from bogp.pipeline import SearchResult
 from bogp.pipeline.own_model import PrunedNetwork
-from bogp.pruning.page import how, pruned_tables, write_prune_report
 from bogp.report import Table
+from bogp.report.prune_page import how, pruned_tables, write_prune_report
 from bogp.training import Structure, structure
 
 

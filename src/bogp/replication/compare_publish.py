@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import asdict
-from importlib import metadata
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -28,16 +27,17 @@ from bogp.replication.compare import (
     values,
 )
 from bogp.report import (
+    Picture,
     Section,
     Table,
     accuracy_by_sparsity,
-    picture,
+    interval_figure,
     plural,
     save_figure,
     verdict_table,
+    versions,
     write_report,
 )
-from bogp.report.evidence import interval_figure
 
 HEADING = "Table 1 extended: every method at one pruning round"
 
@@ -68,7 +68,7 @@ def publish_comparison(run: Comparison, command: str) -> list[Table]:
         ahead = _leads(run, layers)
         save_figure(ahead, folder, f"leads-{layers}")
         words = f"Lead of the search over the best other method, {READINGS[layers]}."
-        pictures = [picture(figure, caption), picture(ahead, words)]
+        pictures = [Picture(figure, caption), Picture(ahead, words)]
         sections.append(Section(heading, "", tables, pictures))
         lines += [f"## {heading}", ""]
         for each in tables:
@@ -148,9 +148,6 @@ def _provenance(run: Comparison, command: str) -> dict[str, Any]:
         "records": f"{len(run.records)} in records.jsonl",
         "epochs of training": ", ".join(f"{name} {count:,}" for name, count in spent.items()),
         "time": f"{seconds / 3600:.2f} hours, all jobs together",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("bogp", "torch", "botorch", "numpy")},
-        },
+        "versions": versions("botorch"),
         "processor": platform.machine(),
     }

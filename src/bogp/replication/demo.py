@@ -18,14 +18,14 @@ from bogp.pipeline import SearchResult
 from bogp.replication.jobs import Job, Place, methods_job, pool_job, pool_result, search_job
 from bogp.replication.runner import Records, run_jobs
 from bogp.report import (
+    Picture,
     Section,
     Table,
-    picture,
-    save_figure,
+    save_pictures,
     search_trace,
     write_report,
 )
-from bogp.studies import search_figures, search_sections
+from bogp.report.search_page import search_sections
 from bogp.training import recipe
 from bogp.types import Progress
 
@@ -193,20 +193,19 @@ def _row(
 def _publish(demo: _Demo, folder: Path) -> DemoResult:
     table = _table(demo)
     trace = _trace(demo)
-    figures = search_figures(demo.found, demo.database)
-    for stem, figure in {**figures, "paper": trace}.items():
-        save_figure(figure, folder, stem)
     write_atomic(folder / "results.csv", table.to_csv())
     caption = "The best so far of the paper's engine and of random graphs, on the validation split."
-    paper = Section("The paper's engine", _text(demo), [_trials(demo)], [picture(trace, caption)])
+    picture = Picture(trace, caption, "paper")
+    sections = [
+        Section("What there is to beat", _intro(), [table]),
+        *search_sections(demo.found, demo.database),
+        Section("The paper's engine", _text(demo), [_trials(demo)], [picture]),
+    ]
+    save_pictures(sections, folder)
     report = write_report(
         folder / "report.html",
         f"bogp: pruning {demo.dataset.name} at s = {SPARSITY:g}",
-        [
-            Section("What there is to beat", _intro(), [table]),
-            *search_sections(demo.found, demo.database),
-            paper,
-        ],
+        sections,
         {
             "command": "bogp demo",
             "dataset": f"{demo.dataset.name}, sha256 {demo.dataset.fingerprint}",

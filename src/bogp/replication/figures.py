@@ -29,7 +29,7 @@ from bogp.report import (
     search_trace,
     tradeoff,
 )
-from bogp.studies.paper import PAPER_TABLE2
+from bogp.report.search_tables import PAPER_TABLE2
 
 FIGURE_OF_PROPERTY = {
     "fig5": "clustering",

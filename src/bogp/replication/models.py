@@ -11,7 +11,6 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,17 @@ from bogp.errors import SettingError
 from bogp.files import output_folder, write_atomic
 from bogp.replication.jobs import Job, Place, methods_job, prune_job
 from bogp.replication.runner import Records, run_jobs
-from bogp.report import Section, Table, format_interval, picture, plural, save_figure, write_report
-from bogp.report.evidence import interval_figure
+from bogp.report import (
+    Picture,
+    Section,
+    Table,
+    format_interval,
+    interval_figure,
+    plural,
+    save_figure,
+    versions,
+    write_report,
+)
 from bogp.training import RECIPES, Recipe
 from bogp.types import Progress
 
@@ -280,7 +288,7 @@ def publish_models(run: ModelsRun, command: str) -> list[Table]:
     lines += [f"![{caption}](leads.png)", ""]
     write_atomic(folder / "results.md", "\n".join(lines))
     write_atomic(folder / "models.csv", _long(run).to_csv())
-    sections = [Section("The search", text, tables[:1], [picture(figure, caption)])]
+    sections = [Section("The search", text, tables[:1], [Picture(figure, caption)])]
     sections += [Section(entry.label, "", [table]) for entry, table in _each(run, tables[1:])]
     write_report(
         folder / "report.html", "bogp: models, criteria, sparsities", sections, _made(run, command)
@@ -311,9 +319,6 @@ def _made(run: ModelsRun, command: str) -> Mapping[str, Any]:
         "recipes": {each.label: json.loads(each.recipe.model_dump_json()) for each in run.entries},
         "records": f"{len(run.records)} in records.jsonl",
         "time": f"{seconds / 3600:.2f} hours, all jobs together",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("bogp", "torch", "botorch", "numpy")},
-        },
+        "versions": versions("botorch"),
         "processor": platform.machine(),
     }

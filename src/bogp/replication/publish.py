@@ -6,7 +6,6 @@ import json
 import platform
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,14 @@ from bogp.replication.verdicts import (
 )
 from bogp.report import (
     Cell,
+    Picture,
     Section,
     Table,
     Verdict,
-    picture,
     plural,
     save_figure,
     verdict_table,
+    versions,
     write_report,
 )
 
@@ -85,13 +85,7 @@ def provenance(run: Run, command: str) -> dict[str, Any]:
         "records": f"{len(run.records)} in records.jsonl",
         "training": f"{epochs:,} epochs; {seconds / 3600:.2f} hours of one thread, the final "
         "seeds of searches not timed",
-        "versions": {
-            "python": platform.python_version(),
-            **{
-                name: metadata.version(name)
-                for name in ("bogp", "torch", "numpy", "networkx", "bayesian-optimization")
-            },
-        },
+        "versions": versions("networkx", "bayesian-optimization"),
         "processor": platform.machine(),
     }
 
@@ -113,7 +107,7 @@ def _section(run: Run, part: str, folder: Path, drawn: list[Drawn]) -> Section:
         write_atomic(folder / f"{stem}.json", table.to_json())
     for stem, _, figure in drawn:
         save_figure(figure, folder, stem)
-    pictures = [picture(figure, caption) for _, caption, figure in drawn]
+    pictures = [Picture(figure, caption) for _, caption, figure in drawn]
     return Section(HEADINGS[part], _text(run, part), tables, pictures)
 
 

@@ -11,7 +11,7 @@ from bogp.analysis import Interval, bootstrap_interval, mean_interval
 from bogp.replication.plan import METHOD_NAMES
 from bogp.replication.run import Run
 from bogp.report import Table, TradeoffPoint, plural
-from bogp.studies.paper import PAPER_TABLE2
+from bogp.report.search_tables import PAPER_TABLE2
 
 PAPER_DENSE = 0.970
 """The paper's base model (table 1)."""

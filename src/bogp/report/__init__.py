@@ -1,20 +1,32 @@
-"""Tables, figures and one offline HTML file from the records of an experiment."""
+"""Tables, figures and offline HTML pages from plain data.
 
-from bogp.report.coverage import coverage_figure
-from bogp.report.curves import TradeoffPoint, accuracy_by_sparsity, search_trace, tradeoff
-from bogp.report.figures import correlation_heatmap, property_scatter
-from bogp.report.graphs import graph_and_mask, graph_portrait
-from bogp.report.html import Section, render_report, write_report
-from bogp.report.style import (
+The pages of a search, of a pruned model and of an analysis stand in modules of their own, which are
+not imported here: :mod:`~bogp.report.search_page`, :mod:`~bogp.report.prune_page` and
+:mod:`~bogp.report.analysis_page` import all that trains.
+"""
+
+from bogp.report.accuracy_figures import TradeoffPoint, accuracy_by_sparsity, tradeoff
+from bogp.report.coverage_figure import coverage_figure
+from bogp.report.graph_figures import graph_and_mask, graph_portrait
+from bogp.report.interval_figure import interval_figure
+from bogp.report.page import (
+    Section,
+    render_markdown,
+    render_report,
+    save_pictures,
+    versions,
+    write_report,
+)
+from bogp.report.pictures import (
     Picture,
     figure_format,
     figure_png,
     figure_svg,
-    picture,
-    plural,
     save_figure,
     write_figure,
 )
+from bogp.report.property_figures import correlation_heatmap, property_scatter
+from bogp.report.style import plural
 from bogp.report.tables import (
     Cell,
     Column,
@@ -24,6 +36,13 @@ from bogp.report.tables import (
     format_cell,
     format_interval,
     scaled,
+)
+from bogp.report.trial_figures import (
+    course_figure,
+    front_figure,
+    hypervolume_figure,
+    search_trace,
+    support_figure,
 )
 from bogp.report.verdicts import SIGNS, Verdict, verdict_table
 
@@ -39,6 +58,7 @@ __all__ = [
     "Verdict",
     "accuracy_by_sparsity",
     "correlation_heatmap",
+    "course_figure",
     "coverage_figure",
     "decimals",
     "figure_format",
@@ -46,17 +66,23 @@ __all__ = [
     "figure_svg",
     "format_cell",
     "format_interval",
+    "front_figure",
     "graph_and_mask",
     "graph_portrait",
-    "picture",
+    "hypervolume_figure",
+    "interval_figure",
     "plural",
     "property_scatter",
+    "render_markdown",
     "render_report",
     "save_figure",
+    "save_pictures",
     "scaled",
     "search_trace",
+    "support_figure",
     "tradeoff",
     "verdict_table",
+    "versions",
     "write_figure",
     "write_report",
 ]

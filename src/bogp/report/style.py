@@ -1,27 +1,20 @@
-"""One look for all figures, and their files: PNG and SVG of the same bytes every time."""
+"""The look that all figures share: colours, markers, settings, headings."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
-import os
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from bogp.analysis import Interval
-from bogp.errors import OutputError
-from bogp.files import write_atomic
+from bogp.types import Floats
 
 PALETTE = (
     "#0072B2",  # blue
@@ -36,7 +29,7 @@ PALETTE = (
 """Okabe and Ito (2008): told apart with any common colour vision."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
-"""One shape a colour, so that print in grey can be read too."""
+"""One shape for each colour, so that a print in grey can be read too."""
 
 GREY, LIGHT = "#555555", "#D9D9D9"
 
@@ -88,81 +81,6 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     return inner
 
 
-def new_axes(
-    width: float = 6.4, height: float = 4.2, columns: int = 1
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure of ``columns`` axes side by side, laid out so that no label overlaps."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False)
-    return figure, list(axes[0])
-
-
-def look(index: int) -> dict[str, Any]:
-    """Return the colour and marker of the series of this number; they go round after eight."""
-    return {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
-
-
-def save_figure(figure: Figure, folder: str | os.PathLike[str], stem: str) -> tuple[Path, Path]:
-    """Write ``folder/stem.png`` and ``folder/stem.svg``, each whole or not at all.
-
-    The same figure gives the same bytes: no date, no random ids.
-
-    Raises:
-        OutputError: a stem that is no plain file name, or a folder that cannot be written.
-    """
-    if not stem or Path(stem).name != stem:
-        raise OutputError(f"figure name {stem!r} is no plain file name: give 'figure5' say")
-    png = write_atomic(Path(folder) / f"{stem}.png", figure_png(figure))
-    return png, write_atomic(Path(folder) / f"{stem}.svg", figure_svg(figure))
-
-
-def figure_svg(figure: Figure) -> str:
-    """Return the figure as SVG text, the same for the same figure; letters are drawn as paths."""
-    return _render(figure, "svg", {"Date": None, "Creator": None}).decode()
-
-
-def figure_png(figure: Figure) -> bytes:
-    """Return the figure as the bytes of a PNG."""
-    return _render(figure, "png", {"Software": None})
-
-
-FORMATS: dict[str, Callable[[Figure], str | bytes]] = {"png": figure_png, "svg": figure_svg}
-"""Suffix of a file → function that gives its content."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as it stands in a report.
-
-    Attributes:
-        svg: the text of the SVG.
-        caption: the sentence below it.
-        alt: what it shows, for who cannot see it; the caption where empty.
-    """
-
-    svg: str
-    caption: str
-    alt: str = ""
-
-    @property
-    def source(self) -> str:
-        """The SVG as a data URI: as an image its ids cannot clash with another figure's."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
-
-
-def picture(figure: Figure, caption: str, alt: str = "") -> Picture:
-    """Return a :class:`Picture` of a figure."""
-    return Picture(figure_svg(figure), caption, alt)
-
-
-@styled
-def _render(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
-    """Return the bytes of the figure in one format."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, metadata=metadata, facecolor="white")
-    return buffer.getvalue()
-
-
 @functools.cache
 def _settings() -> Any:
     """Return matplotlib's own settings, less those of windows and backends, under the style."""
@@ -174,67 +92,73 @@ def _settings() -> Any:
     return {**own, **STYLE}
 
 
-def bars(intervals: Sequence[Interval]) -> npt.NDArray[np.float64]:
+def open_figure(
+    width: float = 6.4, height: float = 4.2, *, rows: int = 1, columns: int = 1, **grid: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure and its axes, row by row, laid out so that no label overlaps.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        rows: rows of axes; 0 gives a figure without axes.
+        columns: columns of axes.
+        **grid: what ``Figure.subplots`` takes beside these, such as ``sharey``.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    if not rows:
+        return figure, []
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **grid).flat)
+
+
+def look(index: int) -> dict[str, Any]:
+    """Return the colour and marker of the series of this number; they go round after eight."""
+    return {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def titled(place: Figure | Axes, title: str, note: str = "") -> None:
+    """Set the title of a figure with one axes (give these) or of one with several (give it).
+
+    A quieter note stands below the title. Both are wrapped to the width of the figure.
+    """
+    figure = place if isinstance(place, Figure) else place.figure
+    share = 0.95 if isinstance(place, Figure) else 0.85
+    points = 72 * share * figure.get_figwidth()
+    heading = textwrap.wrap(title, int(points / 6.6))
+    lines = textwrap.wrap(note, int(points / 5.0))
+    # The layout leaves the notes out, since it would make room for their width beside the axes.
+    quiet: dict[str, Any] = {"color": GREY, "fontsize": 9, "in_layout": False}
+    if isinstance(place, Axes):
+        place.set_title("\n".join(heading), pad=8 + 13 * len(lines))
+        if lines:
+            place.annotate(
+                "\n".join(lines), (0, 1), (0, 6), xycoords="axes fraction",
+                textcoords="offset points", va="bottom", **quiet,
+            )  # fmt: skip
+        return
+    # The layout makes room for the heading, so it has an empty line for each line of the note.
+    text = "\n".join([*heading, *([" "] * len(lines))])
+    place.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    down = ScaledTranslation(0, -(5 + 13.2 * len(heading)) / 72, place.dpi_scale_trans)
+    place.text(
+        0.01, 1.0, "\n".join(lines), transform=place.transFigure + down, va="top", **quiet
+    )  # fmt: skip
+
+
+def bars(intervals: Sequence[Interval]) -> Floats:
     """Return the distances (2, N) from estimates to bounds, 0 where there is no bound."""
     below = [i.estimate - (i.estimate if i.low is None else i.low) for i in intervals]
     above = [(i.estimate if i.high is None else i.high) - i.estimate for i in intervals]
     return np.maximum(np.array([below, above], dtype=np.float64).reshape(2, -1), 0.0)
 
 
-def titled(figure: Figure, axes: Axes, title: str, note: str = "") -> None:
-    """Set the title, and between it and the axes a quieter note; both wrap to the figure."""
-    points = 72 * 0.85 * figure.get_figwidth()
-    heading = textwrap.fill(title, int(points / 6.6))
-    lines = textwrap.wrap(note, int(points / 5.0))
-    axes.set_title(heading, pad=8 + 13 * len(lines))
-    if lines:
-        # Left out of the layout, which would make room for its width beside the axes.
-        axes.annotate(
-            "\n".join(lines), (0, 1), (0, 6), xycoords="axes fraction",
-            textcoords="offset points", color=GREY, fontsize=9, va="bottom", in_layout=False,
-        )  # fmt: skip
+def signed(value: float, digits: int) -> str:
+    """Return a number with a true minus sign and none before a rounded 0.
 
-
-def headed(figure: Figure, title: str, note: str = "") -> None:
-    """Set the title of a figure of several axes, and below it a quieter note; both wrap."""
-    points = 72 * 0.95 * figure.get_figwidth()
-    heading, lines = textwrap.wrap(title, int(points / 6.6)), textwrap.wrap(note, int(points / 5.0))
-    # The layout makes room for the heading, so it has an empty line for each line of the note.
-    text = "\n".join([*heading, *([" "] * len(lines))])
-    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    down = ScaledTranslation(0, -(5 + 13.2 * len(heading)) / 72, figure.dpi_scale_trans)
-    figure.text(
-        0.01, 1.0, "\n".join(lines), transform=figure.transFigure + down,
-        va="top", color=GREY, fontsize=9, in_layout=False,
-    )  # fmt: skip
-
-
-def write_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write the figure to ``path``, a PNG or an SVG by its suffix, whole or not at all.
-
-    Raises:
-        OutputError: another suffix, or a file that cannot be written.
+    >>> signed(-0.5, 2), signed(-0.001, 2)
+    ('−0.50', '0.00')
     """
-    draw = FORMATS[figure_format(path)]
-    return write_atomic(path, draw(figure))
-
-
-def figure_format(path: str | os.PathLike[str]) -> str:
-    """Return ``png`` or ``svg``, the format that the suffix of ``path`` asks for.
-
-    Raises:
-        OutputError: another suffix.
-
-    >>> figure_format("graph.PNG")
-    'png'
-    """
-    suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
-        raise OutputError(
-            f"figure {os.fspath(path)!r} is neither a PNG nor an SVG: let its name end in .png or "
-            ".svg"
-        )
-    return suffix
+    text = f"{value:.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
 
 
 def plural(count: int, noun: str) -> str:

@@ -22,7 +22,7 @@ Cell = str | int | float | Interval | None
 """What a table holds: None is a value that does not exist, shown as a dash."""
 
 Format = Callable[[Any], str]
-"""Gives the text of a cell; it is never called with None or nan, which are shown as a dash."""
+"""Gives the text of a number or an interval; words stand as they are, None and nan as a dash."""
 
 DASH = "–"
 
@@ -33,8 +33,9 @@ class Column:
 
     Attributes:
         heading: the words above it, and its name in CSV and JSON.
-        format: gives the text of a cell where people read it; :func:`decimals` and
-            :func:`scaled` make such functions. Without one :func:`format_cell` is used.
+        format: gives the text of a number or an interval where people read it;
+            :func:`decimals` and :func:`scaled` make such functions. Without one
+            :func:`format_cell` is used.
         align: which side the text is set to; without one, columns of numbers go to the right.
         wrap: whether a long text may take several lines on a page.
         css: gives the CSS classes of a cell's text on a page, such as those of a badge.
@@ -216,7 +217,7 @@ class Table:
 
     def _text(self, column: Column, cell: Cell) -> str:
         """Return the text of a cell."""
-        if column.format is None or _is_missing(cell):
+        if column.format is None or isinstance(cell, str) or _is_missing(cell):
             return format_cell(cell, self.digits)
         return column.format(cell)
 

@@ -10,10 +10,10 @@ import pytest
 
 from bogp.errors import OutputError
 from bogp.report import (
+    Picture,
     Section,
     Table,
     Verdict,
-    picture,
     render_report,
     search_trace,
     verdict_table,
@@ -48,15 +48,15 @@ class _Page(HTMLParser):
 
 
 def _sections() -> list[Section]:
-    shown = picture(
-        search_trace({"paper": [[0.9, 0.95]]}), "Search at s = 0.9", "A line that rises"
+    shown = Picture(
+        search_trace({"paper": [[0.9, 0.95]]}), "Search at s = 0.9", alt="A line that rises"
     )
     return [
         Section(
             "Verdicts", "", [verdict_table([Verdict("varies", "holds", "F = 4", "[1, 2]", "")])]
         ),
         Section("Table 1", "Made by `bogp`.", [Table("Accuracy", ["a"], [[0.5]])], [shown, shown]),
-        Section("Table 1", EVIL, figures=[picture(search_trace({"r": [[1]]}), EVIL)]),
+        Section("Table 1", EVIL, figures=[Picture(search_trace({"r": [[1]]}), EVIL)]),
     ]
 
 

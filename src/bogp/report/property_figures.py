@@ -15,7 +15,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from bogp.errors import SettingError
-from bogp.report.style import GREY, look, new_axes, styled, titled
+from bogp.report.style import GREY, look, open_figure, signed, styled, titled
+from bogp.types import Floats
 
 
 @styled
@@ -53,7 +54,7 @@ def property_scatter(
     lengths = {len(x), len(y), *(() if edges is None else (len(edges),))}
     if len(lengths) != 1:
         raise SettingError(f"the columns of {title!r} have lengths {sorted(lengths)}: give one")
-    figure, (axes,) = new_axes()
+    figure, (axes,) = open_figure()
     across = _side_by_side(np.asarray(x, dtype=np.float64))
     if trend is not None:
         axes.plot(*trend, color=GREY, linewidth=1.4, linestyle=(0, (5, 2)), zorder=1)
@@ -66,11 +67,11 @@ def property_scatter(
     else:
         _coloured_by_edges(figure, axes, across, y, np.asarray(edges))
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    titled(figure, axes, title, note)
+    titled(axes, title, note)
     return figure
 
 
-def _side_by_side(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _side_by_side(x: Floats) -> Floats:
     """Return ``x`` with equal values moved apart around their place.
 
     >>> _side_by_side(np.array([0.0, 1.0, 1.0])).round(3).tolist()
@@ -88,7 +89,7 @@ def _side_by_side(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _coloured_by_edges(
     figure: Figure,
     axes: Axes,
-    x: npt.NDArray[np.float64],
+    x: Floats,
     y: Sequence[float],
     edges: npt.NDArray[Any],
 ) -> None:
@@ -132,7 +133,7 @@ def correlation_heatmap(
     if table.shape != (count, count):
         raise SettingError(f"a matrix of shape {table.shape} does not fit {count} names")
     size = 2.6 + 0.62 * count
-    figure, (axes,) = new_axes(size + 1.0, size)
+    figure, (axes,) = open_figure(size + 1.0, size)
     axes.grid(visible=False)
     image = axes.imshow(np.ma.masked_invalid(table), cmap="RdBu_r", vmin=-1, vmax=1)
     for row, column in np.ndindex(count, count):
@@ -142,8 +143,9 @@ def correlation_heatmap(
             axes.add_patch(Rectangle(corner, 1, 1, fc="#EEEEEE", ec="#AAAAAA", hatch="///", lw=0))
         else:
             shade = "white" if abs(value) > 0.6 else "black"
-            text = f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
-            axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=9)
+            axes.text(
+                column, row, signed(value, 2), ha="center", va="center", color=shade, fontsize=9
+            )  # fmt: skip
     labels = [name.replace("_", " ") for name in names]
     axes.set_xticks(range(count), labels, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(count), labels)
@@ -158,5 +160,5 @@ def correlation_heatmap(
         patch = Rectangle((0, 0), 1, 1, fc="#EEEEEE", ec="#AAAAAA", hatch="////", lw=0)
         label = "constant: no correlation"
         figure.legend([patch], [label], loc="outside lower right", fontsize=9)
-    titled(figure, axes, title)
+    titled(axes, title)
     return figure

@@ -10,8 +10,8 @@ from matplotlib.text import Text
 
 from bogp.errors import OutputError, SettingError
 from bogp.report import figure_format, figure_png, figure_svg, graph_portrait, write_figure
-from bogp.report import graphs as drawing
-from bogp.report.graphs import spring_places
+from bogp.report import graph_figures as drawing
+from bogp.report.graph_figures import spring_places
 
 RING = nx.to_numpy_array(nx.cycle_graph(6)).astype(bool)
 MASK = np.kron(RING | np.eye(6, dtype=bool), np.ones((2, 3), dtype=bool))

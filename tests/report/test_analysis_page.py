@@ -1,14 +1,20 @@
 """The picture of a pruned network, layer by layer."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from bogp.errors import SettingError
 from bogp.report import figure_svg
-from bogp.report.wiring import LayerBars, layer_figure
+from bogp.report.analysis_page import layer_figure
 
 
 def bars(dead=None, gap=1.5):
-    return LayerBars("fc.weight", 0.25, 8, 4, dead, dead, gap)
+    spectrum = None if gap is None else SimpleNamespace(ramanujan_gap=gap)
+    return SimpleNamespace(
+        name="fc.weight", density=0.25, bipartite=SimpleNamespace(inputs=8, outputs=4),
+        dead_inputs=dead, dead_outputs=dead, spectrum=spectrum,
+    )  # fmt: skip
 
 
 def widths(axes):

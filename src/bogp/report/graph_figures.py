@@ -15,10 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bogp.errors import SettingError
-from bogp.report.style import GREY, LIGHT, headed, look, new_axes, plural, styled
-
-Bools = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.float64]
+from bogp.report.style import GREY, LIGHT, look, open_figure, plural, styled, titled
+from bogp.types import BoolArray, Floats
 
 MOST_LINES = 20_000
 """Edges that are drawn; of more, so many drawn at random, and the picture says so."""
@@ -37,11 +35,11 @@ def graph_and_mask(adjacency: npt.ArrayLike, mask: npt.ArrayLike, title: str) ->
         SettingError: an adjacency that is not square, or a mask of fewer than two dimensions.
     """
     links, kept = _checked(adjacency, mask)
-    figure, (left, right) = new_axes(9.0, 4.4, columns=2)
+    figure, (left, right) = open_figure(9.0, 4.4, columns=2)
     drawn = _draw_graph(left, links, _circle(len(links)))
     left.set_title(f"{plural(len(links), 'node')}, {drawn}", fontweight="normal")
     _draw_mask(right, kept)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    titled(figure, title)
     return figure
 
 
@@ -73,8 +71,7 @@ def graph_portrait(
         SettingError: an adjacency that is not square, or a mask of fewer than two dimensions.
     """
     links, kept = _checked(adjacency, mask)
-    figure = Figure(figsize=(10.4, 9.8), layout="constrained")
-    (circle, spring), (image, values) = figure.subplots(2, 2)
+    figure, (circle, spring, image, values) = open_figure(10.4, 9.8, rows=2, columns=2)
     colours = _node_colours(len(links))
     drawn = _draw_graph(circle, links, _circle(len(links)), colours)
     circle.set_title(f"{plural(len(links), 'node')} in a circle, {drawn}", fontweight="normal")
@@ -83,11 +80,11 @@ def graph_portrait(
     _draw_mask(image, kept)
     _draw_values(values, properties, ranges or {})
     values.set_title("properties", fontweight="normal")
-    headed(figure, title, note)
+    titled(figure, title, note)
     return figure
 
 
-def spring_places(adjacency: npt.ArrayLike) -> Places:
+def spring_places(adjacency: npt.ArrayLike) -> Floats:
     """Return the spring layout (nodes, 2) of a graph, each axis scaled to reach from -1 to 1.
 
     Fruchterman and Reingold (1991, Software: Practice and Experience 21), as networkx has it, from
@@ -114,13 +111,13 @@ def spring_places(adjacency: npt.ArrayLike) -> Places:
     return places
 
 
-def _scaled(places: Places) -> Places:
+def _scaled(places: Floats) -> Floats:
     """Return places moved and stretched to fill the square from -1 to 1."""
     low, width = places.min(axis=0), np.ptp(places, axis=0)
     return np.asarray(2.0 * (places - low) / np.where(width > 0, width, 1.0) - (width > 0))
 
 
-def _checked(adjacency: npt.ArrayLike, mask: npt.ArrayLike) -> tuple[Bools, Bools]:
+def _checked(adjacency: npt.ArrayLike, mask: npt.ArrayLike) -> tuple[BoolArray, BoolArray]:
     """Return the graph without self-loops, and the mask, or raise."""
     links, kept = np.asarray(adjacency, dtype=bool), np.asarray(mask, dtype=bool)
     if links.ndim != 2 or links.shape[0] != links.shape[1] or kept.ndim < 2:
@@ -131,13 +128,13 @@ def _checked(adjacency: npt.ArrayLike, mask: npt.ArrayLike) -> tuple[Bools, Bool
     return _without_loops(links), kept
 
 
-def _without_loops(links: Bools) -> Bools:
+def _without_loops(links: BoolArray) -> BoolArray:
     """Return the symmetric adjacency with an empty diagonal."""
-    plain: Bools = (links | links.T) & ~np.eye(len(links), dtype=bool)
+    plain: BoolArray = (links | links.T) & ~np.eye(len(links), dtype=bool)
     return plain
 
 
-def _circle(nodes: int) -> Places:
+def _circle(nodes: int) -> Floats:
     """Return places on a circle, node 0 at the top, clockwise."""
     angle = np.pi / 2 - 2 * np.pi * np.arange(nodes) / max(1, nodes)
     return np.column_stack([np.cos(angle), np.sin(angle)])
@@ -149,7 +146,7 @@ def _node_colours(nodes: int) -> Any:
     return mpl.colormaps["viridis"](np.linspace(0.0, 0.93, nodes))
 
 
-def _draw_graph(axes: Axes, links: Bools, places: Places, colours: Any = None) -> str:
+def _draw_graph(axes: Axes, links: BoolArray, places: Floats, colours: Any = None) -> str:
     """Draw the graph with its nodes at ``places``; return how many edges there are, in words."""
     nodes = len(links)
     first, second = np.nonzero(np.triu(links, 1))
@@ -182,7 +179,7 @@ def _draw_graph(axes: Axes, links: Bools, places: Places, colours: Any = None) -
     return plural(edges, "edge") + part
 
 
-def _draw_mask(axes: Axes, kept: Bools) -> None:
+def _draw_mask(axes: Axes, kept: BoolArray) -> None:
     """Draw the mask, black where a weight, or any of a kernel, is kept."""
     image = kept.reshape(*kept.shape[:2], -1).any(axis=2)
     axes.grid(visible=False)

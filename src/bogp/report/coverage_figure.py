@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bogp.analysis import Coverage, coverage, distinct
-from bogp.report.style import GREY, headed, look, styled
+from bogp.report.style import GREY, look, open_figure, signed, styled, titled
 from bogp.types import Floats
 
 BARS = 30
@@ -63,10 +63,8 @@ def coverage_figure(
     side = _SIDE * across / max(len(shown), across)
     heights = [1.55 * -(-len(names) // across), 0.92 * side * len(shown)]
     matrix = len(shown) > 1
-    figure = Figure(
-        figsize=(_SIDE * across, 0.9 + sum(heights[: 1 + matrix])), layout="constrained"
-    )
-    headed(figure, title, note)
+    figure, _ = open_figure(_SIDE * across, 0.9 + sum(heights[: 1 + matrix]), rows=0)
+    titled(figure, title, note)
     if matrix:
         upper, lower = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=heights)))
         _scatter_matrix(lower, shown, sets, found, max(len(shown), across))
@@ -173,9 +171,8 @@ def _correlations(axes: Axes, correlations: Sequence[float]) -> None:
     for r, height, colour in zip(correlations, heights, _COLOURS, strict=False):
         if np.isnan(r):  # constant in that set
             continue
-        text = f"{r:.2f}".replace("-0.00", "0.00").replace("-", "−")
         axes.text(
-            0.5, height, f"r = {text}", color=colour, ha="center", va="center",
+            0.5, height, f"r = {signed(r, 2)}", color=colour, ha="center", va="center",
             transform=axes.transAxes, fontsize=12 if height >= 0.5 else 9,
         )  # fmt: skip
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from bogp.files import write_atomic
-from bogp.report.style import Picture
+from bogp.report.pictures import Picture, save_figure
 from bogp.report.tables import Table
 
 
@@ -30,7 +31,7 @@ class Section:
         text: plain text: a blank line parts paragraphs, lines that begin with "- " are a list,
             and \\`words\\` between backticks are set as code. It is escaped: no HTML.
         tables: the tables.
-        figures: the figures, see :func:`~bogp.report.style.picture`.
+        figures: the figures and their captions.
     """
 
     heading: str
@@ -54,8 +55,8 @@ def write_report(
         path: the file, ``report.html`` say.
         title: the heading of the page.
         sections: its parts in order.
-        provenance: name → value of what made it (command, versions, seeds); anything but text is
-            shown as JSON.
+        provenance: name → value of what made it (command, :func:`versions`, seeds); anything but
+            text is shown as JSON.
 
     Raises:
         OutputError: the file cannot be written.
@@ -80,6 +81,60 @@ def render_report(title: str, sections: Sequence[Section], provenance: Mapping[s
         ],
         provenance=[(name, _plain(value)) for name, value in provenance.items()],
     )
+
+
+def render_markdown(title: str, intro: str, sections: Sequence[Section], suffix: str) -> str:
+    """Return the same report as Markdown, for those who read it in a repository.
+
+    Figures are links to the files that :func:`save_pictures` writes; give their suffix, "png" or
+    "svg". A figure without a name is left out.
+
+    >>> table = Table("t", ["a"], [[1]])
+    >>> print(render_markdown("Results", "Of a day.", [Section("One", "", [table])], "svg"))
+    # Results
+    <BLANKLINE>
+    Of a day.
+    <BLANKLINE>
+    ## One
+    <BLANKLINE>
+    **t**
+    <BLANKLINE>
+    | a |
+    | ---: |
+    | 1 |
+    <BLANKLINE>
+    """
+    lines = [f"# {title}", "", intro, ""]
+    for section in sections:
+        parts = [f"## {section.heading}", section.text]
+        parts += [table.to_markdown() for table in section.tables]
+        parts += [f"![{each.caption}]({each.name}.{suffix})" for each in named_figures([section])]
+        lines += [line for part in parts if part for line in (part, "")]
+    return "\n".join(lines)
+
+
+def named_figures(sections: Sequence[Section]) -> list[Picture]:
+    """Return the figures of some sections that have a name."""
+    return [each for section in sections for each in section.figures if each.name]
+
+
+def save_pictures(sections: Sequence[Section], folder: str | os.PathLike[str]) -> None:
+    """Write each figure that has a name as a PNG and as an SVG of that name.
+
+    Raises:
+        OutputError: a name that is no plain file name, or a folder that cannot be written.
+    """
+    for each in named_figures(sections):
+        save_figure(each.figure, folder, each.name)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Python, bogp, torch, NumPy and these packages, for a provenance."""
+    names = dict.fromkeys(("bogp", "torch", "numpy", *packages))
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in names},
+    }
 
 
 def text_to_html(text: str) -> Markup:
@@ -112,7 +167,7 @@ def _inline(line: str) -> Markup:
 
 
 def _anchors(headings: Sequence[str]) -> list[str]:
-    """Return one id a heading, in letters that a link can hold, none twice.
+    """Return one id for each heading, in letters that a link can hold, none twice.
 
     >>> _anchors(["Table 1: accuracy", "Table 1: accuracy", "α", "Provenance"])
     ['table-1-accuracy', 'table-1-accuracy-2', 'section', 'provenance-2']

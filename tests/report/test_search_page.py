@@ -9,8 +9,8 @@ from bogp.analysis import Interval, Winner
 from bogp.controls import CONTROLS
 from bogp.database import GraphDatabase
 from bogp.errors import OutputError
-from bogp.studies import search_figures, search_sections, write_search_report
-from bogp.studies.tables import (
+from bogp.report.search_page import search_sections, write_search_report
+from bogp.report.search_tables import (
     alpha_table,
     change_table,
     comparison_table,
@@ -117,9 +117,14 @@ def test_the_page_holds_all_of_it_and_asks_for_nothing(found, database, tmp_path
     assert again.read_text() == page
 
 
+def named(result, database):
+    figures = [each for section in search_sections(result, database) for each in section.figures]
+    return {each.name: each.figure for each in figures if each.name}
+
+
 def test_figures_by_name(found, front, database):
-    assert set(search_figures(found, database)) == {"course", "support", "controls", "winner"}
-    assert set(search_figures(front, database)) == {"front", "hypervolume"}
+    assert set(named(found, database)) == {"course", "support", "controls", "winner"}
+    assert set(named(front, database)) == {"front", "hypervolume"}
 
 
 def test_nothing_is_said_that_a_search_does_not_know(found, database):
@@ -136,7 +141,7 @@ def test_nothing_is_said_that_a_search_does_not_know(found, database):
     assert "Candidates against seeds" not in headings
     assert noise_table(result) is None
     assert change_table(result) is None
-    assert set(search_figures(result, database)) == {"course", "support", "winner"}
+    assert set(named(result, database)) == {"course", "support", "winner"}
 
 
 def test_a_corrected_estimate_has_no_count_of_seeds(found):
@@ -169,7 +174,7 @@ def test_a_trade_off_is_a_front_with_its_alphas(front, database, tmp_path):
 
 
 def test_the_hypervolume_is_level_between_batches(front, database):
-    (axes,) = search_figures(front, database)["hypervolume"].axes
+    (axes,) = named(front, database)["hypervolume"].axes
     course = axes.lines[0].get_ydata().tolist()
     volumes = front.hypervolumes["search"]
     assert course == [volumes[0]] * 7 + [volumes[1]] or course[-1] == volumes[-1]

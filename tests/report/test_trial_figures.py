@@ -4,8 +4,7 @@ from matplotlib.text import Text
 
 from bogp.analysis import Interval
 from bogp.errors import SettingError
-from bogp.report.evidence import course_figure, interval_figure, support_figure
-from bogp.report.style import figure_png
+from bogp.report import course_figure, figure_png, interval_figure, support_figure
 
 TRIALS = [(0.90, False), (0.95, True), (0.93, False), (0.92, False)]
 

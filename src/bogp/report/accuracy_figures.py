@@ -1,4 +1,4 @@
-"""Curves of accuracy: by sparsity, by trial and by alpha, each beside what the paper printed."""
+"""Accuracy by sparsity, and both by alpha: each beside what the paper printed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,18 +14,20 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from bogp.analysis import Interval
 from bogp.errors import SettingError
-from bogp.report.style import GREY, bars, look, new_axes, plural, styled, titled
+from bogp.report.style import GREY, bars, look, open_figure, styled, titled
 
 ACCURACY_TICKS = (0.0, 0.5, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.975, 0.98, 0.985)
-
 
 _NARROW = 0.04
 """Sparsities nearer than this have labels that would run into each other."""
 
+Series = Mapping[str, Sequence[tuple[float, Interval]]]
+PaperSeries = Mapping[str, Sequence[tuple[float, float]]]
+
 
 @dataclass(frozen=True)
 class TradeoffPoint:
-    """One search of f2 = accuracy + alpha * sparsity: what its winner has of either."""
+    """What the winner of one search of accuracy + alpha * sparsity has of either."""
 
     alpha: float
     accuracy: Interval
@@ -35,18 +36,24 @@ class TradeoffPoint:
 
 @styled
 def accuracy_by_sparsity(
-    series: Mapping[str, Sequence[tuple[float, Interval]]],
-    paper: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    series: Series,
+    paper: PaperSeries | None = None,
     *,
     title: str = "Accuracy by sparsity",
     ylabel: str = "accuracy",
 ) -> Figure:
-    """Return accuracy against sparsity, a line a method (table 1 as a figure).
+    """Return accuracy against sparsity, a line for each method (table 1 as a figure).
 
     Ours are filled markers with intervals, the paper's hollow ones of the same colour and shape.
     The accuracy axis is stretched towards 1 (even steps of the logarithm of the error), so that
     0.97 against 0.972 is seen beside 0.81; methods stand a little apart so as not to hide each
     other.
+
+    Args:
+        series: method → (sparsity, accuracy) of each point.
+        paper: method → (sparsity, accuracy) as the paper printed them.
+        title: one line.
+        ylabel: what the accuracy is.
 
     Raises:
         SettingError: no series at all.
@@ -55,7 +62,7 @@ def accuracy_by_sparsity(
     names = [*series, *(name for name in paper if name not in series)]
     if not names:
         raise SettingError("there is no series to draw: give at least one method")
-    figure, (axes,) = new_axes(9.6, 5.4)
+    figure, (axes,) = open_figure(9.6, 5.4)
     places, shown = _places(names, series, paper), []
     for index, name in enumerate(names):
         points = sorted(series.get(name, ()), key=lambda point: point[0])
@@ -69,21 +76,19 @@ def accuracy_by_sparsity(
             linestyle="none", markerfacecolor="white", markersize=7.5, zorder=1.5, **look(index),
         )  # fmt: skip
         shown += [*(np.array(y) - spread[0]), *(np.array(y) + spread[1]), *(a for _, a in theirs)]
-    _error_scale(axes, shown)
+    stretch_towards_1(axes, shown)
     sparsities = sorted({s for points in (*series.values(), *paper.values()) for s, _ in points})
     axes.set_xticks(sparsities, [f"{s:g}" for s in sparsities])
     if len(sparsities) > 1 and float(np.diff(sparsities).min()) < _NARROW:
         axes.tick_params(axis="x", labelrotation=60)
     axes.set(xlabel="sparsity", ylabel=f"{ylabel} (log scale of the error)")
-    titled(figure, axes, title)
-    _legend_beside(figure, axes, names, paper=bool(paper))
+    titled(axes, title)
+    _legend_beside(figure, names, paper=bool(paper))
     return figure
 
 
 def _places(
-    names: Sequence[str],
-    series: Mapping[str, Sequence[tuple[float, Interval]]],
-    paper: Mapping[str, Sequence[tuple[float, float]]],
+    names: Sequence[str], series: Series, paper: PaperSeries
 ) -> dict[tuple[str, float], float]:
     """Return where on the axis each (method, sparsity) stands: around it, none on another."""
     has = {name: {s for s, _ in (*series.get(name, ()), *paper.get(name, ()))} for name in names}
@@ -97,8 +102,8 @@ def _places(
     return places
 
 
-def _error_scale(axes: Axes, shown: Sequence[float]) -> None:
-    """Stretch the accuracy axis towards 1: even steps of log(1 - accuracy)."""
+def stretch_towards_1(axes: Axes, shown: Sequence[float]) -> None:
+    """Give an accuracy axis even steps of log(1 - accuracy), and limits that hold ``shown``."""
     axes.set_yscale(
         "function",
         functions=(
@@ -115,58 +120,15 @@ def _error_scale(axes: Axes, shown: Sequence[float]) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3f}".removesuffix("0")))
 
 
-@styled
-def search_trace(
-    traces: Mapping[str, Sequence[npt.ArrayLike]],
-    incumbent: bool = True,
-    *,
-    title: str = "Search",
-    ylabel: str = "accuracy",
-) -> Figure:
-    """Return the course of searches, a colour an engine: thin lines are seeds, thick their mean.
-
-    Args:
-        traces: engine → one array (trials,) a seed, the metric of each trial in order; nan where
-            a trial failed.
-        incumbent: True draws the best so far, False each trial's own metric as points.
-        title: one line.
-        ylabel: the metric.
-
-    Raises:
-        SettingError: no trace at all.
-    """
-    if not any(len(seeds) for seeds in traces.values()):
-        raise SettingError("there is no trace to draw: give at least one seed of one engine")
-    figure, (axes,) = new_axes(7.0, 4.2)
-    longest = max(np.size(seed) for seeds in traces.values() for seed in seeds)
-    every = max(1, longest // 10)
-    for index, (name, seeds) in enumerate(traces.items()):
-        style = look(index)
-        runs = [np.asarray(seed, dtype=np.float64) for seed in seeds]
-        if incumbent:
-            runs = [np.fmax.accumulate(run) for run in runs]
-        for run in runs:
-            trials = np.arange(1, run.size + 1)
-            if incumbent:
-                axes.step(trials, run, where="mid", color=style["color"], alpha=0.3, linewidth=0.9)
-            else:
-                axes.scatter(trials, run, s=14, alpha=0.4, linewidth=0, **style)
-        # Past the shortest search the mean would be over fewer seeds and could jump.
-        common = min((run.size for run in runs), default=0)
-        if not common:
-            continue
-        with np.errstate(invalid="ignore"):
-            mean = np.mean([run[:common] for run in runs], axis=0)
-        axes.plot(
-            np.arange(1, common + 1), mean, label=f"{name} ({plural(len(runs), 'seed')})",
-            drawstyle="steps-mid" if incumbent else "default",
-            linewidth=2.2, markersize=5, markevery=every, **style,
-        )  # fmt: skip
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    axes.set(xlabel="trial", ylabel=f"best {ylabel} so far" if incumbent else ylabel)
-    axes.legend(loc="best")
-    titled(figure, axes, title)
-    return figure
+def _legend_beside(figure: Figure, names: Sequence[str], paper: bool) -> None:
+    """Put the legend right of the axes: methods, then what filled and hollow mean."""
+    handles = [Line2D([], [], label=name, **look(i)) for i, name in enumerate(names)]
+    if paper:
+        handles += [
+            Line2D([], [], color=GREY, marker="o", label="ours, with interval"),
+            Line2D([], [], color=GREY, marker="o", mfc="white", ls="none", label="the paper"),
+        ]
+    figure.legend(handles=handles, loc="outside right upper")
 
 
 @styled
@@ -183,7 +145,7 @@ def tradeoff(
         paper: the paper's (alpha, accuracy, sparsity), drawn hollow.
         title: one line.
     """
-    figure, axes = new_axes(8.4, 3.9, columns=2)
+    figure, axes = open_figure(8.4, 3.9, columns=2)
     ours = sorted(points, key=lambda point: point.alpha)
     theirs = sorted(paper)
     for index, (panel, name) in enumerate(zip(axes, ("accuracy", "sparsity"), strict=True)):
@@ -205,16 +167,5 @@ def tradeoff(
         panel.set_xticks(alphas, [f"{alpha:g}" for alpha in alphas], rotation=45)
         panel.legend(handles=handles, loc="best")
         panel.set_title(name, fontweight="normal")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    titled(figure, title)
     return figure
-
-
-def _legend_beside(figure: Figure, axes: Axes, names: Sequence[str], paper: bool) -> None:
-    """Put the legend right of the axes: methods, then what filled and hollow mean."""
-    handles = [Line2D([], [], label=name, **look(i)) for i, name in enumerate(names)]
-    if paper:
-        handles += [
-            Line2D([], [], color=GREY, marker="o", label="ours, with interval"),
-            Line2D([], [], color=GREY, marker="o", mfc="white", ls="none", label="the paper"),
-        ]
-    figure.legend(handles=handles, loc="outside right upper")
