@@ -143,9 +143,8 @@ def correlation_heatmap(
             axes.add_patch(Rectangle(corner, 1, 1, fc="#EEEEEE", ec="#AAAAAA", hatch="///", lw=0))
         else:
             shade = "white" if abs(value) > 0.6 else "black"
-            axes.text(
-                column, row, signed(value, 2), ha="center", va="center", color=shade, fontsize=9
-            )  # fmt: skip
+            text = signed(float(value), 2)
+            axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=9)
     labels = [name.replace("_", " ") for name in names]
     axes.set_xticks(range(count), labels, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(count), labels)

@@ -120,7 +120,8 @@ def titled(place: Figure | Axes, title: str, note: str = "") -> None:
 
     A quieter note stands below the title. Both are wrapped to the width of the figure.
     """
-    figure = place if isinstance(place, Figure) else place.figure
+    figure = place if isinstance(place, Figure) else place.get_figure(root=True)
+    assert figure is not None
     share = 0.95 if isinstance(place, Figure) else 0.85
     points = 72 * share * figure.get_figwidth()
     heading = textwrap.wrap(title, int(points / 6.6))
