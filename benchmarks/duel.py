@@ -47,7 +47,7 @@ from rich.table import Table
 
 from bogp.analysis import Interval, bootstrap_interval, mean_interval
 from bogp.cores import available_cores
-from bogp.database.fetch import Vectors
+from bogp.database.neighbours import Vectors
 from bogp.engines.paper import ENGINES, Observation, Proposal, Space
 from bogp.engines.pool import PoolSearch
 from bogp.files import write_atomic

@@ -8,8 +8,6 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from bogp.analysis import compare, coverage, distinct
-from bogp.analysis.coverage import constant_columns
-from bogp.database import constant_columns as database_constant_columns
 from bogp.errors import SettingError
 
 RNG = np.random.default_rng(0)
@@ -138,14 +136,6 @@ def test_what_holds_of_any_table(table: np.ndarray) -> None:
     moved = coverage(names, table * 3.0 + 1.0)
     assert moved.dimensions == pytest.approx(found.dimensions)
     assert [g.followers for g in moved.collinear] == [g.followers for g in found.collinear]
-    np.testing.assert_array_equal(constant_columns(table), database_constant_columns(table))
-
-
-def test_the_database_calls_the_same_columns_constant() -> None:
-    base = np.array([1.0, 1.0 + 2e-9, 5.0])
-    near = np.column_stack([base * f for f in (0.0, 1.0)] + [1 + base * 4.9e-10, 1 + base * 2e-10])
-    np.testing.assert_array_equal(constant_columns(near), database_constant_columns(near))
-    assert constant_columns(near).tolist() == [True, False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ build.make_block(plan, plan.spans[2])
 
 def told(done, total):
     os.write(writing, b".")
-    time.sleep(0.02)
+    time.sleep(0.1)
 
 done, kills = 0, 0
 while done < plan.expected:
@@ -51,7 +51,7 @@ while done < plan.expected:
     os.close(writing)
     for _ in range(random.randint(1, 3) if kills else 0):
         os.read(reading, 1)  # a transaction, however slow this machine is; or the child has ended
-    time.sleep(random.uniform(0.0, 0.05))
+    time.sleep(random.uniform(0.0, 0.25))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading)

@@ -21,6 +21,7 @@ from bogp.graphs import (
 )
 from bogp.graphs.graph_batch import GraphBatch
 from bogp.graphs.kernels.bits import pack
+from bogp.graphs.property_vectors import constant_columns
 
 NUMPY_FAMILIES = sorted(set(GENERATORS) - {"mixed"})
 ATLAS = nx.graph_atlas_g()[1:]
@@ -359,3 +360,13 @@ def test_graphs_of_2048_nodes():
     assert (single @ two > 0).all()
     assert found["average_shortest_path_length"] == pytest.approx(apart.mean(), abs=1e-12)
     assert found["edge_connectivity"] == found["minimum_degree"] == dense.sum(axis=1).min()
+
+
+def test_constant_columns():
+    assert constant_columns(np.array([[8.6e-288], [0.0]])).all()  # its variance would be 0
+    vectors = np.array([[0.1, 0.0, 1e-8, -4.0], [0.1 + 1e-16, 0.0, 2e-8, -4.0]])
+    np.testing.assert_array_equal(constant_columns(vectors), [True, True, False, True])
+    np.testing.assert_array_equal(constant_columns(vectors[:0]), [False] * 4)
+    base = np.array([1.0, 1.0 + 2e-9, 5.0])
+    near = np.column_stack([base * f for f in (0.0, 1.0)] + [1 + base * 4.9e-10, 1 + base * 2e-10])
+    assert constant_columns(near).tolist() == [True, False, False, True]

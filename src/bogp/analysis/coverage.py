@@ -12,6 +12,7 @@ import numpy.typing as npt
 from bogp.analysis.checks import Vector, as_matrix
 from bogp.analysis.correlation import correlation_matrix
 from bogp.errors import SettingError
+from bogp.graphs.property_vectors import constant_columns
 
 BINS = 12
 """Bars of a property's histogram."""
@@ -24,9 +25,6 @@ COLLINEAR = 0.999
 
 EXACT = 1.0 - 1e-9
 """From this |r| on one is a linear function of the other, up to rounding."""
-
-_CONSTANT = 1e-9  # of the largest value: a spread below it is rounding, as the database has it
-_NOTHING = 1e-150  # the square of a smaller spread is no number to divide by
 
 
 @dataclass(frozen=True)
@@ -271,17 +269,6 @@ def distinct(found: Coverage, most: int = 6) -> tuple[str, ...]:
     return tuple(found.names[place] for place in sorted(chosen))
 
 
-def constant_columns(vectors: Vector) -> npt.NDArray[np.bool_]:
-    """Return which columns hold one value in every row, up to rounding (one part in 10⁹).
-
-    >>> constant_columns(np.array([[0.1, 1.0], [0.1, 2.0]])).tolist()
-    [True, False]
-    """
-    spread, largest = np.ptp(vectors, axis=0), np.abs(vectors).max(axis=0)
-    constant: npt.NDArray[np.bool_] = spread <= np.maximum(_CONSTANT * largest, _NOTHING)
-    return constant
-
-
 def _table(names: Sequence[str], vectors: npt.ArrayLike) -> Vector:
     """Return ``vectors`` as float64 (G, P), checked against the names."""
     table = as_matrix(vectors, "vectors", (1, 1))
@@ -311,7 +298,7 @@ def _limits(table: Vector, limits: npt.ArrayLike | None) -> tuple[Vector, Vector
 def _counts(values: Vector, low: float, high: float, bins: int) -> npt.NDArray[np.int64]:
     """Return the histogram of ``values`` over [low, high], all in one bar if that has no width."""
     width = high - low
-    if width <= max(_CONSTANT * max(abs(low), abs(high)), _NOTHING):
+    if constant_columns(np.array([[low], [high]])).all():
         counts = np.zeros(bins, dtype=np.int64)
         counts[bins // 2] = len(values)
         return counts

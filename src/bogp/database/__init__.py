@@ -1,9 +1,8 @@
 """The graph database and the nearest property vector (algorithms 1 and 2 of the paper)."""
 
-from bogp.database.fetch import METRICS as METRICS
-from bogp.database.fetch import SCALES as SCALES
-from bogp.database.fetch import constant_columns as constant_columns
-from bogp.database.fetch import nearest as nearest
+from bogp.database.neighbours import METRICS as METRICS
+from bogp.database.neighbours import SCALES as SCALES
+from bogp.database.neighbours import nearest as nearest
 from bogp.database.plan import ALL_PROPERTIES as ALL_PROPERTIES
 from bogp.database.plan import FAMILIES as FAMILIES
 from bogp.database.plan import PAPER_SPARSITIES as PAPER_SPARSITIES

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bogp.database.fetch import constant_columns
 from bogp.errors import DatabaseError
+from bogp.graphs.property_vectors import constant_columns
 from bogp.graphs.relational import RelationalGraph
 from bogp.types import Floats
 

@@ -1,4 +1,4 @@
-"""The pass over all property vectors that :func:`bogp.database.fetch.nearest` begins with."""
+"""The pass over all property vectors that :func:`bogp.database.neighbours.nearest` begins with."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import numpy as np
 from bogp.database.blocks import Ids
 from bogp.database.build import build_file
 from bogp.database.connect import connect
-from bogp.database.fetch import Vectors
+from bogp.database.neighbours import Vectors
 from bogp.database.plan import (
     ALL_PROPERTIES,
     IMPORTED,

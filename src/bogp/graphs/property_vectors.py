@@ -29,6 +29,9 @@ Chunk = TypeVar("Chunk")
 _CHUNK = 1 << 14
 """Nodes of a chunk: enough graphs to hide what a call costs, few enough to stay in the cache."""
 
+_CONSTANT = 1e-9  # of a column's largest value: a spread below it is rounding
+_NOTHING = 1e-150  # the square of a smaller spread is no number to divide by
+
 
 @dataclass(frozen=True)
 class Property:
@@ -189,6 +192,19 @@ def describe(rows: Rows, names: Iterable[NamedProperty], threads: int | None = 1
         return _vectors(GraphBatch(part), wanted)
 
     return _stacked(vectors, range(0, len(rows), step), len(wanted), threads)
+
+
+def constant_columns(vectors: Floats) -> BoolArray:
+    """Return which columns hold one value in every row, but for rounding (one part in 10⁹).
+
+    >>> constant_columns(np.array([[0.1, 1.0], [0.1, 2.0]]))
+    array([ True, False])
+    """
+    if len(vectors) == 0:
+        return np.zeros(vectors.shape[1], dtype=np.bool_)
+    spread, largest = np.ptp(vectors, axis=0), np.abs(vectors).max(axis=0)
+    constant: BoolArray = spread <= np.maximum(_CONSTANT * largest, _NOTHING)
+    return constant
 
 
 def _find_all(names: NamedProperty | Iterable[NamedProperty]) -> tuple[Property, ...]:

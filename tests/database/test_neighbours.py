@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.spatial import distance
 
-from bogp.database import METRICS, SCALES, constant_columns, fetch, nearest
+from bogp.database import METRICS, SCALES, nearest, neighbours
 from bogp.errors import DatabaseError, SettingError, UnknownNameError
 
 REFERENCE = {
@@ -78,14 +78,16 @@ def large(seed, rows, properties, kind):
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("kind", ["whole", "alike", "wide"])
-@pytest.mark.parametrize(("rows", "properties"), [(20_000, 5), (fetch.CHUNK * 40, 9), (9_001, 1)])
+@pytest.mark.parametrize(
+    ("rows", "properties"), [(20_000, 5), (neighbours.CHUNK * 40, 9), (9_001, 1)]
+)
 def test_the_pass_over_chunks_changes_nothing(monkeypatch, metric, scale, kind, rows, properties):
     vectors, target = large(rows + properties, rows, properties, kind)
     candidates = []
-    narrow = fetch._candidates
-    monkeypatch.setattr(fetch, "_candidates", lambda *given: candidates.append(narrow(*given)))
+    narrow = neighbours._candidates
+    monkeypatch.setattr(neighbours, "_candidates", lambda *given: candidates.append(narrow(*given)))
     plain = {count: nearest(vectors, target, metric, scale, count) for count in (1, 3, 40)}
-    monkeypatch.setattr(fetch, "_candidates", narrow)
+    monkeypatch.setattr(neighbours, "_candidates", narrow)
     for count, (indices, scores) in plain.items():
         found, found_scores = nearest(vectors, target, metric, scale, count)
         np.testing.assert_array_equal(found, indices)
@@ -172,13 +174,6 @@ def test_a_constant_column_contributes_nothing_when_standardised(metric):
     alone = nearest(constant, [55.0], metric, "standardised", 20)
     np.testing.assert_array_equal(alone[0], np.arange(20))
     np.testing.assert_array_equal(alone[1], np.zeros(20))
-
-
-def test_constant_columns():
-    assert constant_columns(np.array([[8.6e-288], [0.0]])).all()  # its variance would be 0
-    vectors = np.array([[0.1, 0.0, 1e-8, -4.0], [0.1 + 1e-16, 0.0, 2e-8, -4.0]])
-    np.testing.assert_array_equal(constant_columns(vectors), [True, True, False, True])
-    np.testing.assert_array_equal(constant_columns(vectors[:0]), [False] * 4)
 
 
 @settings(deadline=None)

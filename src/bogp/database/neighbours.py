@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from bogp.database.blocks import Ids
 from bogp.database.scan import CHUNK, LEAST, MOST, best_of_chunks, ordinary
 from bogp.errors import DatabaseError, SettingError, UnknownNameError
-
-Floats: TypeAlias = npt.NDArray[np.float64]
+from bogp.graphs.property_vectors import constant_columns
+from bogp.types import BoolArray, Floats
 
 SCALES = ("raw", "standardised")
 """How property values are put on one footing before they are compared."""
 
-_CONSTANT = 1e-9  # of a column's largest value: a spread below it is rounding
 _ROUNDING = 4.0 * 2.0**-53  # for each number: more than two ways of adding up differ by
-_NOTHING = 1e-150  # the square of a smaller spread is no number to divide by
 
 
 def cosine_similarity(vectors: Floats, target: Floats) -> Floats:
@@ -90,93 +88,55 @@ METRICS: dict[str, Callable[[Floats, Floats], Floats]] = {
 """Name → function of (vectors, target); ``cosine`` is best at its largest, a distance at 0."""
 
 
-def constant_columns(vectors: Floats) -> npt.NDArray[np.bool_]:
-    """Return which columns hold one value in every row, but for rounding (one part in 10⁹).
-
-    >>> constant_columns(np.array([[0.1, 1.0], [0.1, 2.0]]))
-    array([ True, False])
-    """
-    if len(vectors) == 0:
-        return np.zeros(vectors.shape[1], dtype=np.bool_)
-    spread, largest = np.ptp(vectors, axis=0), np.abs(vectors).max(axis=0)
-    constant: npt.NDArray[np.bool_] = spread <= np.maximum(_CONSTANT * largest, _NOTHING)
-    return constant
-
-
-@dataclass(frozen=True)
-class Standard:
-    """Columns in standard deviations (of the population) from their means.
-
-    A constant column has no deviation: it becomes 0 in the rows and in a target, so that it
-    contributes nothing to a distance or an angle.
-
-    >>> standard = Standard.of(np.array([[1.0, 5.0], [3.0, 5.0]]))
-    >>> standard.apply(np.array([4.0, 9.0])).tolist()
-    [2.0, 0.0]
-    """
-
-    mean: Floats
-    deviation: Floats
-    varies: npt.NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, vectors: Floats) -> Standard:
-        """Return the means and deviations of the columns of ``vectors``."""
-        varies = ~constant_columns(vectors)
-        # Deviations are sums of squares, which columns of huge values must be made smaller for.
-        largest = np.abs(vectors).max(axis=0, initial=0.0)
-        exponents = np.where(largest > MOST, np.frexp(largest)[1], 0)
-        if exponents.any():
-            vectors = np.ldexp(vectors, -exponents)
-        mean = np.ldexp(vectors.mean(axis=0), exponents)
-        deviation = np.ldexp(vectors.std(axis=0), exponents)
-        return cls(mean, np.where(varies, deviation, 1.0), varies)
-
-    def apply(self, values: Floats) -> Floats:
-        """Return ``values`` (properties,) or (graphs, properties) on this scale."""
-        scaled: Floats = (values - self.mean) / self.deviation * self.varies
-        return scaled
-
-
 @dataclass(frozen=True, eq=False)
 class Vectors:
     """Property vectors (graphs, properties) that are searched again and again.
 
-    The search is quickest where each column is contiguous. The standardised vectors are kept once
-    they have been asked for.
+    The search is quickest where each column is contiguous. What it needs of the standardised
+    vectors is kept once they have been asked for.
     """
 
     raw: Floats
+    _ordinary: dict[str, bool] = field(default_factory=dict)
 
     @cached_property
-    def standard(self) -> Standard:
-        """The scale of ``standardised``."""
-        return Standard.of(self.raw)
+    def _standard(self) -> tuple[Floats, Floats, BoolArray]:
+        """The mean and the deviation (of the population) of each column, and whether it varies."""
+        varies = ~constant_columns(self.raw)
+        # Deviations are sums of squares, which columns of huge values must be made smaller for.
+        largest = np.abs(self.raw).max(axis=0, initial=0.0)
+        exponents = np.where(largest > MOST, np.frexp(largest)[1], 0)
+        vectors = np.ldexp(self.raw, -exponents) if exponents.any() else self.raw
+        mean = np.ldexp(vectors.mean(axis=0), exponents)
+        deviation = np.ldexp(vectors.std(axis=0), exponents)
+        return mean, np.where(varies, deviation, 1.0), varies
+
+    def standardise(self, values: Floats) -> Floats:
+        """Return ``values`` (..., properties) in standard deviations from the means of the vectors.
+
+        A constant column has no deviation: it becomes 0 in the vectors and in a target, so that it
+        contributes nothing to a distance or an angle.
+
+        >>> Vectors(np.array([[1.0, 5.0], [3.0, 5.0]])).standardise(np.array([4.0, 9.0])).tolist()
+        [2.0, 0.0]
+        """
+        mean, deviation, varies = self._standard
+        scaled: Floats = (values - mean) / deviation * varies
+        return scaled
 
     @cached_property
     def standardised(self) -> Floats:
-        """The vectors on that scale."""
-        return self.standard.apply(self.raw)
-
-    @cached_property
-    def _raw_is_ordinary(self) -> bool:
-        return bool(ordinary(self.raw.T))
-
-    @cached_property
-    def _standardised_is_ordinary(self) -> bool:
-        return bool(ordinary(self.standardised.T))
+        """The vectors themselves on that scale."""
+        return self.standardise(self.raw)
 
     @property
     def nbytes(self) -> int:
         """Bytes held at most."""
         return 2 * self.raw.nbytes
 
-    def _is_ordinary(self, scale: str) -> bool:
-        return self._raw_is_ordinary if scale == "raw" else self._standardised_is_ordinary
-
     def nearest(
         self, target: npt.ArrayLike, metric: str = "cosine", scale: str = "raw", count: int = 1
-    ) -> tuple[npt.NDArray[np.int64], Floats]:
+    ) -> tuple[Ids, Floats]:
         """Return what :func:`nearest` does of these vectors."""
         if metric not in METRICS:
             raise UnknownNameError("metric", metric, METRICS)
@@ -185,14 +145,13 @@ class Vectors:
         wanted = _checked(self.raw, target, count)
         rows = self.raw
         if scale == "standardised":
-            rows, wanted = self.standardised, self.standard.apply(wanted)
+            rows, wanted = self.standardised, self.standardise(wanted)
         candidates = None
-        if (
-            rows.flags.f_contiguous
-            and len(rows) > (4 * count - 1) * CHUNK
-            and (metric != "cosine" or self._is_ordinary(scale))
-        ):
-            candidates = _candidates(rows, wanted, metric, count)
+        if rows.flags.f_contiguous and len(rows) > (4 * count - 1) * CHUNK:
+            if metric == "cosine" and scale not in self._ordinary:
+                self._ordinary[scale] = bool(ordinary(rows.T))
+            if metric != "cosine" or self._ordinary[scale]:
+                candidates = _candidates(rows, wanted, metric, count)
         if candidates is not None:
             rows = np.take(rows.T, candidates, axis=1).T
         scores = METRICS[metric](rows, wanted)
@@ -206,7 +165,7 @@ def nearest(
     metric: str = "cosine",
     scale: str = "raw",
     count: int = 1,
-) -> tuple[npt.NDArray[np.int64], Floats]:
+) -> tuple[Ids, Floats]:
     """Return the rows of ``vectors`` nearest to ``target``, best first, and their scores.
 
     Algorithm 2 of the paper, with its Ω the cosine similarity of raw values by default. Rows of
@@ -255,9 +214,7 @@ def _checked(rows: Floats, target: npt.ArrayLike, count: int) -> Floats:
     return wanted
 
 
-def _candidates(
-    rows: Floats, wanted: Floats, metric: str, count: int
-) -> npt.NDArray[np.int64] | None:
+def _candidates(rows: Floats, wanted: Floats, metric: str, count: int) -> Ids | None:
     """Return the rows, ascending, among which the ``count`` nearest are; None for all of them.
 
     The best scores of ``count`` chunks are scores of ``count`` rows, so no row beyond the worst of
@@ -281,7 +238,7 @@ def _candidates(
     return places[places < len(rows)].astype(np.int64)
 
 
-def _smallest(values: Floats, count: int) -> npt.NDArray[np.int64]:
+def _smallest(values: Floats, count: int) -> Ids:
     """Return the indices of the ``count`` smallest values, ties by index, sorting only those.
 
     What is no number comes last.
