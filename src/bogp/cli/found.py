@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +45,8 @@ def summary(result: SearchResult) -> dict[str, Any]:
     ``epochs``, those that do not apply null or empty. An interval is ``estimate``, ``low``,
     ``high``, ``count`` and ``level``.
     """
+    from bogp.study.exporting import finite_or_null
+
     found: dict[str, Any] = {
         "key": result.key,
         "settings": dict(result.settings),
@@ -63,19 +64,8 @@ def summary(result: SearchResult) -> dict[str, Any]:
             "hypervolumes": {arm: list(each) for arm, each in result.hypervolumes.items()},
             "epochs": dict(result.epochs),
         }
-    plain: dict[str, Any] = _finite(found)
-    return plain
-
-
-def _finite(value: Any) -> Any:
-    """Return ``value`` with null for what JSON has no number for."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _finite(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return value
+    summarised: dict[str, Any] = finite_or_null(found)
+    return summarised
 
 
 def _trial(trial: Any) -> dict[str, Any]:

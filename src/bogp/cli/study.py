@@ -14,8 +14,11 @@ from bogp.cli.found import print_found, summary
 from bogp.errors import SettingError, StudyError
 
 if TYPE_CHECKING:
+    from bogp.report.tables import Cell
     from bogp.study.reading import ArmRecord, StorageRecord, StudyRecord
     from bogp.study.records import Attempt
+
+COUNTS = ("ended", "stopped", "failed", "running")
 
 study = typer.Typer(no_args_is_help=True, help="List, show, resume and export studies.")
 
@@ -49,15 +52,24 @@ def list_(storage: Storage, as_json: options.Json = False) -> None:
             }
         )
         return
-    from bogp.report import Table
+    from bogp.report.tables import Column, Table, decimals
 
-    columns = ["study", "key", "engine", "goal", "ended", "stopped", "failed", "running"]
-    rows = [[str(value) for value in _cells(_line(one))] for one in found.studies]
+    best = Column("best", decimals(4))
+    columns: list[str | Column] = [
+        "study",
+        "key",
+        "engine",
+        "goal",
+        *COUNTS,
+        best,
+        "epochs",
+        "changed",
+    ]
     notes = ["Trials of the search; those of random search at equal cost are beside them."]
     if found.others:
         notes.append(f"Not of this bogp, and left alone: {', '.join(found.others)}.")
-    heads = [*columns, "best", "epochs", "changed"]
-    print_table(Table(f"Studies in {found.address}", heads, rows, notes))
+    rows = [_row(_line(one)) for one in found.studies]
+    print_table(Table(f"Studies in {found.address}", columns, rows, notes))
 
 
 @study.command()
@@ -80,20 +92,15 @@ def show(
     if as_json:
         print_json(study_fields(found))
         return
-    from bogp.report import Table
+    from bogp.report.tables import Table
 
     settings = [[key, _short(value)] for key, value in found.settings.items()]
     print_table(Table(f"Study {found.name}, key {found.key}", ["setting", "value"], settings))
     for arm_name, arm in found.arms.items():
         _print_arm(arm_name, arm, best)
-    troubled = [
-        trial
-        for arm in found.arms.values()
-        for trial in arm.attempts
-        if trial.state in {"failed", "running"}
-    ]
-    if troubled:
-        rows = [_trouble(trial) for trial in troubled]
+    attempts = [attempt for arm in found.arms.values() for attempt in arm.attempts]
+    rows = [_unfinished(one) for one in attempts if one.state in {"failed", "running"}]
+    if rows:
         heads = ["attempts that failed or run", "arm", "attempt", "state", "why, or whose"]
         print_table(Table("", heads, rows))
     if found.lease is not None:
@@ -104,9 +111,7 @@ def show(
 def resume(
     storage: Storage,
     name: Name = None,
-    workers: Annotated[
-        int, typer.Option("--workers", "-w", min=1, help="Processes; results do not depend on it.")
-    ] = 1,
+    workers: options.Workers = 1,
     retries: Annotated[
         int,
         typer.Option(min=0, help="How often a trial is tried again after a kill or a lost worker."),
@@ -182,9 +187,8 @@ def _read(storage: str) -> StorageRecord:
 
 def _line(found: StudyRecord) -> dict[str, Any]:
     """Return what the list says of a study, as a JSON object."""
-    first = found.arms["search"]
-    best = first.best()
-    settings = found.settings
+    first, settings = found.arms["search"], found.settings
+    whole = first.whole()
     return {
         "study": found.name,
         "key": found.key,
@@ -192,22 +196,22 @@ def _line(found: StudyRecord) -> dict[str, Any]:
         "goal": _goal(found),
         **first.counts(),
         "random": found.arms["random"].counts() if "random" in found.arms else None,
-        "best": None if best is None else best.value,
+        "best": whole[0].value if whole else None,
         "epochs": sum(arm.epochs() for arm in found.arms.values()),
         "changed": found.changed,
     }
 
 
-def _cells(line: dict[str, Any]) -> list[str]:
+def _row(line: dict[str, Any]) -> list[Cell]:
     """Return a line of the list as it is printed, ``search + random`` where there are both."""
-    other = line["random"]
-    counts = [
-        f"{line[state]}" if other is None else f"{line[state]} + {other[state]}"
-        for state in ("ended", "stopped", "failed", "running")
-    ]
-    changed = "" if line["changed"] is None else line["changed"][:16].replace("T", " ")
-    facts = [line["study"], line["key"], line["engine"] or "", line["goal"]]
-    return [*facts, *counts, _number(line["best"]), str(line["epochs"]), changed]
+    random, changed = line["random"], line["changed"]
+    shown = {state: line[state] for state in COUNTS}
+    if random is not None:
+        shown = {state: f"{count} + {random[state]}" for state, count in shown.items()}
+    if changed is not None:
+        changed = changed[:16].replace("T", " ")
+    line = line | shown | {"changed": changed}
+    return [line[name] for name in line if name != "random"]
 
 
 def _goal(found: StudyRecord) -> str:
@@ -223,36 +227,39 @@ def _goal(found: StudyRecord) -> str:
 
 
 def _print_arm(name: str, arm: ArmRecord, best: int) -> None:
-    from bogp.report import Table
+    from bogp.report.tables import Column, Table, decimals
 
-    whole = [trial for trial in arm.done() if trial.state == "ended"]
-    leaders = sorted(whole, key=lambda trial: (-(trial.value or 0.0), trial.number))[:best]
-    rows = [
+    leaders = arm.whole()[:best]
+    rows: list[list[Cell]] = [
         [
-            str(trial.number + 1),
-            _number(trial.value),
-            *([] if trial.second is None else [_number(trial.second)]),
+            trial.number + 1,
+            trial.value,
+            trial.second,
             f"{trial.batch + 1}.{trial.position + 1}",
             ", ".join(f"{key} {_short(value)}" for key, value in trial.parameters.items()),
         ]
         for trial in leaders
     ]
-    two = any(trial.second is not None for trial in leaders)
-    heads = ["trial", "value", *(["second"] if two else []), "batch", "parameters"]
+    values = [Column("value", decimals(4)), Column("second", decimals(4))]
     counts = arm.counts()
     notes = [
         f"{len(arm.batches)} batches, {arm.asked} trials asked; {counts['ended']} ended, "
         f"{counts['stopped']} stopped early, {counts['failed']} attempts failed, "
         f"{counts['running']} running; {arm.epochs()} epochs."
     ]
-    print_table(Table(f"Best trials of arm {name}", heads, rows, notes))
+    columns: list[str | Column] = ["trial", *values, "batch", "parameters"]
+    table = Table(f"Best trials of arm {name}", columns, rows, notes)
+    if all(trial.second is None for trial in leaders):
+        table = table.select(*(head for head in table.headings if head != "second"))
+    print_table(table)
 
 
-def _trouble(trial: Attempt) -> list[str]:
-    lease = trial.lease
-    held = "" if lease is None else f"{lease}{' (passed)' if lease.expired(time.time()) else ''}"
-    why = trial.reason or "" if trial.state == "failed" else held
-    return [f"trial {trial.number + 1}", trial.arm, str(trial.attempt), trial.state, why]
+def _unfinished(attempt: Attempt) -> list[Cell]:
+    why, lease = attempt.reason, attempt.lease
+    if attempt.state == "running":
+        passed = lease is not None and lease.expired(time.time())
+        why = None if lease is None else f"{lease}{' (passed)' if passed else ''}"
+    return [f"trial {attempt.number + 1}", attempt.arm, attempt.attempt, attempt.state, why]
 
 
 def _command(found: StudyRecord, storage: str) -> dict[str, Any]:
@@ -297,7 +304,3 @@ def _short(value: Any) -> str:
         return f"{value:.5g}"
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -1,278 +1,244 @@
-"""One arm of an open study: the Optuna study that holds it, and what it holds."""
+"""One arm of a study that this process writes to: an Optuna study, and what it holds."""
 
 from __future__ import annotations
 
 import contextlib
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, final
 
-import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from bogp.errors import StudyError
 from bogp.study import records
+from bogp.study.identity import plain
+from bogp.study.leases import Lease
 from bogp.study.parameters import Space, distributions
-from bogp.study.records import ARMS, COORDINATOR, FORMAT, MARK, Attempt, Batch, FinishedTrial
-
-Place = tuple[int, int]
-"""(number of the batch, position in it)."""
+from bogp.study.reading import read_arm
+from bogp.study.records import Batch, FinishedTrial, Place, PlannedTrial
 
 
-@dataclass
-class Arm:
-    """What the one process that writes to an arm knows of it.
+@final
+class OpenArm:
+    """One arm of an open study, as the only process that writes to it knows it.
+
+    Args:
+        backend: the storage.
+        study_id: of the Optuna study.
+        name: of the arm.
+        called: what people know the study by.
+        space: ranges and choices of the parameters that are shown.
+        retries: how often a trial that failed is run again.
 
     Attributes:
-        study_id: of the Optuna study.
+        batches: those asked for, in that order.
+        notes: what was noted of the study as a whole.
         ended: the trials that ended or were stopped.
-        running: storage ids of the trials that this process began.
-        attempts: how often a trial was begun.
-        reasons: why those attempts failed that count towards the retries.
-    """
-
-    name: str
-    study_id: int
-    batches: list[Batch] = field(default_factory=list)
-    notes: dict[str, Any] = field(default_factory=dict)
-    ended: dict[Place, FinishedTrial] = field(default_factory=dict)
-    running: dict[Place, int] = field(default_factory=dict)
-    attempts: dict[Place, int] = field(default_factory=dict)
-    reasons: dict[Place, list[str]] = field(default_factory=dict)
-
-
-def study_name(name: str, arm: str) -> str:
-    """Return the name of an arm's Optuna study.
-
-    >>> study_name("bogp", "search"), study_name("bogp", "random")
-    ('bogp', 'bogp/random')
-    """
-    return name if arm == ARMS[0] else f"{name}/{arm}"
-
-
-def find(backend: BaseStorage, name: str) -> int | None:
-    """Return the id of the Optuna study called ``name``, None if there is none."""
-    try:
-        return backend.get_study_id_from_name(name)
-    except KeyError:
-        return None
-
-
-def create(backend: BaseStorage, name: str, objectives: tuple[str, ...]) -> int:
-    """Create an Optuna study and return its id; another process may have been quicker."""
-    with contextlib.suppress(DuplicatedStudyError):
-        return backend.create_new_study(maximise(objectives), name)
-    return backend.get_study_id_from_name(name)
-
-
-def name_objectives(backend: BaseStorage, name: str, objectives: tuple[str, ...]) -> None:
-    """Tell Optuna what the objectives are called, for its dashboard."""
-    study = optuna.load_study(study_name=name, storage=backend)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names(list(objectives))
-
-
-def maximise(objectives: tuple[str, ...]) -> list[StudyDirection]:
-    """Return Optuna's directions of the objectives, which are all maximised."""
-    return [StudyDirection.MAXIMIZE] * len(objectives)
-
-
-def mark(
-    arm: str, key: str, settings: Mapping[str, Any], objectives: tuple[str, ...]
-) -> dict[str, Any]:
-    """Return what says that an Optuna study is an arm of ours."""
-    return {
-        "format": FORMAT,
-        "arm": arm,
-        "key": key,
-        "settings": dict(settings),
-        "objectives": list(objectives),
-    }
-
-
-def check_mark(
-    backend: BaseStorage,
-    study_id: int,
-    wanted: Mapping[str, Any],
-    what: str,
-) -> bool:
-    """Return whether a study carries our mark; one that was just created carries none yet.
-
-    Raises:
-        StudyError: it is not ours, of another format, or of other settings or objectives.
-    """
-    attributes = backend.get_study_user_attrs(study_id)
-    found = attributes.get(MARK)
-    if found is None:
-        _check_empty(backend, study_id, attributes, len(wanted["objectives"]), what)
-        return False
-    if found.get("format") != FORMAT or found.get("arm") != wanted["arm"]:
-        raise StudyError(f"{what} was made by another version of bogp: give another file or name")
-    for part in ("objectives", "settings"):
-        other = first_difference(found[part], wanted[part], "" if part == "settings" else part)
-        if other is not None:
-            field_name, stored, given = other
-            raise StudyError(
-                f"{what} was made with {field_name} = {stored!r}, not {given!r}: give the same "
-                "settings to resume it, or another file or name"
-            )
-    return True
-
-
-def _check_empty(
-    backend: BaseStorage, study_id: int, attributes: Mapping[str, Any], objectives: int, what: str
-) -> None:
-    if {"settings", "key"} <= set(attributes):
-        raise StudyError(
-            f"{what} was made by an earlier bogp, which stored trials another way: "
-            "give another file or name"
-        )
-    directions = backend.get_study_directions(study_id)
-    fresh = set(attributes) <= {COORDINATOR} and directions == maximise(("",) * objectives)
-    if not fresh or backend.get_all_trials(study_id, deepcopy=False):
-        raise StudyError(f"{what} is a study that bogp did not make: give another file or name")
-
-
-def first_difference(stored: Any, wanted: Any, name: str) -> tuple[str, Any, Any] | None:
-    """Return (dotted name, stored, wanted) of the first field of two objects that differs.
-
-    >>> first_difference({"a": 1, "r": {"e": 3}}, {"a": 1, "r": {"e": 5}}, "")
-    ('r.e', 3, 5)
-    """
-    if not (isinstance(stored, dict) and isinstance(wanted, dict)):
-        return None if stored == wanted else (name, stored, wanted)
-    for key in sorted({*stored, *wanted}):
-        inner = f"{name}.{key}" if name else key
-        found = first_difference(stored.get(key), wanted.get(key), inner)
-        if found is not None:
-            return found
-    return None
-
-
-def load(backend: BaseStorage, name: str, study_id: int) -> tuple[Arm, tuple[Attempt, ...]]:
-    """Return an arm as it is stored, and those of its trials that are running.
+        attempts: how often each trial was begun.
 
     Raises:
         StudyError: a batch is missing.
     """
-    attributes = backend.get_study_user_attrs(study_id)
-    arm = Arm(name, study_id, list(records.batches(name, attributes)), records.notes(attributes))
-    stored = backend.get_all_trials(study_id, deepcopy=False)
-    read = (records.trial_record(name, arm.batches, trial) for trial in stored)
-    trials = [trial for trial in read if trial is not None]
-    for place, trial in records.first_ended(trials).items():
-        arm.ended[place] = trial.finished_trial()
-    for trial in trials:
-        place = trial.batch, trial.position
-        arm.attempts[place] = max(arm.attempts.get(place, 0), trial.attempt)
-        if trial.state == "failed" and trial.counts:
-            failed(arm, place, trial.reason or "its process ended")
-    return arm, tuple(trial for trial in trials if trial.state == "running")
 
+    def __init__(
+        self,
+        backend: BaseStorage,
+        study_id: int,
+        name: str,
+        called: str,
+        space: Space | None,
+        retries: int,
+    ) -> None:
+        self._backend, self._study_id = backend, study_id
+        self._name, self._called = name, called
+        self._space, self._retries = space, retries
+        found = read_arm(backend, name, study_id)
+        self.batches = list(found.batches)
+        self.notes = records.notes(backend.get_study_user_attrs(study_id))
+        self.ended: dict[Place, FinishedTrial] = {
+            place: attempt.finished_trial()
+            for place, attempt in records.first_done(found.attempts).items()
+        }
+        self.attempts: Counter[Place] = Counter()
+        self._running: dict[Place, int] = {}  # ids of the trials that this process began
+        self._reasons: dict[Place, list[str]] = defaultdict(list)  # of failures that count
+        for attempt in found.attempts:
+            self.attempts[attempt.place] = max(self.attempts[attempt.place], attempt.attempt)
+            if attempt.state == "failed" and attempt.counts:
+                self._reasons[attempt.place].append(attempt.reason or "its process ended")
+        self._left = [attempt for attempt in found.attempts if attempt.state == "running"]
 
-def finished(arm: Arm | None) -> tuple[FinishedTrial, ...]:
-    """Return the trials that ended, in the order in which they were asked."""
-    return () if arm is None else tuple(trial for _, trial in sorted(arm.ended.items()))
+    def fail_left(self, now: float | None) -> None:
+        """Fail the trials that another process left running.
 
+        Args:
+            now: by which leases must have passed; None where no other process can be alive.
 
-def check_free(arm: Arm, batch: Batch, position: int) -> None:
-    """Raise unless a trial may be begun.
+        Raises:
+            StudyError: a lease is live.
+        """
+        for attempt in self._left:
+            lease = attempt.lease
+            if not (now is None or lease is None or lease.expired(now)):
+                raise StudyError(
+                    f"trial {attempt.number} of {self._called} is run by {lease}: wait until "
+                    "then, or give another name or storage"
+                )
+            trial_id = self._backend.get_trial_id_from_study_id_trial_number(
+                self._study_id, attempt.stored
+            )
+            reason = f"{'its process' if lease is None else lease.owner} ended before it did"
+            self._store_failure(trial_id, reason, counts=True)
+            self._reasons[attempt.place].append(reason)
+        self._left = []
 
-    Raises:
-        StudyError: it is not in the batch, has ended, or is running.
-    """
-    size = len(batch.trials)
-    if not 0 <= position < size:
-        raise StudyError(f"position {position} is not in batch {batch.number}, which has {size}")
-    for state, places in (("has ended", arm.ended), ("is running", arm.running)):
-        if (batch.number, position) in places:
-            raise StudyError(f"{_called(batch, position)} {state}: it cannot be begun again")
+    def open_batch(self, trials: Sequence[PlannedTrial], state: Mapping[str, Any] | None) -> Batch:
+        """Store a batch in one write.
 
+        Raises:
+            StudyError: JSON cannot hold it, or a parameter is not in the space.
+        """
+        for trial in trials:
+            distributions(trial.parameters, self._space)
+        number = len(self.batches)
+        fields = plain(records.batch_fields(trials, state), f"batch {number} of arm {self._name}")
+        self._backend.set_study_user_attr(self._study_id, records.batch_key(number), fields)
+        self.batches.append(records.batch_of(self._name, self.batches, fields))
+        return self.batches[-1]
 
-def check_attempts(arm: Arm, batch: Batch, position: int, retries: int, called: str) -> None:
-    """Raise if a trial has failed more often than it may be retried.
+    def missing(self, batch: Batch) -> tuple[int, ...]:
+        """Return the positions of a batch that have not ended."""
+        places = range(len(batch.trials))
+        return tuple(place for place in places if (batch.number, place) not in self.ended)
 
-    Raises:
-        StudyError: with the last reason.
-    """
-    reasons = arm.reasons.get((batch.number, position), [])
-    if len(reasons) > retries:
-        raise StudyError(
-            f"{_called(batch, position)} of {called} failed {len(reasons)} times, the "
-            f"last time because {reasons[-1]}: mend that, or resume with more than {retries} "
-            "retries"
+    def begin(self, batch: Batch, positions: Sequence[int], lease: Lease) -> None:
+        """Store that trials are running.
+
+        Raises:
+            StudyError: one has ended, is running, is not in the batch, or has failed too often.
+        """
+        if len(set(positions)) != len(positions):
+            raise StudyError(f"positions {list(positions)} name one twice: name each once")
+        for position in positions:
+            self._check_free(batch, position)
+            self._check_retries(batch, position)
+        for position in positions:
+            place, planned = (batch.number, position), batch.trials[position]
+            trial = create_trial(
+                state=TrialState.RUNNING,
+                params=dict(planned.parameters),
+                distributions=distributions(planned.parameters, self._space),
+                user_attrs={
+                    "batch": batch.number,
+                    "position": position,
+                    "attempt": self.attempts[place] + 1,
+                    "point": dict(planned.point),
+                    "lease": lease.fields(),
+                },
+            )
+            self._running[place] = self._backend.create_new_trial(self._study_id, trial)
+            self.attempts[place] += 1
+
+    def finish(
+        self, batch: Batch, position: int, result: Mapping[str, Any], *, stopped: bool
+    ) -> FinishedTrial:
+        """Store how a running trial ended; its state is last, so that what has ended is whole.
+
+        Args:
+            batch: of the trial.
+            position: in the batch.
+            result: ``value``, ``second`` (None with one objective), ``steps`` and ``record``.
+            stopped: it ended early. Optuna's word for that is PRUNED.
+
+        Raises:
+            StudyError: the trial is not running.
+        """
+        trial_id, backend = self._running_id(batch, position), self._backend
+        backend.set_trial_user_attr(trial_id, "result", dict(result))
+        for epoch, value in enumerate(result["steps"], 1):
+            backend.set_trial_intermediate_value(trial_id, epoch, value)
+        values = [number for number in (result["value"], result["second"]) if number is not None]
+        state = TrialState.PRUNED if stopped else TrialState.COMPLETE
+        backend.set_trial_state_values(trial_id, state, values)
+        place = batch.number, position
+        del self._running[place]
+        self.ended[place] = FinishedTrial(
+            number=batch.first + position,
+            point=batch.trials[position].point,
+            value=result["value"],
+            record=result["record"],
+            stopped=stopped,
+            batch=batch.number,
+            position=position,
+            arm=self._name,
+            second=result["second"],
+            steps=tuple(result["steps"]),
         )
+        return self.ended[place]
 
+    def fail(self, batch: Batch, position: int, reason: str) -> None:
+        """Store that a running trial failed.
 
-def running_id(arm: Arm, batch: Batch, position: int) -> int:
-    """Return the storage id of a trial that this process began and that has not ended.
+        Raises:
+            StudyError: it is not running; or it has failed too often, with the last reason.
+        """
+        self._store_failure(self._running_id(batch, position), reason, counts=True)
+        place = batch.number, position
+        del self._running[place]
+        self._reasons[place].append(reason)
+        self._check_retries(batch, position)
 
-    Raises:
-        StudyError: it is not running.
-    """
-    place = batch.number, position
-    if place not in arm.running:
-        state = "has ended already" if place in arm.ended else "was not begun"
-        raise StudyError(f"{_called(batch, position)} {state}")
-    return arm.running[place]
+    def renew(self, lease: Lease) -> None:
+        """Write the leases of the running trials anew."""
+        for trial_id in self._running.values():
+            self._backend.set_trial_user_attr(trial_id, "lease", lease.fields())
 
+    def give_back(self) -> None:
+        """Store that what is running failed, which does not count towards the retries."""
+        for trial_id in self._running.values():
+            with contextlib.suppress(UpdateFinishedTrialError):
+                self._store_failure(trial_id, "its process gave it back", counts=False)
+        self._running.clear()
 
-def running(
-    arm: Arm, batch: Batch, position: int, lease: Mapping[str, Any], space: Space | None
-) -> FrozenTrial:
-    """Return a trial as it is stored when it begins."""
-    asked = batch.trials[position]
-    return create_trial(
-        state=TrialState.RUNNING,
-        params=dict(asked.parameters),
-        distributions=distributions(asked.parameters, space),
-        user_attrs={
-            "batch": batch.number,
-            "position": position,
-            "attempt": arm.attempts.get((batch.number, position), 0) + 1,
-            "point": dict(asked.point),
-            "lease": dict(lease),
-        },
-    )
+    def note(self, name: str, value: Any) -> None:
+        """Store a JSON value of the study as a whole, in one write."""
+        stored = plain(value, f"note {name!r}")
+        self._backend.set_study_user_attr(self._study_id, records.note_key(name), stored)
+        self.notes[name] = stored
 
+    def _store_failure(self, trial_id: int, reason: str, *, counts: bool) -> None:
+        failure = {"reason": reason, "counts": counts}
+        self._backend.set_trial_user_attr(trial_id, "failure", failure)
+        self._backend.set_trial_state_values(trial_id, TrialState.FAIL)
 
-def began(arm: Arm, place: Place, trial_id: int) -> None:
-    """Take note of a trial that was stored as running."""
-    arm.running[place] = trial_id
-    arm.attempts[place] = arm.attempts.get(place, 0) + 1
+    def _check_free(self, batch: Batch, position: int) -> None:
+        size = len(batch.trials)
+        if not 0 <= position < size:
+            raise StudyError(
+                f"position {position} is not in batch {batch.number}, which has {size}"
+            )
+        for state, places in (("has ended", self.ended), ("is running", self._running)):
+            if (batch.number, position) in places:
+                raise StudyError(f"{_called(batch, position)} {state}: it cannot be begun again")
 
+    def _check_retries(self, batch: Batch, position: int) -> None:
+        reasons = self._reasons.get((batch.number, position), [])
+        if len(reasons) > self._retries:
+            raise StudyError(
+                f"{_called(batch, position)} of {self._called} failed {len(reasons)} times, the "
+                f"last time because {reasons[-1]}: mend that, or resume with more than "
+                f"{self._retries} retries"
+            )
 
-def ended(
-    arm: Arm, batch: Batch, position: int, result: Mapping[str, Any], stopped: bool
-) -> FinishedTrial:
-    """Take note of a trial that was stored as ended, and return it."""
-    place = batch.number, position
-    trial = FinishedTrial(
-        batch.first + position,
-        batch.trials[position].point,
-        result["value"],
-        result["record"],
-        stopped,
-        batch.number,
-        position,
-        batch.arm,
-        result["second"],
-        tuple(result["steps"]),
-    )
-    arm.ended[place] = trial
-    del arm.running[place]
-    return trial
-
-
-def failed(arm: Arm, place: Place, reason: str) -> None:
-    """Take note of an attempt that was stored as failed and counts towards the retries."""
-    arm.running.pop(place, None)
-    arm.reasons.setdefault(place, []).append(reason)
+    def _running_id(self, batch: Batch, position: int) -> int:
+        """Return the storage id of a trial that this process began and that has not ended."""
+        place = batch.number, position
+        if place not in self._running:
+            state = "has ended already" if place in self.ended else "was not begun"
+            raise StudyError(f"{_called(batch, position)} {state}")
+        return self._running[place]
 
 
 def _called(batch: Batch, position: int) -> str:

@@ -20,15 +20,28 @@ _COLUMNS = (
 )
 
 
+def finite_or_null(value: Any) -> Any:
+    """Return a JSON value with null for the numbers that JSON cannot hold.
+
+    >>> finite_or_null({"loss": [0.5, math.inf]})
+    {'loss': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {name: finite_or_null(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_or_null(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def trial_fields(trial: Attempt) -> dict[str, Any]:
     """Return an attempt at a trial as a JSON object; what is no finite number is null."""
-    fields: dict[str, Any] = _finite(asdict(trial))
+    fields: dict[str, Any] = finite_or_null(asdict(trial))
     return fields
 
 
 def study_fields(study: StudyRecord) -> dict[str, Any]:
     """Return a whole study as a JSON object."""
-    fields: dict[str, Any] = _finite(
+    fields: dict[str, Any] = finite_or_null(
         {
             "name": study.name,
             "key": study.key,
@@ -109,11 +122,3 @@ def _attempts(study: StudyRecord) -> list[Attempt]:
 
 def _cell(value: Any) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,10 +9,10 @@ from typing import Any
 from optuna.storages import BaseStorage
 
 from bogp.errors import StudyError, UnknownNameError
-from bogp.study import arm as arms
 from bogp.study import records
-from bogp.study.lease import Lease
-from bogp.study.records import ARMS, COORDINATOR, FORMAT, MARK, Attempt, Batch
+from bogp.study.identity import FORMAT, MARK, find, study_name
+from bogp.study.leases import STUDY_LEASE, Lease
+from bogp.study.records import ARMS, Attempt, Batch
 from bogp.study.storage import Storage, open_storage, readable
 
 
@@ -25,13 +25,13 @@ class ArmRecord:
 
     @property
     def asked(self) -> int:
-        """Trials that were asked."""
+        """How many trials were asked for."""
         return sum(len(batch.trials) for batch in self.batches)
 
     def counts(self) -> dict[str, int]:
         """Return how many trials ended and were stopped, and how many attempts failed or run."""
-        done = [trial.state for trial in records.first_ended(self.attempts).values()]
-        others = [trial.state for trial in self.attempts]
+        done = [attempt.state for attempt in self.done()]
+        others = [attempt.state for attempt in self.attempts]
         return {
             "ended": done.count("ended"),
             "stopped": done.count("stopped"),
@@ -41,16 +41,16 @@ class ArmRecord:
 
     def done(self) -> tuple[Attempt, ...]:
         """Return the trials that ended or were stopped, in the order in which they were asked."""
-        return tuple(records.first_ended(self.attempts).values())
+        return tuple(records.first_done(self.attempts).values())
 
-    def best(self) -> Attempt | None:
-        """Return the trial of the highest value among those that ran to their end."""
-        whole = [trial for trial in self.done() if trial.state == "ended"]
-        return max(whole, key=lambda trial: trial.value or 0.0, default=None)
+    def whole(self) -> tuple[Attempt, ...]:
+        """Return the trials that ended and were not stopped early, the best first."""
+        ended = [attempt for attempt in self.done() if attempt.state == "ended"]
+        return tuple(sorted(ended, key=lambda one: (-(one.value or 0.0), one.number)))
 
     def epochs(self) -> int:
         """Return the epochs that the trials took, as far as their records say."""
-        return sum(_epochs(trial) for trial in self.done())
+        return sum((one.record or {}).get("epochs", len(one.steps)) for one in self.done())
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,8 @@ class StudyRecord:
     @property
     def changed(self) -> str | None:
         """When a trial last began or ended, ISO 8601."""
-        times = [
-            time
-            for arm in self.arms.values()
-            for trial in arm.attempts
-            for time in (trial.begun, trial.finished)
-            if time is not None
-        ]
+        attempts = [attempt for arm in self.arms.values() for attempt in arm.attempts]
+        times = [time for one in attempts for time in (one.begun, one.finished) if time is not None]
         return max(times, default=None)
 
 
@@ -100,18 +95,18 @@ class StorageRecord:
             UnknownNameError: there is none of that name.
             StudyError: there is none at all, or several and no name.
         """
-        names = [study.name for study in self.studies]
-        if not names:
+        found = {study.name: study for study in self.studies}
+        if not found:
             raise StudyError(f"{self.address!r} holds no study that bogp made")
-        if name is None and len(names) > 1:
+        if name is None and len(found) > 1:
             raise StudyError(
-                f"{self.address!r} holds {len(names)} studies: name one with --name, "
-                f"{' or '.join(names)}"
+                f"{self.address!r} holds {len(found)} studies: name one with --name, "
+                f"{' or '.join(found)}"
             )
-        wanted = names[0] if name is None else name
-        if wanted not in names:
-            raise UnknownNameError("study", wanted, names)
-        return self.studies[names.index(wanted)]
+        wanted = next(iter(found)) if name is None else name
+        if wanted not in found:
+            raise UnknownNameError("study", wanted, found)
+        return found[wanted]
 
 
 def read_storage(storage: Storage) -> StorageRecord:
@@ -123,46 +118,42 @@ def read_storage(storage: Storage) -> StorageRecord:
     opened = open_storage(storage, write=False)
     try:
         with readable(opened.address):
-            names = [study.study_name for study in opened.backend.get_all_studies()]
-            found = {name: _read(opened.backend, name) for name in sorted(names)}
+            names = sorted(study.study_name for study in opened.backend.get_all_studies())
+            found = [_read(opened.backend, name) for name in names]
     finally:
         opened.close()
-    ours = tuple(study for study in found.values() if study is not None)
-    held = {arms.study_name(study.name, arm) for study in ours for arm in ARMS}
-    return StorageRecord(opened.address, ours, tuple(name for name in found if name not in held))
+    ours = tuple(study for study in found if study is not None)
+    held = {study_name(study.name, arm) for study in ours for arm in ARMS}
+    return StorageRecord(opened.address, ours, tuple(name for name in names if name not in held))
+
+
+def read_arm(backend: BaseStorage, arm: str, study_id: int) -> ArmRecord:
+    """Return what an arm holds, given the id of its Optuna study.
+
+    Raises:
+        StudyError: a batch is missing.
+    """
+    # The trials come first: whoever writes meanwhile stores a batch before any trial of it.
+    stored = backend.get_all_trials(study_id, deepcopy=False)
+    known = records.batches(arm, backend.get_study_user_attrs(study_id))
+    read = (records.attempt_of(arm, known, trial) for trial in stored)
+    return ArmRecord(known, tuple(attempt for attempt in read if attempt is not None))
 
 
 def _read(backend: BaseStorage, name: str) -> StudyRecord | None:
     """Return a study by the name of its first arm, None if there is none of ours."""
-    study_id = backend.get_study_id_from_name(name)
-    attributes = backend.get_study_user_attrs(study_id)
-    mark = attributes.get(MARK) or {}
+    ids = {arm: find(backend, study_name(name, arm)) for arm in ARMS}
+    first = ids[ARMS[0]]
+    attributes = {} if first is None else backend.get_study_user_attrs(first)
+    mark = attributes.get(MARK, {})
     if mark.get("format") != FORMAT or mark.get("arm") != ARMS[0]:
         return None
-    read = {ARMS[0]: _read_arm(backend, ARMS[0], study_id)}
-    for arm in ARMS[1:]:
-        other = arms.find(backend, arms.study_name(name, arm))
-        if other is not None:
-            read[arm] = _read_arm(backend, arm, other)
     return StudyRecord(
-        name,
-        mark["key"],
-        mark["settings"],
-        tuple(mark["objectives"]),
-        records.notes(attributes),
-        Lease.of(attributes.get(COORDINATOR)),
-        read,
+        name=name,
+        key=mark["key"],
+        settings=mark["settings"],
+        objectives=tuple(mark["objectives"]),
+        notes=records.notes(attributes),
+        lease=Lease.of(attributes.get(STUDY_LEASE)),
+        arms={arm: read_arm(backend, arm, id_) for arm, id_ in ids.items() if id_ is not None},
     )
-
-
-def _read_arm(backend: BaseStorage, arm: str, study_id: int) -> ArmRecord:
-    # The trials come first: whoever writes meanwhile stores a batch before any trial of it.
-    stored = backend.get_all_trials(study_id, deepcopy=False)
-    known = records.batches(arm, backend.get_study_user_attrs(study_id))
-    read = (records.trial_record(arm, known, trial) for trial in stored)
-    return ArmRecord(known, tuple(trial for trial in read if trial is not None))
-
-
-def _epochs(trial: Attempt) -> int:
-    told = (trial.record or {}).get("epochs")
-    return told if isinstance(told, int) else len(trial.steps)

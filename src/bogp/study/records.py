@@ -1,4 +1,4 @@
-"""What a study holds, as plain values: batches, trials, and whole studies read from a storage."""
+"""What a study holds, as plain values: batches of planned trials, attempts, finished trials."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from bogp.errors import StudyError
-from bogp.study.lease import Lease
+from bogp.study.leases import Lease
 
 ARMS = ("search", "random")
 """The arms of a study; each is an Optuna study of its own, so that a dashboard compares them."""
 
-FORMAT = 2
-"""Raised when a change makes older studies unreadable; those without a number are of format 1."""
+Place = tuple[int, int]
+"""Where a trial stands: the number of its batch, and its position in the batch."""
 
-MARK, COORDINATOR = "bogp", "coordinator"
 _BATCH, _NOTE = "batch ", "note "
 _STATES = {
     TrialState.COMPLETE: "ended",
@@ -26,6 +25,7 @@ _STATES = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
 }
+_DONE = ("ended", "stopped")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class Batch:
-    """The trials that were asked at one time, and the engine's state just after.
+    """The trials that were asked for at one time, and the engine's state just after.
 
     Attributes:
         first: how many trials the batches before it hold.
@@ -58,15 +58,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """One training of a point: what was asked, what it got, and its whole record.
+    """One training of a point: what was planned, the value it got, and its whole record.
 
     Attributes:
-        number: of the trial among all that its arm asked, from 0.
-        point: what was asked, as in :class:`PlannedTrial`.
+        number: counts all trials that the arm has asked for, from 0.
+        point: as in :class:`PlannedTrial`.
         value: the first objective.
         record: a JSON object, everything that was measured.
         stopped: it ended early; ``value`` is what it had by then.
-        batch, position: the place of the trial: the batch it was asked in, its place there.
+        batch, position: the batch it was asked for in, and its place there.
         arm: ``"search"`` or ``"random"``.
         second: the second objective, if the study has two.
         steps: the values after epoch 1, 2, ...
@@ -86,11 +86,12 @@ class FinishedTrial:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a trial, as it is stored.
+    """One attempt at a trial, as it is stored; its fields are those of an exported study.
 
     Attributes:
+        number: of the trial, as in :class:`FinishedTrial`.
+        attempt: 1, 2, ... of the attempts at this trial.
         state: ``"ended"``, ``"stopped"``, ``"failed"`` or ``"running"``.
-        attempt: 1, 2, ... of the attempts at this place.
         reason: why it failed.
         counts: whether the failure counts towards the retries; a trial that its own process gave
             back does not.
@@ -118,50 +119,54 @@ class Attempt:
     finished: str | None
     stored: int
 
+    @property
+    def place(self) -> Place:
+        """The batch and the position of the trial."""
+        return self.batch, self.position
+
     def finished_trial(self) -> FinishedTrial:
-        """Return an ended or stopped trial as the study gives it out."""
+        """Return an ended or stopped trial as the study gives it out.
+
+        Raises:
+            StudyError: it has no result, which somebody else must have removed.
+        """
         if self.value is None or self.record is None:
             raise StudyError(f"trial {self.number} has no result: the study is damaged")
         return FinishedTrial(
-            self.number,
-            self.point,
-            self.value,
-            self.record,
-            self.state == "stopped",
-            self.batch,
-            self.position,
-            self.arm,
-            self.second,
-            self.steps,
+            number=self.number,
+            point=self.point,
+            value=self.value,
+            record=self.record,
+            stopped=self.state == "stopped",
+            batch=self.batch,
+            position=self.position,
+            arm=self.arm,
+            second=self.second,
+            steps=self.steps,
         )
 
 
 def batch_key(number: int) -> str:
-    """Return the name under which a batch is stored."""
+    """Return the name of the attribute that holds a batch."""
     return f"{_BATCH}{number:06d}"
 
 
 def note_key(name: str) -> str:
-    """Return the name under which a note is stored."""
+    """Return the name of the attribute that holds a note."""
     return f"{_NOTE}{name}"
 
 
-def batch_fields(batch: Batch) -> dict[str, Any]:
-    """Return a batch as the JSON object that is stored."""
-    asked = [{"point": one.point, "parameters": one.parameters} for one in batch.trials]
-    return {"asked": asked, "state": batch.state}
+def batch_fields(trials: Iterable[PlannedTrial], state: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the JSON object that is stored of a batch."""
+    planned = [{"point": trial.point, "parameters": trial.parameters} for trial in trials]
+    return {"asked": planned, "state": state}
 
 
-def batch_of(arm: str, number: int, first: int, fields: Mapping[str, Any]) -> Batch:
-    """Return the batch that :func:`batch_fields` made a JSON object of."""
-    asked = tuple(PlannedTrial(one["point"], one["parameters"]) for one in fields["asked"])
-    return Batch(arm, number, asked, fields["state"], first)
-
-
-def notes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the notes among the attributes of a study."""
-    size = len(_NOTE)
-    return {key[size:]: value for key, value in attributes.items() if key.startswith(_NOTE)}
+def batch_of(arm: str, before: Sequence[Batch], fields: Mapping[str, Any]) -> Batch:
+    """Return the batch that follows those ``before``, from what :func:`batch_fields` made of it."""
+    trials = tuple(PlannedTrial(one["point"], one["parameters"]) for one in fields["asked"])
+    first = before[-1].first + len(before[-1].trials) if before else 0
+    return Batch(arm, len(before), trials, fields["state"], first)
 
 
 def batches(arm: str, attributes: Mapping[str, Any]) -> tuple[Batch, ...]:
@@ -170,22 +175,21 @@ def batches(arm: str, attributes: Mapping[str, Any]) -> tuple[Batch, ...]:
     Raises:
         StudyError: one in the middle is missing.
     """
-    keys = sorted(key for key in attributes if key.startswith(_BATCH))
     found: list[Batch] = []
-    first = 0
-    for number, key in enumerate(keys):
-        if key != batch_key(number):
-            raise StudyError(f"batch {number} of arm {arm} is not there: the study is damaged")
-        batch = batch_of(arm, number, first, attributes[key])
-        found.append(batch)
-        first += len(batch.trials)
+    for key in sorted(key for key in attributes if key.startswith(_BATCH)):
+        if key != batch_key(len(found)):
+            raise _damaged(arm, len(found))
+        found.append(batch_of(arm, found, attributes[key]))
     return tuple(found)
 
 
-_NO_RESULT: Mapping[str, Any] = {"value": None, "second": None, "steps": (), "record": None}
+def notes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the notes among the attributes of a study."""
+    size = len(_NOTE)
+    return {key[size:]: value for key, value in attributes.items() if key.startswith(_NOTE)}
 
 
-def trial_record(arm: str, known: Sequence[Batch], trial: FrozenTrial) -> Attempt | None:
+def attempt_of(arm: str, known: Sequence[Batch], trial: FrozenTrial) -> Attempt | None:
     """Return a stored trial; None for one that somebody else added, which is of no batch.
 
     Raises:
@@ -196,40 +200,43 @@ def trial_record(arm: str, known: Sequence[Batch], trial: FrozenTrial) -> Attemp
         return None
     batch, position = int(stored["batch"]), int(stored["position"])
     if batch >= len(known) or position >= len(known[batch].trials):
-        raise StudyError(f"batch {batch} of arm {arm} is not there: the study is damaged")
-    state, failure = _STATES[trial.state], stored.get("failure") or {}
-    # A trial that is running may have a result already: it was killed before its state was told.
-    done = state in {"ended", "stopped"}
-    result = (stored.get("result") if done else None) or _NO_RESULT
+        raise _damaged(arm, batch)
+    state, failure = _STATES[trial.state], stored.get("failure", {})
+    # The state is stored last: what is still running may have a result, which does not count.
+    result = stored.get("result", {}) if state in _DONE else {}
     return Attempt(
-        arm,
-        known[batch].first + position,
-        batch,
-        position,
-        int(stored.get("attempt", 1)),
-        state,
-        stored["point"],
-        dict(trial.params),
-        result["value"],
-        result["second"],
-        tuple(result["steps"]),
-        result["record"],
-        failure.get("reason"),
-        bool(failure.get("counts", True)),
-        Lease.of(stored.get("lease")),
-        _iso(trial.datetime_start),
-        _iso(trial.datetime_complete),
-        trial.number,
+        arm=arm,
+        number=known[batch].first + position,
+        batch=batch,
+        position=position,
+        attempt=stored["attempt"],
+        state=state,
+        point=stored["point"],
+        parameters=dict(trial.params),
+        value=result.get("value"),
+        second=result.get("second"),
+        steps=tuple(result.get("steps", ())),
+        record=result.get("record"),
+        reason=failure.get("reason"),
+        counts=failure.get("counts", True),
+        lease=Lease.of(stored.get("lease")),
+        begun=_iso(trial.datetime_start),
+        finished=_iso(trial.datetime_complete),
+        stored=trial.number,
     )
 
 
-def first_ended(trials: Iterable[Attempt]) -> dict[tuple[int, int], Attempt]:
-    """Return (batch, position) → the attempt that ended, the first one if there were two."""
-    ended: dict[tuple[int, int], Attempt] = {}
-    for trial in sorted(trials, key=lambda one: one.stored):
-        if trial.state in {"ended", "stopped"}:
-            ended.setdefault((trial.batch, trial.position), trial)
-    return dict(sorted(ended.items()))
+def first_done(attempts: Iterable[Attempt]) -> dict[Place, Attempt]:
+    """Return the attempt of each trial that ended or was stopped, the first if there are two."""
+    done: dict[Place, Attempt] = {}
+    for attempt in sorted(attempts, key=lambda one: one.stored):
+        if attempt.state in _DONE:
+            done.setdefault(attempt.place, attempt)
+    return dict(sorted(done.items()))
+
+
+def _damaged(arm: str, batch: int) -> StudyError:
+    return StudyError(f"batch {batch} of arm {arm} is not there: the study is damaged")
 
 
 def _iso(time: datetime | None) -> str | None:

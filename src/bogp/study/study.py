@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import threading
 import time
@@ -11,19 +12,14 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from optuna.exceptions import OptunaError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage
-from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from bogp.errors import StudyError, UnknownNameError
-from bogp.study import arm as arms
-from bogp.study import coordinator, records
-from bogp.study.arm import Arm
-from bogp.study.lease import Lease, is_this_process, new_owner
-from bogp.study.opening import Named, plain
-from bogp.study.parameters import Space, distributions
+from bogp.study.arm import OpenArm
+from bogp.study.identity import Identity, plain
+from bogp.study.leases import Lease, StudyLease, is_this_process, new_owner
+from bogp.study.parameters import Space
 from bogp.study.records import ARMS, Batch, FinishedTrial, PlannedTrial
-from bogp.study.rows import begin_trials, end_trial
 from bogp.study.storage import Storage, open_storage, readable
 
 
@@ -74,14 +70,14 @@ class Study:
         self._objectives, self._space = tuple(objectives), space
         self._seconds, self._clock, self._owner = lease_seconds, clock, new_owner()
         self._lock, self._stop = threading.RLock(), threading.Event()
-        self._arms: dict[str, Arm] = {}
-        self._study_id = -1  # of the arm that keeps the lease
-        self._claimed, self._closed, self._lost = False, False, ""
+        self._arms: dict[str, OpenArm] = {}
+        self._study_lease: StudyLease | None = None  # a file needs none: it has a lock
+        self._closed, self._lost = False, ""
         self._renewing = threading.Thread(target=self._keep, name="bogp-lease", daemon=True)
         self._opened = open_storage(storage, write=True)
         try:
             with readable(self.address):
-                self._open(name, plain(dict(settings), "the settings"))
+                self._open(plain(dict(settings), "the settings"))
         except BaseException:
             self.close()
             raise
@@ -127,63 +123,47 @@ class Study:
     def trials(self, arm: str = "search") -> tuple[FinishedTrial, ...]:
         """Return the trials that ended, stopped ones too, in the order in which they were asked."""
         with self._lock:
-            return arms.finished(self._arms.get(_arm(arm)))
+            held = self._arms.get(_known(arm))
+            return () if held is None else tuple(held.ended[place] for place in sorted(held.ended))
 
     def batches(self, arm: str = "search") -> tuple[Batch, ...]:
         """Return the batches of an arm."""
         with self._lock:
-            held = self._arms.get(_arm(arm))
+            held = self._arms.get(_known(arm))
             return () if held is None else tuple(held.batches)
 
-    def open_batch(
-        self, arm: str, asked: Sequence[PlannedTrial], state: Mapping[str, Any] | None = None
-    ) -> Batch:
-        """Store a batch, and the engine's state after asking it, in one write.
-
-        Raises:
-            StudyError: it is empty, JSON cannot hold it, or a parameter is not in the space.
-        """
-        if not asked:
-            raise StudyError("a batch of no trials: ask for at least one")
-        for one in asked:
-            distributions(one.parameters, self._space)
-        with self._writing():
-            held = self._arm(_arm(arm))
-            last = held.batches[-1] if held.batches else None
-            first = 0 if last is None else last.first + len(last.trials)
-            number = len(held.batches)
-            batch = Batch(arm, number, tuple(asked), state, first)
-            fields = plain(records.batch_fields(batch), f"batch {number} of arm {arm}")
-            key = records.batch_key(number)
-            self._backend.set_study_user_attr(held.study_id, key, fields)
-            held.batches.append(records.batch_of(arm, number, first, fields))
-            return held.batches[-1]
+    def attempts(self, arm: str = "search") -> dict[tuple[int, int], int]:
+        """Return how often each trial was begun, by its batch and position."""
+        with self._lock:
+            held = self._arms.get(_known(arm))
+            return {} if held is None else dict(held.attempts)
 
     def missing(self, batch: Batch) -> tuple[int, ...]:
         """Return the positions of a batch that have not ended."""
         with self._lock:
-            ended = self._held(batch).ended
-            places = range(len(batch.trials))
-            return tuple(place for place in places if (batch.number, place) not in ended)
+            return self._held(batch).missing(batch)
+
+    def open_batch(
+        self, arm: str, trials: Sequence[PlannedTrial], state: Mapping[str, Any] | None = None
+    ) -> Batch:
+        """Store a batch, and the engine's state after asking for it, in one write.
+
+        Raises:
+            StudyError: it is empty, JSON cannot hold it, or a parameter is not in the space.
+        """
+        if not trials:
+            raise StudyError("a batch of no trials: ask for at least one")
+        with self._writing():
+            return self._arm(_known(arm)).open_batch(trials, state)
 
     def begin(self, batch: Batch, positions: Sequence[int]) -> None:
-        """Record that trials are being run, by whom and until when, all at once.
+        """Record that trials are being run, by whom and until when.
 
         Raises:
             StudyError: one has ended, is running, is not in the batch, or has failed too often.
         """
         with self._writing():
-            held = self._held(batch)
-            if len(set(positions)) != len(positions):
-                raise StudyError(f"positions {list(positions)} name one twice: name each once")
-            for position in positions:
-                arms.check_free(held, batch, position)
-                arms.check_attempts(held, batch, position, self.retries, self._named.called())
-            lease = Lease(self._owner, self._clock() + self._seconds).fields()
-            trials = [arms.running(held, batch, p, lease, self._space) for p in positions]
-            ids = begin_trials(self._backend, held.study_id, trials)
-            for position, trial_id in zip(positions, ids, strict=True):
-                arms.began(held, (batch.number, position), trial_id)
+            self._held(batch).begin(batch, positions, self._lease())
 
     def finish(
         self,
@@ -225,16 +205,7 @@ class Study:
             "record": plain(dict(record), "the record of a trial"),
         }
         with self._writing():
-            held = self._held(batch)
-            end_trial(
-                self._backend,
-                arms.running_id(held, batch, position),
-                TrialState.PRUNED if stopped else TrialState.COMPLETE,
-                {"result": result},
-                values=values,
-                steps=result["steps"],
-            )
-            return arms.ended(held, batch, position, result, stopped)
+            return self._held(batch).finish(batch, position, result, stopped=stopped)
 
     def fail(self, batch: Batch, position: int, reason: str) -> None:
         """Record that a running trial failed, so that it is missing again.
@@ -243,63 +214,59 @@ class Study:
             StudyError: it is not running; or it has failed too often, with the last reason.
         """
         with self._writing():
-            held = self._held(batch)
-            trial_id = arms.running_id(held, batch, position)
-            self._named.fail(trial_id, str(reason), counts=True)
-            arms.failed(held, (batch.number, position), str(reason))
-            arms.check_attempts(held, batch, position, self.retries, self._named.called())
-
-    def attempts(self, arm: str = "search") -> dict[tuple[int, int], int]:
-        """Return how often each trial was begun, by its batch and position."""
-        with self._lock:
-            held = self._arms.get(_arm(arm))
-            return {} if held is None else dict(held.attempts)
+            self._held(batch).fail(batch, position, str(reason))
 
     def note(self, name: str, value: Any) -> None:
         """Record a JSON value of the study as a whole, in one write."""
         with self._writing():
-            held = self._arm("search")
-            stored = plain(value, f"note {name!r}")
-            key = records.note_key(name)
-            self._backend.set_study_user_attr(held.study_id, key, stored)
-            held.notes[name] = stored
+            self._arms["search"].note(name, value)
 
     def noted(self, name: str, default: Any = None) -> Any:
         """Return what :meth:`note` recorded."""
         with self._lock:
-            stored = self._arms["search"].notes
-            return plain(stored[name], name) if name in stored else default
+            notes = self._arms["search"].notes
+            return copy.deepcopy(notes[name]) if name in notes else default
 
-    def _open(self, name: str, settings: Mapping[str, Any]) -> None:
+    def renew(self) -> None:
+        """Renew the leases of the study and of its running trials, as a thread does by itself."""
+        with self._lock:
+            if self._closed or self._lost:
+                return
+            if self._study_lease is not None:
+                try:
+                    self._study_lease.check()
+                except StudyError as lost:
+                    self._lost = str(lost)
+                    return
+                self._study_lease.renew(self._clock())
+            for arm in self._arms.values():
+                arm.renew(self._lease())
+
+    def _open(self, settings: Mapping[str, Any]) -> None:
         """Find or make the study, take it, and fail what a process that is gone left running."""
-        self._named = Named(self._opened, name, settings, self._objectives)
-        there = self._named.check()  # a study of other settings is left as it is
+        backend, name = self._opened.backend, self.name
+        self._identity = Identity(backend, self.address, name, settings, self._objectives)
+        # All arms are looked at before anything is written: what is not ours is left as it is.
+        there = [arm for arm in ARMS if self._identity.find(arm) is not None]
         if not self._opened.exclusive:
-            self._study_id, called = self._named.study_id(), self._named.called()
-            coordinator.claim(
-                self._backend, self._study_id, self._owner, self._clock(), self._seconds, called
+            study_id = self._identity.create(ARMS[0])
+            lease = StudyLease(
+                backend, study_id, self._owner, self._seconds, self._identity.called()
             )
-        self._claimed = True
-        for arm in ARMS:
-            if arm in there or arm == ARMS[0]:
-                self._arm(arm)
-
-    @property
-    def _backend(self) -> BaseStorage:
-        return self._opened.backend
+            lease.claim(self._clock())
+            self._study_lease = lease
+        for arm in dict.fromkeys((ARMS[0], *there)):
+            self._arm(arm)
 
     def _give_back(self) -> None:
-        if self._lost or not self._claimed:
+        if self._lost:
             return
-        if not self._opened.exclusive:
-            self._check_held()  # what another process has taken over is not ours to give back
+        if self._study_lease is not None:
+            self._study_lease.check()  # what another process has taken over is not ours
         for arm in self._arms.values():
-            for trial_id in arm.running.values():
-                with contextlib.suppress(UpdateFinishedTrialError):
-                    self._named.fail(trial_id, "its process gave it back", counts=False)
-            arm.running.clear()
-        if not self._opened.exclusive:
-            coordinator.release(self._backend, self._study_id)
+            arm.give_back()
+        if self._study_lease is not None:
+            self._study_lease.release()
 
     def _keep(self) -> None:
         """Renew the leases until the study is closed."""
@@ -308,57 +275,49 @@ class Study:
             with contextlib.suppress(SQLAlchemyError, OptunaError):
                 self.renew()
 
-    def renew(self) -> None:
-        """Renew the leases of the study and of its running trials, as a thread does by itself."""
-        with self._lock:
-            if self._closed or self._lost:
-                return
-            now = self._clock()
-            if not self._opened.exclusive:
-                try:
-                    self._check_held()
-                except StudyError as lost:
-                    self._lost = str(lost)
-                    return
-                coordinator.renew(self._backend, self._study_id, self._owner, now, self._seconds)
-            lease = Lease(self._owner, now + self._seconds).fields()
-            for arm in self._arms.values():
-                for trial_id in arm.running.values():
-                    self._backend.set_trial_user_attr(trial_id, "lease", lease)
-
-    def _check_held(self) -> None:
-        called = self._named.called()
-        coordinator.check_held(self._backend, self._study_id, self._owner, called)
-
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Write alone, as the one who holds the study."""
+        called = self._identity.called()
         with self._lock:
             if self._closed:
-                raise StudyError(f"{self._named.called()} is closed: open it again")
+                raise StudyError(f"{called} is closed: open it again")
             if self._lost:
                 raise StudyError(self._lost)
             if not is_this_process(self._owner):
-                raise StudyError(f"{self._named.called()} is open in process {self._owner.pid}")
+                raise StudyError(f"{called} is open in process {self._owner.pid}")
             try:
-                if not self._opened.exclusive:
-                    self._check_held()
+                if self._study_lease is not None:
+                    self._study_lease.check()
                 yield
             except UpdateFinishedTrialError as error:
-                self._lost = f"{self._named.called()} was written to by another process ({error})"
+                self._lost = f"{called} was written to by another process ({error})"
                 raise StudyError(self._lost) from error
             except (SQLAlchemyError, OptunaError) as error:
                 reason = str(error.__cause__ or error).splitlines()[0]
                 raise StudyError(
-                    f"{self._named.called()} cannot be written ({reason}): mend that and resume"
+                    f"{called} cannot be written ({reason}): mend that and resume"
                 ) from error
 
-    def _arm(self, name: str) -> Arm:
+    def _lease(self) -> Lease:
+        return Lease(self._owner, self._clock() + self._seconds)
+
+    def _arm(self, name: str) -> OpenArm:
+        """Return an arm, which is made if need be; what another process left running is failed."""
         if name not in self._arms:
-            self._arms[name] = self._named.load(name, self._clock())
+            arm = OpenArm(
+                self._opened.backend,
+                self._identity.create_marked(name),
+                name,
+                self._identity.called(name),
+                self._space,
+                self.retries,
+            )
+            arm.fail_left(None if self._opened.exclusive else self._clock())
+            self._arms[name] = arm
         return self._arms[name]
 
-    def _held(self, batch: Batch) -> Arm:
+    def _held(self, batch: Batch) -> OpenArm:
         """Return the arm of a batch."""
         held = self._arms.get(batch.arm)
         if held is None or batch.number >= len(held.batches):
@@ -366,10 +325,10 @@ class Study:
         return held
 
 
-def _arm(name: str) -> str:
-    if name not in ARMS:
-        raise UnknownNameError("arm", name, ARMS)
-    return name
+def _known(arm: str) -> str:
+    if arm not in ARMS:
+        raise UnknownNameError("arm", arm, ARMS)
+    return arm
 
 
 def _check(name: str, objectives: Sequence[str], seconds: float, retries: int) -> None:

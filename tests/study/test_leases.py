@@ -13,10 +13,9 @@ import pytest
 from study_backends import BACKENDS, Clock, abandoned, asked, opened, run
 
 from bogp.errors import StudyError
-from bogp.study import coordinator
-from bogp.study.lease import Lease, Owner, is_gone, new_owner
+from bogp.study import leases
+from bogp.study.leases import STUDY_LEASE, Lease, Owner, StudyLease, is_gone, new_owner
 from bogp.study.reading import read_storage
-from bogp.study.records import COORDINATOR
 from bogp.study.storage import open_storage
 
 SHARED = [name for name in BACKENDS if name != "file"]
@@ -24,7 +23,7 @@ SHARED = [name for name in BACKENDS if name != "file"]
 
 @pytest.fixture(params=SHARED)
 def storage(request, tmp_path, monkeypatch):
-    monkeypatch.setattr(coordinator, "CONFIRM_SECONDS", 0.0)
+    monkeypatch.setattr(leases, "CONFIRM_SECONDS", 0.0)
     return BACKENDS[request.param](tmp_path)
 
 
@@ -60,7 +59,7 @@ def test_a_lease_ends_with_its_deadline_or_its_owner():
     assert str(lease).startswith(f"process {here.pid} on {here.host} until 19")
 
 
-STUDY, LEASE = map(importlib.import_module, ("bogp.study.study", "bogp.study.lease"))
+STUDY, LEASE = map(importlib.import_module, ("bogp.study.study", "bogp.study.leases"))
 
 
 @contextlib.contextmanager
@@ -158,13 +157,13 @@ def test_of_two_that_claim_at_once_one_is_refused(storage, monkeypatch):
     def meanwhile(seconds):
         backend = open_storage(storage, write=True).backend
         study_id = backend.get_study_id_from_name("bogp")
-        coordinator.renew(backend, study_id, other, time.time(), 60)
+        StudyLease(backend, study_id, other, 60, "theirs").renew(time.time())
 
-    monkeypatch.setattr(coordinator, "time", type("T", (), {"sleep": staticmethod(meanwhile)}))
+    monkeypatch.setattr(leases, "time", type("T", (), {"sleep": staticmethod(meanwhile)}))
     with pytest.raises(StudyError, match="was taken over by process 7 on other"):
         opened(storage)
     backend = open_storage(storage, write=True).backend
-    held = backend.get_study_user_attrs(backend.get_study_id_from_name("bogp"))[COORDINATOR]
+    held = backend.get_study_user_attrs(backend.get_study_id_from_name("bogp"))[STUDY_LEASE]
     assert Lease.of(held).owner == other
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, final
+
+from optuna.storages import BaseStorage
+
+from bogp.errors import StudyError
+
+STUDY_LEASE = "coordinator"
+"""The attribute of an Optuna study that holds the lease of the process that may write to it."""
+
+CONFIRM_SECONDS = 0.05
+"""How long a claim waits before it looks whether another claimed at the same moment."""
 
 _PROC = Path("/proc")
 
@@ -54,7 +65,7 @@ class Lease:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any] | None) -> Lease | None:
-        """Return the lease that :meth:`fields` made a JSON object of; None of None.
+        """Return the lease that :meth:`fields` described; None for None.
 
         >>> Lease.of(None)
         >>> lease = Lease(Owner("here", 1, None, "", "t"), 60.0)
@@ -118,3 +129,65 @@ def _place() -> str:
         return f"{socket.gethostname()} {boot} {(_PROC / 'self/ns/pid').readlink()}"
     except OSError:
         return ""
+
+
+@final
+class StudyLease:
+    """The lease that a study keeps in a storage without a lock: who may write to the study.
+
+    Optuna's storages cannot compare and set, so that a claim is written, and read again a moment
+    later: of two that claim at once the later one has it. Should both believe that they have it,
+    the one whose lease is gone is refused at its next write.
+
+    Args:
+        backend: the storage.
+        study_id: of the Optuna study whose attribute holds the lease.
+        owner: of this opening of the study.
+        seconds: how long the lease lasts.
+        called: what people know the study by.
+    """
+
+    def __init__(
+        self, backend: BaseStorage, study_id: int, owner: Owner, seconds: float, called: str
+    ) -> None:
+        self._backend, self._study_id = backend, study_id
+        self._owner, self._seconds, self._called = owner, seconds, called
+
+    def claim(self, now: float) -> None:
+        """Take the study.
+
+        Raises:
+            StudyError: another's lease is live, or another claimed at the same moment.
+        """
+        held = self._held()
+        if held is not None and held.owner != self._owner and not held.expired(now):
+            raise StudyError(
+                f"{self._called} is in use by {held} unless it renews: wait for it, or give "
+                "another name or storage"
+            )
+        self.renew(now)
+        time.sleep(CONFIRM_SECONDS)
+        self.check()
+
+    def renew(self, now: float) -> None:
+        """Write the lease anew, to last from ``now`` on."""
+        lease = Lease(self._owner, now + self._seconds)
+        self._backend.set_study_user_attr(self._study_id, STUDY_LEASE, lease.fields())
+
+    def release(self) -> None:
+        """Let anyone take the study."""
+        self._backend.set_study_user_attr(self._study_id, STUDY_LEASE, None)
+
+    def check(self) -> None:
+        """Raise unless the study is still held.
+
+        Raises:
+            StudyError: another process has taken it.
+        """
+        held = self._held()
+        if held is None or held.owner != self._owner:
+            by = "another process" if held is None else str(held.owner)
+            raise StudyError(f"{self._called} was taken over by {by}: this process stops writing")
+
+    def _held(self) -> Lease | None:
+        return Lease.of(self._backend.get_study_user_attrs(self._study_id).get(STUDY_LEASE))
