@@ -11,6 +11,7 @@ from bogp.errors import GraphError, SettingError, SparsityError, UnknownNameErro
 from bogp.graphs import (
     GENERATORS,
     RelationalGraph,
+    find_generator,
     generate,
     mask_to_graph,
     properties,
@@ -42,8 +43,8 @@ def bare(graph):
 def test_every_family_gives_every_edge_count(family, data, nodes, seed, odd):
     edges = data.draw(st.integers(0, nodes * (nodes - 1) // 2))
     parameters = ODD_PARAMETERS.get(family, {}) if odd else {}
-    source = seed if family == "mixed" else np.random.default_rng(seed)
-    adjacency = GENERATORS[family](nodes, edges, source, **parameters)
+    source = seed if GENERATORS[family].takes_seed else np.random.default_rng(seed)
+    adjacency = GENERATORS[family].draw(nodes, edges, source, **parameters)
     assert adjacency.dtype == bool
     assert adjacency.shape == (nodes, nodes)
     assert np.count_nonzero(adjacency) == 2 * edges
@@ -58,6 +59,27 @@ def test_every_edge_count_of_small_graphs(family):
     for nodes in range(1, 9):
         for edges in range(nodes * (nodes - 1) // 2 + 1):
             assert generate(family, nodes, edges, seed=edges).edges == edges
+
+
+def star_and_more(nodes, edges, rng, hubs=1):
+    """Return a graph whose first nodes are joined to all before any other pair is."""
+    rows, columns = np.triu_indices(nodes, 1)
+    order = np.argsort((rows >= hubs) + rng.random(len(rows)), kind="stable")[:edges]
+    adjacency = np.zeros((nodes, nodes), bool)
+    adjacency[rows[order], columns[order]] = True
+    return adjacency | adjacency.T
+
+
+def test_a_function_stands_for_a_family():
+    graph = generate(star_and_more, 9, 12, 3)
+    assert graph == generate(star_and_more, 9, 12, 3) != generate(star_and_more, 9, 12, 4)
+    assert bare(graph)[0].sum() == 8
+    assert bare(generate(star_and_more, 9, 15, 3, hubs=2)).sum(axis=0)[:2].tolist() == [8, 8]
+    assert find_generator(star_and_more).parameters == {"hubs": 1}
+    with pytest.raises(UnknownNameError, match=r"star_and_more parameter 'hub'.*hubs"):
+        generate(star_and_more, 9, 12, 3, hub=2)
+    with pytest.raises(GraphError, match=r"'<lambda>' drew RelationalGraph\(nodes=9, edges=36\)"):
+        generate(lambda nodes, edges, rng: np.ones((nodes, nodes)), 9, 12, 3)
 
 
 @families

@@ -10,8 +10,8 @@ from scipy import stats
 
 from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs import GENERATORS, RelationalGraph, describe, generate
-from bogp.graphs.kernels import mixed as kernels
 from bogp.graphs.kernels.bits import pack, pack_triangles, unpack
+from bogp.graphs.kernels.mixed import COLUMNS
 from bogp.graphs.kernels.pair_keys import (
     BUCKETS,
     NOISE,
@@ -26,7 +26,8 @@ from bogp.graphs.kernels.pair_keys import (
     threshold,
 )
 from bogp.graphs.kernels.random import seed_state
-from bogp.graphs.mixed import COLUMNS, KINDS, NUMBERS, draw_mixed, mixed, named, prior
+from bogp.graphs.mixed import draw_mixed, mixed
+from bogp.graphs.mixed_kinds import KINDS, NUMBERED
 
 kinds = st.sampled_from(sorted(KINDS))
 
@@ -46,9 +47,9 @@ def batch(nodes, edges, graphs, seed=0):
     """Return seeds, kinds and values of graphs of every kind in turn."""
     rng = np.random.default_rng(seed)
     names = [list(KINDS)[g % len(KINDS)] for g in range(graphs)]
-    values = [prior(name, rng.random((1, COLUMNS)), nodes, edges)[0] for name in names]
+    values = [KINDS[name].prior(rng.random((1, COLUMNS)), nodes, edges)[0] for name in names]
     seeds = rng.integers(0, 2**63, graphs, dtype=np.uint64)
-    return seeds, np.array([NUMBERS[name] for name in names]), np.stack(values)
+    return seeds, np.array([KINDS[name].number for name in names]), np.stack(values)
 
 
 def state_of(seed):
@@ -58,9 +59,9 @@ def state_of(seed):
 
 
 def test_every_kind_has_a_number():
-    assert tuple(KINDS) == kernels.KINDS
-    for parameters in KINDS.values():
-        columns = [parameter.column for parameter in parameters]
+    assert [kind.number for kind in NUMBERED] == list(range(len(KINDS)))
+    for kind in NUMBERED:
+        columns = [parameter.column for parameter in kind.parameters]
         assert len(set(columns)) == len(columns)
         assert max(columns, default=0) < COLUMNS
 
@@ -73,7 +74,7 @@ def test_every_kind_has_a_number():
 def test_every_kind_gives_every_edge_count(data, nodes, seed, kind, far):
     edges = data.draw(st.integers(0, nodes * (nodes - 1) // 2))
     values = np.zeros((2, COLUMNS))
-    for parameter in KINDS[kind]:
+    for parameter in KINDS[kind].parameters:
         low, high = (parameter.least, parameter.most) if far else (parameter.low, parameter.high)
         low = max(low, parameter.least)
         number = (
@@ -81,7 +82,7 @@ def test_every_kind_gives_every_edge_count(data, nodes, seed, kind, far):
         )
         values[:, parameter.column] = data.draw(number)
     rows = draw_mixed(
-        nodes, edges, np.array([seed, 1], np.uint64), np.full(2, NUMBERS[kind]), values
+        nodes, edges, np.array([seed, 1], np.uint64), np.full(2, KINDS[kind].number), values
     )
     adjacency = unpack(rows, nodes)
     assert (adjacency.sum(axis=(1, 2)) == 2 * edges).all()
@@ -102,7 +103,7 @@ def test_a_graph_is_its_own_seed_kind_and_values_alone(nodes, edges):
     some = np.random.default_rng(0).permutation(40)[:17]
     assert (draw_mixed(nodes, edges, seeds[some], numbers[some], values[some]) == rows[some]).all()
     for g in some:
-        parameters = json.loads(json.dumps(named(int(numbers[g]), values[g])))
+        parameters = json.loads(json.dumps(NUMBERED[numbers[g]].named(values[g])))
         graph = generate("mixed", nodes, edges, int(seeds[g]), **parameters)
         assert graph == RelationalGraph(unpack(rows[g : g + 1], nodes)[0])
 
@@ -112,9 +113,9 @@ def test_what_a_seed_draws_stays():
     found = {}
     for name in KINDS:
         unit = (np.arange(1, 5)[:, None] * np.linspace(0.31, 0.87, COLUMNS)) % 1.0
-        values = prior(name, unit, 30, 120)
+        values = KINDS[name].prior(unit, 30, 120)
         seeds = np.arange(4, dtype=np.uint64)
-        rows = draw_mixed(30, 120, seeds, np.full(4, NUMBERS[name]), values)
+        rows = draw_mixed(30, 120, seeds, np.full(4, KINDS[name].number), values)
         found[name] = hashlib.sha256(pack_triangles(rows).tobytes()).hexdigest()[:8]
     assert found == {
         "uniform": "5349b3ac",
@@ -307,10 +308,10 @@ def test_kinds_reach_apart():
     found = {}
     for kind in KINDS:
         rng = np.random.default_rng(0)
-        values = prior(kind, rng.random((60, COLUMNS)), 64, 400)
+        values = KINDS[kind].prior(rng.random((60, COLUMNS)), 64, 400)
         seeds = np.arange(60, dtype=np.uint64)
         found[kind] = describe(
-            draw_mixed(64, 400, seeds, np.full(60, NUMBERS[kind]), values), names
+            draw_mixed(64, 400, seeds, np.full(60, KINDS[kind].number), values), names
         )
     low, high = (dict(zip(KINDS, [f(v, axis=0) for v in found.values()], strict=True))
                  for f in (np.min, np.max))  # fmt: skip

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from bogp.errors import GraphError, SettingError
 from bogp.graphs import RelationalGraph, describe, generate
 from bogp.graphs.kernels.bits import pack, unpack
-from bogp.graphs.mixed import KINDS, draw_mixed
+from bogp.graphs.mixed import draw_mixed
+from bogp.graphs.mixed_kinds import KINDS
 from bogp.graphs.pilot import (
     COVERED,
     _golden_step,

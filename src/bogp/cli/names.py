@@ -70,17 +70,19 @@ def _families() -> dict[str, str]:
     from bogp.database import FAMILIES
     from bogp.graphs import GENERATORS, random_mask
 
-    return _meanings({name: GENERATORS.get(name, random_mask) for name in FAMILIES})
+    return {
+        name: GENERATORS[name].help if name in GENERATORS else summary(random_mask)
+        for name in FAMILIES
+    }
 
 
 def _kinds() -> dict[str, str]:
-    from bogp.graphs.mixed import KINDS
+    from bogp.graphs.mixed_kinds import KINDS
 
     return {
-        name: "parameters " + ", ".join(p.name for p in parameters)
-        if parameters
-        else "no parameters"
-        for name, parameters in KINDS.items()
+        name: f"{kind.help}; parameters "
+        + (", ".join(parameter.name for parameter in kind.parameters) or "none")
+        for name, kind in KINDS.items()
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import operator
 import sqlite3
@@ -17,7 +16,7 @@ from bogp.database.connect import damaged, reading
 from bogp.errors import GraphError, SettingError, UnknownNameError, check_sparsity
 from bogp.graphs import PROPERTIES
 from bogp.graphs.generators import GENERATORS
-from bogp.graphs.mixed import KINDS, NUMBERS
+from bogp.graphs.mixed_kinds import NUMBERED
 from bogp.graphs.pilot import VERSION, pilot_size
 from bogp.graphs.relational import edges_for_sparsity
 from bogp.keys import canonical_json
@@ -78,9 +77,9 @@ class Plan:
         """How the graphs are made: one for the whole family, or one for each kind of ``mixed``."""
         if self.family != MIXED:
             return (Origin(self.family, self.parameters),)
-        kinds = sorted(NUMBERS, key=NUMBERS.__getitem__)
-        own = {kind: {p.name: (p.type.__name__, p.column) for p in KINDS[kind]} for kind in kinds}
-        return tuple(Origin(MIXED, {"kind": kind}, own[kind]) for kind in kinds)
+        own = [{p.name: (p.type.__name__, p.column) for p in kind.parameters} for kind in NUMBERED]
+        names = [{"kind": kind.name} for kind in NUMBERED]
+        return tuple(Origin(MIXED, *given) for given in zip(names, own, strict=True))
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
@@ -232,8 +231,7 @@ def _with_defaults(family: str, parameters: Mapping[str, Any]) -> dict[str, Any]
     """
     known = {}
     if family != RANDOM_MASK:
-        keywords = list(inspect.signature(GENERATORS[family]).parameters.values())[3:]
-        known = {keyword.name: keyword.default for keyword in keywords}
+        known = dict(GENERATORS[family].parameters)
     settings = known | dict(parameters)
     for name, default in known.items():
         kind = type(default)

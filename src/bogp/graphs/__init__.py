@@ -1,6 +1,12 @@
 """Relational graphs: masks, generators and properties."""
 
-from bogp.graphs.generators import GENERATORS, generate, random_mask
+from bogp.graphs.generators import (
+    GENERATORS,
+    Generator,
+    find_generator,
+    generate,
+    random_mask,
+)
 from bogp.graphs.property_vectors import (
     CANDIDATES,
     PAPER_FIVE,
@@ -23,11 +29,13 @@ __all__ = [
     "GENERATORS",
     "PAPER_FIVE",
     "PROPERTIES",
+    "Generator",
     "Property",
     "RelationalGraph",
     "channel_nodes",
     "describe",
     "edges_for_sparsity",
+    "find_generator",
     "find_property",
     "generate",
     "graph_to_mask",

@@ -18,8 +18,10 @@ import numpy.typing as npt
 
 from bogp.errors import SettingError
 from bogp.graphs.kernels.mixed import COLUMNS, Whole
-from bogp.graphs.mixed import KINDS, NUMBERS, check_edges, draw_mixed, named, prior
+from bogp.graphs.mixed import draw_mixed
+from bogp.graphs.mixed_kinds import NUMBERED
 from bogp.graphs.property_vectors import describe
+from bogp.graphs.relational import check_edges
 from bogp.keys import derive_seed
 from bogp.types import Floats
 
@@ -61,7 +63,7 @@ class MixedSettings:
 
         Its values survive JSON.
         """
-        return named(int(self.kinds[k]), self.values[k])
+        return NUMBERED[int(self.kinds[k])].named(self.values[k])
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +91,8 @@ class Pilot:
         Raises:
             SettingError: the graphs asked for are not among ``total``.
 
-        >>> run_pilot(8, 10, seed=0, size=64).settings(0, 2, total=5).parameters(0)["kind"] in KINDS
-        True
+        >>> run_pilot(8, 10, seed=0, size=64).settings(0, 2, total=5).parameters(0)["kind"]
+        'geometric'
         """
         if not 0 <= first <= first + count <= total:
             raise SettingError(
@@ -181,7 +183,7 @@ def _tried(nodes: int, edges: int, seed: int, size: int) -> tuple[Whole, Floats]
     Kinds get a share for each parameter and one more; parameters follow the additive recurrence of
     Roberts (2018), whose points fill the cube evenly, from a start drawn with the seed.
     """
-    share = np.cumsum([1 + len(parameters) for parameters in KINDS.values()])
+    share = np.cumsum([1 + len(kind.parameters) for kind in NUMBERED])
     ends = np.rint(share * size / share[-1]).astype(np.int64)
     base = 1.1
     for _ in range(64):  # the root of x^(d + 1) = x + 1
@@ -190,9 +192,9 @@ def _tried(nodes: int, edges: int, seed: int, size: int) -> tuple[Whole, Floats]
     start = np.random.default_rng(derive_seed(seed, "mixture", "start")).random(COLUMNS)
     kinds, values = np.empty(size, np.int64), np.empty((size, COLUMNS))
     first = 0
-    for name, end in zip(KINDS, ends.tolist(), strict=True):
+    for kind, end in zip(NUMBERED, ends.tolist(), strict=True):
         unit = (start + np.arange(1, end - first + 1)[:, None] * step) % 1.0
-        kinds[first:end], values[first:end] = NUMBERS[name], prior(name, unit, nodes, edges)
+        kinds[first:end], values[first:end] = kind.number, kind.prior(unit, nodes, edges)
         first = end
     return kinds, values
 

@@ -278,6 +278,23 @@ def edges_for_sparsity(
     return int(np.searchsorted(kept, wanted))
 
 
+def check_edges(nodes: int, edges: int) -> int:
+    """Return the number of pairs of nodes, or raise GraphError if no graph has so many edges."""
+    check_nodes(nodes)
+    pairs = nodes * (nodes - 1) // 2
+    if not 0 <= edges <= pairs:
+        raise GraphError(
+            f"{edges} edges do not fit a graph of {nodes} nodes: give between 0 and {pairs}"
+        )
+    return pairs
+
+
+def check_nodes(nodes: int) -> None:
+    """Raise GraphError if there is no node."""
+    if nodes < 1:
+        raise GraphError(f"a graph of {nodes} nodes cannot exist: give at least 1 node")
+
+
 def as_bool(values: Any, what: str) -> BoolArray:
     """Return ``values`` (array-like or tensor of zeros and ones) as a NumPy bool array.
 
@@ -308,9 +325,8 @@ def _group_sizes(channels: int, nodes: int) -> npt.NDArray[np.int64]:
 
 def _check_fit(nodes: int, out_features: int, in_features: int) -> None:
     """Raise GraphError unless every node can own an output and an input of the layer."""
+    check_nodes(nodes)
     least = min(out_features, in_features)
-    if nodes < 1:
-        raise GraphError(f"a graph of {nodes} nodes cannot exist: give at least 1 node")
     if nodes > least:
         raise GraphError(
             f"{nodes} nodes do not fit a layer of {out_features} outputs and {in_features} "

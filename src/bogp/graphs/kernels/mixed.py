@@ -1,8 +1,8 @@
 """The kinds of graphs of the family ``mixed``: how each sets the keys of its pairs.
 
 A structured kind ranks pairs in levels, nearest first, and gives every level the log-odds at which
-the edges would fill the levels in order, but for a share ``p`` of them that fall anywhere. A
-number and a name for each kind, and what its parameters mean, are in :mod:`bogp.graphs.mixed`.
+the edges would fill the levels in order, but for a share ``p`` of them that fall anywhere. The
+names of the kinds and what their parameters mean are in :mod:`bogp.graphs.mixed`.
 """
 
 from __future__ import annotations
@@ -32,25 +32,13 @@ from bogp.types import Floats
 
 Whole = npt.NDArray[np.int64]
 
-KINDS = (
-    "uniform",
-    "small_world",
-    "regular",
-    "scale_free",
-    "communities",
-    "cliques",
-    "layers",
-    "core_periphery",
-    "hubs",
-    "geometric",
-)
-"""Names of the kinds; a kind's number is its place. New ones go last: numbers are recorded."""
-
 COLUMNS = 6
 """Numbers that describe a graph: four of its kind's own, then ``exponent`` and ``evenness``."""
 
-_UNIFORM, _SMALL_WORLD, _REGULAR, _SCALE_FREE, _COMMUNITIES = range(5)
-_CLIQUES, _LAYERS, _CORE, _HUBS, _GEOMETRIC = range(5, 10)
+UNIFORM, SMALL_WORLD, REGULAR, SCALE_FREE, COMMUNITIES = range(5)
+CLIQUES, LAYERS, CORE, HUBS, GEOMETRIC = range(5, 10)
+"""Numbers of the kinds, which databases record: a new one goes last."""
+
 _SURE = 60.0
 """Log-odds beyond what noise or a fitness undoes."""
 
@@ -82,27 +70,27 @@ def draw(
             _set_fitness(fitness, logs, values[g, 4], state)
             add_fitness(keys, fitness)
         join(keys, threshold(keys, edges, counts, spare), rows[g], block)
-        evenness = 1.0 if kinds[g] == _REGULAR else values[g, 5]
+        evenness = 1.0 if kinds[g] == REGULAR else values[g, 5]
         if evenness > 0.0:
             level(rows[g], degree, evenness, state)
 
 
 @compiled
 def _set_keys(keys: Keys, nodes: int, edges: int, kind: int, values: Floats, state: State) -> None:
-    if kind in (_SMALL_WORLD, _REGULAR):
+    if kind in (SMALL_WORLD, REGULAR):
         ring_keys(keys, _ring_weights(nodes, edges, values[0], values[1]), nodes)
-    elif kind == _GEOMETRIC:
+    elif kind == GEOMETRIC:
         _set_space(keys, nodes, edges, values, state)
-    elif kind in (_UNIFORM, _SCALE_FREE):
+    elif kind in (UNIFORM, SCALE_FREE):
         keys[:] = 0
     else:
-        if kind in (_CORE, _HUBS):
+        if kind in (CORE, HUBS):
             classes = 2
             labels = _two_classes(nodes, values[0], state)
         else:
             classes = _clipped(values[0], nodes)
             labels = _blocks(nodes, classes, values[2])
-        if kind == _COMMUNITIES:
+        if kind == COMMUNITIES:
             weight = np.zeros((classes, classes), np.int32)
             for k in range(classes):
                 weight[k, k] = np.int32(np.rint(np.log(values[1]) * UNIT))
@@ -213,14 +201,14 @@ def _class_weights(
     for i in range(classes):
         for j in range(classes):
             apart = abs(i - j)
-            if kind == _CORE:
+            if kind == CORE:
                 rank[i, j] = i + j
-            elif kind == _HUBS:
+            elif kind == HUBS:
                 rank[i, j] = 0 if apart else 1 + i
             else:
                 apart = min(apart, classes - apart) if closed else apart
                 odd_first = apart // 2 if apart % 2 else (classes + apart) // 2 + 1
-                rank[i, j] = odd_first if kind == _LAYERS else apart
+                rank[i, j] = odd_first if kind == LAYERS else apart
             pairs = count[i] * count[j] if i < j else count[i] * (count[i] - 1) // 2
             sizes[rank[i, j]] += pairs if i <= j else 0
     by_rank = _level_weights(sizes, edges, p)
