@@ -60,6 +60,10 @@ class OutputError(BogpError):
     """A file or folder that cannot be written."""
 
 
+class ExportError(BogpError):
+    """A model that cannot be exported, or an export whose outputs are not the model's."""
+
+
 class SettingError(BogpError):
     """Any other setting out of range."""
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from bogp.analysis import Interval
 from bogp.cli import common, main
 from bogp.cli.names import KINDS
+from bogp.export import DEFAULT_FORMATS, FORMATS
 from bogp.report import Table
 
 COMMANDS = (
@@ -84,6 +85,12 @@ def test_help_explains_every_name_that_the_library_knows(kind, words, capsys):
     text = run(capsys, *words, "--help")
     for name in KINDS[kind]():
         assert name in text
+
+
+def test_the_help_of_an_export_says_which_formats_it_writes(capsys):
+    text = " ".join(run(capsys, "export", "--help").replace("│", "").split())
+    assert f"Default: {', '.join(DEFAULT_FORMATS[:-1])} and {DEFAULT_FORMATS[-1]}." in text
+    assert list(KINDS["formats"]()) == list(FORMATS)
 
 
 def test_list_prints_the_names_and_meanings(capsys):

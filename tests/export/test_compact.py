@@ -19,8 +19,8 @@ from small_networks import (
 )
 from torch import Tensor, nn
 
+from bogp.errors import ExportError
 from bogp.export.compact import LayerSize, compact
-from bogp.export.errors import ExportError
 from bogp.masks import Mask, prunable_layers
 from bogp.training import model_factory
 

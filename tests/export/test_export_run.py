@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -14,9 +15,9 @@ from torch import nn
 from bogp.analysis import Interval
 from bogp.errors import MaskError, SettingError, UnknownNameError
 from bogp.export import Export, ExportError, compact, export_model, load_sparse
+from bogp.export.exporting import sentence
 from bogp.export.formats import FORMATS, Exported
 from bogp.export.measure import Latency
-from bogp.export.sentences import sentence
 from bogp.masks import Mask
 
 
@@ -89,7 +90,7 @@ def test_one_format_that_fails_is_a_sentence_the_only_one_an_error(
     def fails(job: object) -> None:
         raise ExportError("the moon is full")
 
-    monkeypatch.setitem(FORMATS, "onnx", fails)
+    monkeypatch.setitem(FORMATS, "onnx", dataclasses.replace(FORMATS["onnx"], write=fails))
     found = run(tmp_path, ("onnx", "csr"))
     assert found.sentences[0] == "onnx is not exported: the moon is full"
     assert found.sentences[1].startswith("csr, sparsity 0.9")

@@ -41,8 +41,8 @@ def export(
         list[str] | None,
         typer.Option(
             "--format",
-            help="onnx, compact, csr (these three if none is given), bsr or compact-onnx; repeat "
-            "for several.",
+            help="A format that `bogp list formats` names; repeat for several. Default: onnx, "
+            "compact and csr.",
         ),
     ] = None,
     batch: Annotated[
@@ -57,23 +57,16 @@ def export(
 ) -> None:
     """Write a pruned model in several formats and time each against the dense one.
 
-    - *onnx*: model.onnx with a free batch size, checked with onnxruntime.
-    - *compact*: compact.pt2, a smaller dense model without dead inputs, units and channels.
-    - *csr*: sparse.safetensors, the kept weights alone; timed in torch's sparse rows.
-    - *bsr*: the same file, timed in torch's sparse blocks.
-    - *compact-onnx*: compact.onnx, the compacted model.
-
-    Outputs are compared with the dense model's on the data's first inputs and on random ones; a
-    format that differs is not written. Timings are taken in turn, in one run, so that their ratios
-    hold on a busy machine. A sentence a format says what was gained, or that nothing was.
-    export.json has every number.
+    `bogp list formats` says what each format is. Its outputs are compared with the dense model's on
+    the data's first inputs and on random ones, and a format that differs is not written. Timings
+    are taken in turn, in one run, so that their ratios hold on a busy machine. For each format a
+    sentence says what was gained, or that nothing was. export.json has every number.
 
     Example: bogp export pruned.safetensors lenet-5 --data digits --out exported
     """
     with interruptible(f"the files that were finished are in {out}"):
         from bogp.data import load_dataset
-        from bogp.export import export_model
-        from bogp.export.run import DEFAULT_FORMATS
+        from bogp.export import DEFAULT_FORMATS, export_model
         from bogp.masks import load_model
         from bogp.training import model_factory
 

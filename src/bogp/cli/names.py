@@ -76,6 +76,15 @@ def _families() -> dict[str, str]:
     }
 
 
+def _formats() -> dict[str, str]:
+    from bogp.export import FORMATS
+
+    return {
+        name: found.help + (f" (needs bogp[{found.needs}])" if found.needs else "")
+        for name, found in FORMATS.items()
+    }
+
+
 def _kinds() -> dict[str, str]:
     from bogp.graphs.mixed_kinds import KINDS
 
@@ -152,6 +161,7 @@ KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "datasets": _datasets,
     "engines": _engines,
     "families": _families,
+    "formats": _formats,
     "kinds": _kinds,
     "methods": _methods,
     "metrics": _metrics,

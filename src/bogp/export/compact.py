@@ -6,20 +6,18 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from bogp.export.channels import Flow
-from bogp.export.copies import (
+from bogp.export.models import (
     Example,
     as_inputs,
-    first_line,
-    largest_difference,
-    outputs_of,
+    checked_difference,
+    parameter_count,
     plain_copy,
     probes,
     run_example,
 )
-from bogp.export.errors import ExportError
 from bogp.export.rules import read_graph
 from bogp.export.shrink import Verdict, judge, kept_inputs, rebuild, rewritten
 from bogp.export.tracing import (
@@ -103,8 +101,9 @@ def compact(
     run_example(dense, inputs)
     work = _Work(recorded(smaller, inputs), tied_modules(smaller))
     smaller = _shrink(work, smaller, "", gather=True)
-    difference = _check(dense, smaller, inputs, tolerance, seed)
-    counts = _parameters(dense), _parameters(smaller)
+    compared = probes(inputs, seed)
+    difference = checked_difference("the compacted model", smaller, dense, compared, tolerance)
+    counts = parameter_count(dense), parameter_count(smaller)
     return Compacted(smaller, work.removed, *counts, difference, _note(work.unread))
 
 
@@ -179,36 +178,6 @@ def _note_removed(work: _Work, flow: Flow, verdict: Verdict, name: str) -> None:
 
 def _join(name: str, child: str) -> str:
     return f"{name}.{child}" if name else child
-
-
-def _check(
-    dense: nn.Module,
-    smaller: nn.Module,
-    inputs: tuple[Tensor, ...],
-    tolerance: float,
-    seed: int,
-) -> float:
-    """Return the largest difference of outputs, or raise ExportError where it is too large."""
-    worst = 0.0
-    for probe in probes(inputs, seed):
-        try:
-            found = outputs_of(smaller, probe)
-        except Exception as error:
-            raise ExportError(
-                f"the compacted model cannot be run ({first_line(error)}): the model reads its "
-                "layers in a way that bogp does not see; export it as it is"
-            ) from error
-        worst = max(worst, largest_difference(found, outputs_of(dense, probe)))
-    if not worst <= tolerance:
-        raise ExportError(
-            f"the compacted model's outputs differ by {worst:.2g}, more than {tolerance:g}: allow "
-            "a larger tolerance, or export the model as it is"
-        )
-    return worst
-
-
-def _parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _note(unread: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The formats of an export: a file each and, where it can be run, a function to time."""
+"""The formats of an export: each writes a file and gives what is to be timed."""
 
 from __future__ import annotations
 
@@ -13,53 +13,64 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bogp.errors import ExportError
 from bogp.export.compact import Compacted, compact
-from bogp.export.copies import (
-    Example,
-    as_inputs,
+from bogp.export.models import (
+    checked_difference,
     first_line,
-    largest_difference,
-    outputs_of,
+    parameter_count,
     plain_copy,
     probes,
     rows,
 )
-from bogp.export.errors import ExportError
 from bogp.export.onnx import session, to_onnx
-from bogp.export.sparse import to_bsr, to_csr
-from bogp.export.sparse_files import load_sparse, save_sparse
+from bogp.export.sparse import load_sparse, save_sparse, to_bsr, to_csr
 from bogp.files import write_atomic
 from bogp.masks import Mask
 
 SPARSE_TOLERANCE = 1e-4
 """The largest difference of outputs of a sparse product, which adds in another order."""
 
+PROGRAM_TOLERANCE = 1e-5
+"""The largest difference of outputs of a program that torch.export has saved."""
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What a format is made of: the dense model, its mask, an example, where to, threads, seed."""
+    """What a format is to write.
 
+    Attributes:
+        name: the format.
+        path: the file to write.
+        model: the dense model, zeros where the mask prunes.
+        mask: what is pruned.
+        inputs: a batch of each input of the model, (N, ...).
+        threads: CPU threads of the runtime that is timed.
+        seed: of the random inputs that outputs are compared on.
+    """
+
+    name: str
+    path: Path
     model: nn.Module
     mask: Mask
-    example: Example
-    folder: Path
+    inputs: tuple[Tensor, ...]
     threads: int
     seed: int
 
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """One format of an export.
+    """What became of one format.
 
     Attributes:
         name: the format.
         file: where it is; None where there is none.
         size: of the file in bytes.
-        parameters: numbers that it holds as parameters; None where that says nothing.
-        difference: the largest difference of outputs from the dense model's (`largest_difference`).
+        parameters: how many numbers it holds as parameters; None where that says nothing.
+        difference: the largest difference of its outputs from the dense model's.
         runtime: what runs it, with the version.
         note: a sentence to know about it.
-        failure: a sentence on why there is none, or why it cannot be run; then not timed.
+        failure: a sentence on why there is none, or why it cannot be run; it is then not timed.
     """
 
     name: str
@@ -72,61 +83,117 @@ class Exported:
     failure: str = ""
 
 
-Made = tuple[Exported, Callable[..., Any] | None]
+Written = tuple[Exported, Callable[..., Any] | None]
+"""What a format wrote, and the function of the model's inputs to time; None where none runs."""
 
 
-def onnx(job: Job) -> Made:
-    """Write model.onnx, as large as the dense model: zeros are numbers too."""
-    return _onnx(job, "onnx", job.model, job.folder / "model.onnx", "")
+@dataclass(frozen=True)
+class Format:
+    """A way to write a pruned model.
+
+    Attributes:
+        name: what options call it.
+        write: writes the file of a job whole or not at all, and compares what it computes with the
+            model; raises ExportError where it cannot.
+        file: the name of the file.
+        help: one line that says what is written and what runs it.
+        needs: the extra of bogp that must be installed for it.
+        default: whether it is written where no format is asked for.
+    """
+
+    name: str
+    write: Callable[[Job], Written]
+    file: str
+    help: str
+    needs: str = ""
+    default: bool = False
 
 
-def compact_onnx(job: Job) -> Made:
-    """Write compact.onnx, the compacted model."""
+def onnx(job: Job) -> Written:
+    """Write the dense model as ONNX: zeros are numbers too, so that the file is as large."""
+    return _onnx(job, job.model, "")
+
+
+def compact_onnx(job: Job) -> Written:
+    """Write the compacted model as ONNX."""
     small = _compact(job)
-    return _onnx(job, "compact-onnx", small.model, job.folder / "compact.onnx", small.note)
+    return _onnx(job, small.model, small.note)
 
 
-def compacted(job: Job) -> Made:
-    """Write compact.pt2, the compacted model for ``torch.export.load(path).module()``."""
+def compacted(job: Job) -> Written:
+    """Write the compacted model for ``torch.export.load(path).module()``."""
     small = _compact(job)
-    path = job.folder / "compact.pt2"
-    data, note = _program(small.model, as_inputs(job.example)), small.note
-    write_atomic(path, data)
+    data = _program(small.model, job.inputs)
+    write_atomic(job.path, data)
     counts = small.parameters_after, small.difference
-    found = Exported("compact", path, len(data), *counts, _torch(), note)
-    return found, small.model
+    return Exported(job.name, job.path, len(data), *counts, _torch(), small.note), small.model
 
 
-def csr(job: Job) -> Made:
-    """Write sparse.safetensors, the kept weights and their places; run in torch's CSR."""
-    return _sparse(job, "csr", to_csr)
+def csr(job: Job) -> Written:
+    """Write the kept weights and their places; torch's sparse rows (CSR) run them."""
+    return _sparse(job, to_csr)
 
 
-def bsr(job: Job) -> Made:
-    """Write sparse.safetensors too; run in blocks, torch's BSR."""
-    return _sparse(job, "bsr", to_bsr)
+def bsr(job: Job) -> Written:
+    """Write the same; torch's sparse blocks (BSR) run them."""
+    return _sparse(job, to_bsr)
 
 
-FORMATS: dict[str, Callable[[Job], Made]] = {
-    "onnx": onnx,
-    "compact": compacted,
-    "csr": csr,
-    "bsr": bsr,
-    "compact-onnx": compact_onnx,
+FORMATS: dict[str, Format] = {
+    found.name: found
+    for found in (
+        Format(
+            "onnx",
+            onnx,
+            "model.onnx",
+            "the model as it is, with a free batch size; checked with onnxruntime and run by it",
+            needs="export",
+            default=True,
+        ),
+        Format(
+            "compact",
+            compacted,
+            "compact.pt2",
+            "a smaller dense model without dead inputs, units and channels; run by torch",
+            default=True,
+        ),
+        Format(
+            "csr",
+            csr,
+            "sparse.safetensors",
+            "the kept weights alone; run in torch's sparse rows",
+            default=True,
+        ),
+        Format(
+            "bsr",
+            bsr,
+            "sparse.safetensors",
+            "the same file; run in torch's sparse blocks",
+        ),
+        Format(
+            "compact-onnx",
+            compact_onnx,
+            "compact.onnx",
+            "the compacted model; checked with onnxruntime and run by it",
+            needs="export",
+        ),
+    )
 }
-"""Name → function that writes its file."""
+"""The formats by name."""
+
+DEFAULT_FORMATS = tuple(name for name, found in FORMATS.items() if found.default)
 
 
-def _onnx(job: Job, name: str, model: nn.Module, path: Path, note: str) -> Made:
-    written = to_onnx(model, job.example, path, seed=job.seed)
+def _onnx(job: Job, model: nn.Module, note: str) -> Written:
+    written = to_onnx(model, job.inputs, job.path, seed=job.seed)
+    facts = parameter_count(model), written.difference
     runtime = f"onnxruntime {metadata.version('onnxruntime')}"
-    count = sum(parameter.numel() for parameter in model.parameters())
-    found = Exported(name, path, written.size, count, written.difference, runtime, note)
-    return found, session(path, job.threads)
+    found = Exported(job.name, job.path, written.size, *facts, runtime, note)
+    return found, session(job.path, job.threads)
 
 
 def _compact(job: Job) -> Compacted:
-    return compact(job.model, job.example, job.mask, seed=job.seed)
+    return compact(job.model, job.inputs, job.mask, seed=job.seed)
 
 
 def _program(model: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
@@ -143,10 +210,8 @@ def _program(model: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
             program = torch.export.export(model, rows(inputs, 2), dynamic_shapes=dims)
             torch.export.save(program, buffer)
             loaded = torch.export.load(io.BytesIO(buffer.getvalue())).module()
-            for size in (1, 3):
-                given = rows(inputs, size)
-                if largest_difference(outputs_of(loaded, given), outputs_of(model, given)) > 1e-5:
-                    raise ExportError("the saved program gives other outputs than the model")
+            batches = (rows(inputs, size) for size in (1, 3))
+            checked_difference("the saved program", loaded, model, batches, PROGRAM_TOLERANCE)
     except Exception as error:
         raise ExportError(
             f"torch.export cannot save the compacted model with a free batch size "
@@ -155,29 +220,22 @@ def _program(model: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _sparse(job: Job, name: str, convert: Callable[[nn.Module, Mask], nn.Module]) -> Made:
-    path = save_sparse(job.model, job.mask, job.folder / "sparse.safetensors")
+def _sparse(job: Job, convert: Callable[[nn.Module, Mask], nn.Module]) -> Written:
+    path = save_sparse(job.model, job.mask, job.path)
     dense = plain_copy(job.model, job.mask)
     loaded, mask = load_sparse(dense, path)
     state = loaded.state_dict()
     for key, value in dense.state_dict().items():
         if not torch.equal(value, state[key]) or mask != job.mask:
             raise ExportError(f"{key!r} is not what it was when read from {str(path)!r} again")
-    base = Exported(name, path, path.stat().st_size, None, 0.0, _torch())
+    found = Exported(job.name, path, path.stat().st_size, None, 0.0, _torch())
     try:
         model = convert(dense, job.mask)
-        inputs = as_inputs(job.example)
-        difference = max(
-            largest_difference(outputs_of(model, probe), outputs_of(dense, probe))
-            for probe in probes(inputs, job.seed, draws=1)
-        )
-        if not difference <= SPARSE_TOLERANCE:
-            raise ExportError(
-                f"its outputs differ by {difference:.2g}, more than {SPARSE_TOLERANCE:g}"
-            )
-    except (ExportError, RuntimeError) as error:
-        return replace(base, failure=f"{name} is not timed: {error}"), None
-    return replace(base, difference=difference), model
+        batches = probes(job.inputs, job.seed, draws=1)
+        difference = checked_difference("the sparse model", model, dense, batches, SPARSE_TOLERANCE)
+    except ExportError as error:
+        return replace(found, failure=f"{job.name} is not timed: {error}"), None
+    return replace(found, difference=difference), model
 
 
 def _torch() -> str:

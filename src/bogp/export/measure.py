@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,15 @@ from scipy import stats
 
 from bogp.analysis import Interval
 from bogp.errors import SettingError
-from bogp.export.copies import Example, as_inputs, rows
+from bogp.export.models import Example, as_inputs, rows
+from bogp.training import torch_threads
+from bogp.types import Progress
 
 BASELINE = "dense"
+"""The name of the model that speeds are relative to."""
+
 FEWEST = 6
-"""Rounds below which the median has no 95 % interval: 2 * 0.5^5 is above 0.05."""
+"""The fewest rounds for which the median has a 95 % interval: 2 * 0.5^5 is above 0.05."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,11 @@ class Latency:
 
     Attributes:
         name: the model's name.
-        batch: the rows of the batch.
-        seconds: a call, the median over the rounds.
+        batch: how many rows the batch has.
+        seconds: how long a call takes, the median over the rounds.
         speed: the dense model's seconds over this one's, the median of the ratios within a round;
             None for the dense model itself.
-        calls: calls that one round is the mean of.
+        calls: how many calls a round takes the mean of.
     """
 
     name: str
@@ -51,23 +55,23 @@ def measure(
     least: float = 0.002,
     baseline: str = BASELINE,
     clock: Callable[[], float] = time.perf_counter,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Latency, ...]:
     """Return the latency of each of ``callables`` at each batch size.
 
-    A round times each model once, in turn, beginning with another each time, so that what else the
-    machine does hits all alike; speeds are ratios within a round. One timing is of as many calls as
-    take ``least`` seconds.
+    A round times each model once, and each round begins with another model, so that all suffer
+    alike from whatever else the machine does. Speeds are ratios within a round. One timing repeats
+    the call until it has taken ``least`` seconds.
 
     Args:
         callables: name → function of the inputs; one of them is the ``baseline``.
         example: inputs (N, ...), repeated to the size of the batch.
         batches: the batch sizes.
-        repeats: the rounds.
-        threads: what torch may use; other runtimes are told by whoever makes the function.
-        least: the seconds of one timing at least.
+        repeats: how many rounds.
+        threads: CPU threads of torch; whoever makes a function tells other runtimes theirs.
+        least: the least seconds of one timing.
         baseline: the model that speeds are relative to.
-        clock: a function that returns seconds.
+        clock: returns seconds.
         progress: called with (rounds done, rounds in all).
 
     Raises:
@@ -77,15 +81,17 @@ def measure(
     inputs = as_inputs(example)
     found: list[Latency] = []
     done, total = 0, repeats * len(batches)
-    with _threads(threads), torch.no_grad():
+    with torch_threads(threads), torch.no_grad():
         for batch in batches:
             given = rows(inputs, batch)
             calls = {name: _calls(call, given, least, clock) for name, call in callables.items()}
             times: dict[str, list[float]] = {name: [] for name in callables}
-            for turn in range(repeats):
-                for name in _order(list(callables), turn):
+            order = deque(callables)
+            for _ in range(repeats):
+                for name in order:
                     seconds = _time(callables[name], given, calls[name], clock)
                     times[name].append(seconds / calls[name])
+                order.rotate(-1)
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -96,22 +102,18 @@ def measure(
 def median_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """Return the median and its interval of order statistics, which assumes no distribution.
 
-    Its bounds are the r-th smallest and the r-th largest value, r as large as the binomial
-    distribution allows: 1 - 2 P(B(n, 1/2) < r) >= ``level`` (Hahn & Meeker 1991, section 5.2).
-    Fewer than 6 values have no bounds at 95 %.
+    The bounds are the r-th smallest and the r-th largest value, with the largest r for which
+    1 - 2 P(B(n, 1/2) < r) >= ``level`` (Hahn & Meeker 1991, section 5.2). Fewer than 6 values have
+    no bounds at 95 %.
 
     >>> median_interval([3.0, 1.0, 2.0, 5.0, 4.0, 6.0])
     Interval(estimate=3.5, low=1.0, high=6.0, count=6, level=0.95)
     """
-    ordered = np.sort(np.asarray(values, dtype=float))
-    count = len(ordered)
-    below = stats.binom.cdf(np.arange(count), count, 0.5) <= (1 - level) / 2
-    skipped = int(below.sum()) - 1
-    middle = float(np.median(ordered))
-    if skipped < 0:
-        return Interval(middle, None, None, count, level)
-    low, high = float(ordered[skipped]), float(ordered[count - 1 - skipped])
-    return Interval(middle, low, high, count, level)
+    middle = float(np.median(values))
+    bounds: Any = stats.quantile_test(values, q=middle, p=0.5).confidence_interval(level)
+    if np.isnan(bounds.low):
+        return Interval(middle, None, None, len(values), level)
+    return Interval(middle, float(bounds.low), float(bounds.high), len(values), level)
 
 
 def check_timing(
@@ -126,11 +128,6 @@ def check_timing(
         raise SettingError(f"{threads} threads cannot be: give 1 or more")
     if not batches or min(batches) < 1:
         raise SettingError(f"batches {list(batches)} cannot be: give sizes of 1 or more")
-
-
-def _order(names: list[str], turn: int) -> list[str]:
-    start = turn % len(names)
-    return names[start:] + names[:start]
 
 
 def _calls(
@@ -161,14 +158,3 @@ def _latencies(
         if name != baseline:
             speed = median_interval((reference / np.asarray(seconds)).tolist())
         yield Latency(name, batch, median_interval(seconds), speed, calls[name])
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads within the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

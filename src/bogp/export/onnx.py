@@ -16,18 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bogp.export.copies import (
+from bogp.errors import ExportError
+from bogp.export.models import (
     Example,
     as_inputs,
+    checked_difference,
     first_line,
-    largest_difference,
-    outputs_of,
     plain_copy,
     probes,
     rows,
     run_example,
 )
-from bogp.export.errors import ExportError
 from bogp.files import write_atomic
 from bogp.masks import Mask
 
@@ -98,12 +97,8 @@ def to_onnx(
             f"the model cannot be written as ONNX with a free batch size ({first_line(error)}): "
             "change what the exporter names, or choose another format"
         ) from error
-    difference = _compare(run, dense, inputs, batches, seed)
-    if not difference <= tolerance:
-        raise ExportError(
-            f"the ONNX file's outputs differ by {difference:.2g} from the torch model's, more than "
-            f"{tolerance:g}: allow a larger tolerance, or choose another format"
-        )
+    compared = (probe for size in batches for probe in probes(rows(inputs, size), seed, draws=1))
+    difference = checked_difference("the ONNX file", run, dense, compared, tolerance)
     opset = next(each.version for each in proto.opset_import if each.domain in ("", "ai.onnx"))
     target = write_atomic(path, content)
     return OnnxFile(target, len(content), difference, opset)
@@ -146,28 +141,6 @@ def _proto(model: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
     )
     assert program is not None
     return program.model_proto
-
-
-def _compare(
-    run: Callable[..., list[Tensor]],
-    dense: nn.Module,
-    inputs: tuple[Tensor, ...],
-    batches: Sequence[int],
-    seed: int,
-) -> float:
-    """Return the largest difference over batch sizes and inputs."""
-    worst = 0.0
-    for size in batches:
-        for probe in probes(rows(inputs, size), seed, draws=1):
-            try:
-                found = run(*probe)
-            except Exception as error:
-                raise ExportError(
-                    f"onnxruntime cannot run the file at batch {size} ({first_line(error)}): "
-                    "choose another format"
-                ) from error
-            worst = max(worst, largest_difference(found, outputs_of(dense, probe)))
-    return worst
 
 
 def _package(name: str) -> Any:

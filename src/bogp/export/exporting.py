@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,17 @@ import torch
 from torch import nn
 
 from bogp.analysis import Interval
-from bogp.errors import BogpError, SettingError, UnknownNameError
-from bogp.export.copies import Example, as_inputs, plain_copy, run_example
-from bogp.export.errors import ExportError
-from bogp.export.formats import FORMATS, Exported, Job
+from bogp.errors import BogpError, ExportError, SettingError, UnknownNameError
+from bogp.export.formats import DEFAULT_FORMATS, FORMATS, Exported, Format, Job
 from bogp.export.measure import BASELINE, Latency, check_timing, measure
-from bogp.export.sentences import sentence
+from bogp.export.models import Example, as_inputs, parameter_count, plain_copy, run_example
 from bogp.files import output_folder, write_atomic
 from bogp.masks import Mask
 from bogp.masks.tensors import stored_once
 from bogp.types import Progress
 
-DEFAULT_FORMATS = ("onnx", "compact", "csr")
+ALIKE = 1.05
+"""Sizes within this ratio are called the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +37,10 @@ class Export:
         folder: where its files and export.json are.
         sparsity: the share of the prunable weights that the mask removes.
         dense_size: bytes of the dense model's state as a safetensors file.
-        dense_parameters: numbers in its parameters.
+        dense_parameters: how many numbers its parameters hold.
         formats: what became of each format, in the order asked for.
         latencies: of the dense model and each format that can be run, at each batch size.
-        threads: that each had.
+        threads: CPU threads that each had.
     """
 
     folder: Path
@@ -101,19 +100,19 @@ def export_model(
 ) -> Export:
     """Write ``model``, pruned by ``mask``, in each of ``formats``, and time them side by side.
 
-    Written: a file a format and export.json with every number. A format that fails is a sentence
-    of the result, unless all fail.
+    It writes a file for each format, and export.json with every number. A format that fails becomes
+    a sentence of the result, unless all fail.
 
     Args:
         model: not changed; dense is this model with zeros where the mask prunes.
         mask: what is pruned.
         example: inputs (N, ...), or a tuple of them.
-        folder: where to; made if need be.
-        formats: names in `FORMATS`.
+        folder: where the files go; it is made if need be.
+        formats: names of :data:`bogp.export.FORMATS`.
         batches: batch sizes to time.
         repeats: rounds of timing, 6 or more.
-        threads: of every runtime.
-        seed: of the random inputs that outputs are compared on.
+        threads: CPU threads of every runtime.
+        seed: draws the random inputs that outputs are compared on.
         clock: returns seconds.
         progress: called with (rounds done, rounds in all).
 
@@ -123,25 +122,27 @@ def export_model(
         OutputError: the folder cannot be written to.
         UnknownNameError: a format that is not there.
     """
-    names = _checked(formats)
+    chosen = _checked(formats)
     dense = plain_copy(model, mask)
     inputs = as_inputs(example)
     run_example(dense, inputs)
     check_timing({BASELINE: dense}, batches, repeats, threads, BASELINE)
-    job = Job(dense, mask, inputs, output_folder(folder), threads, seed)
+    folder = output_folder(folder)
     found: list[Exported] = []
     run: dict[str, Callable[..., Any]] = {BASELINE: dense}
     errors: list[BogpError] = []
-    for name in names:
+    for each in chosen:
+        job = Job(each.name, folder / each.file, dense, mask, inputs, threads, seed)
         try:
-            exported, call = FORMATS[name](job)
+            exported, call = each.write(job)
         except ExportError as error:
             errors.append(error)
-            exported, call = Exported(name, failure=f"{name} is not exported: {error}"), None
+            failure = f"{each.name} is not exported: {error}"
+            exported, call = Exported(each.name, failure=failure), None
         found.append(exported)
         if call is not None:
-            run[name] = call
-    if len(errors) == len(names):
+            run[each.name] = call
+    if len(errors) == len(chosen):
         raise errors[0]
     latencies = measure(
         run,
@@ -152,31 +153,71 @@ def export_model(
         clock=clock,
         progress=progress,
     )
-    result = Export(
-        job.folder,
-        mask.sparsity,
-        _size(dense),
-        _parameters(dense),
-        tuple(found),
-        latencies,
-        threads,
-    )
-    write_atomic(job.folder / "export.json", json.dumps(result.to_json(), indent=2) + "\n")
+    size, count = _size(dense), parameter_count(dense)
+    result = Export(folder, mask.sparsity, size, count, tuple(found), latencies, threads)
+    write_atomic(folder / "export.json", json.dumps(result.to_json(), indent=2) + "\n")
     return result
 
 
-def _checked(formats: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(formats))
-    if not names:
+def sentence(
+    exported: Exported, sparsity: float, dense_size: int, latencies: Iterable[Latency]
+) -> str:
+    """Return one sentence on a format: its file, its speed at each batch size, what runs it.
+
+    >>> found = Exported("csr", size=100, runtime="torch 2.13")
+    >>> speed = Interval(1.1, 0.9, 1.3, 30)
+    >>> sentence(found, 0.9, 790, [Latency("csr", 1, Interval(1.0, 1.0, 1.0, 30), speed, 1)])
+    'csr, sparsity 0.9: file 7.9x smaller, no faster at batch 1 with torch 2.13'
+    """
+    parts = []
+    if exported.size is not None:
+        parts.append(size_words(dense_size / exported.size))
+    own = [each for each in latencies if each.name == exported.name and each.speed is not None]
+    parts += [f"{speed_words(each.speed)} at batch {each.batch}" for each in own if each.speed]
+    text = f"{exported.name}, sparsity {sparsity:.3g}: {', '.join(parts)}"
+    if own:
+        text += f" with {exported.runtime}"
+        if not exported.runtime.startswith("torch"):
+            text += ", beside dense in torch"
+            # Pruned weights are zeros there like any others: whatever it gains, dense gains too.
+            text += ": the runtime's doing, not the pruning's" if exported.name == "onnx" else ""
+    if exported.failure:
+        text = f"{text}; {exported.failure}" if parts else exported.failure
+    return f"{text} ({exported.note})" if exported.note else text
+
+
+def size_words(ratio: float) -> str:
+    """Return what to say of a file ``ratio`` times smaller than the dense one.
+
+    >>> [size_words(ratio) for ratio in (7.94, 1.0, 0.5)]
+    ['file 7.9x smaller', 'file no smaller', 'file 2.0x larger']
+    """
+    if ratio > ALIKE:
+        return f"file {ratio:.1f}x smaller"
+    return "file no smaller" if ratio >= 1 / ALIKE else f"file {1 / ratio:.1f}x larger"
+
+
+def speed_words(speed: Interval) -> str:
+    """Return what to say of a speed relative to dense: a gain only where its interval shows it.
+
+    >>> speed_words(Interval(2.04, 1.9, 2.2, 30)), speed_words(Interval(0.5, 0.4, 0.6, 30))
+    ('2.04x faster', '2.00x slower')
+    """
+    if not speed.excludes(1.0):
+        return "no faster"
+    if speed.estimate >= 1.0:
+        return f"{speed.estimate:.2f}x faster"
+    return f"{1 / speed.estimate:.2f}x slower"
+
+
+def _checked(formats: Sequence[str]) -> tuple[Format, ...]:
+    """Return the formats of these names, each once."""
+    if not formats:
         raise SettingError(f"no format is given: choose from {', '.join(FORMATS)}")
-    for name in names:
+    for name in formats:
         if name not in FORMATS:
             raise UnknownNameError("format", name, FORMATS)
-    return names
-
-
-def _parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+    return tuple(FORMATS[name] for name in dict.fromkeys(formats))
 
 
 def _size(model: nn.Module) -> int:

@@ -1,18 +1,16 @@
-"""A model as its exports see it: a masked copy in evaluation mode; what two models differ by."""
+"""A model as its exports see it: a masked copy that predicts, and what other outputs differ by."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import prune
 
-from bogp.export.errors import ExportError
+from bogp.errors import ExportError
 from bogp.keys import derive_seed
-from bogp.masks import Mask, check_fits
+from bogp.masks import Mask, without_torch_prune
 
 Example = Tensor | tuple[Tensor, ...]
 """A batch of a model's input, (N, ...), or of each of its inputs."""
@@ -21,43 +19,28 @@ Example = Tensor | tuple[Tensor, ...]
 def plain_copy(model: nn.Module, mask: Mask | None = None) -> nn.Module:
     """Return ``model`` as a copy on the CPU in evaluation mode, its pruned weights exactly 0.
 
-    The buffers and hooks of ``torch.nn.utils.prune`` are made permanent. ``model`` is not changed.
+    What ``torch.nn.utils.prune`` holds is made permanent in the copy. ``model`` is not changed.
 
     Raises:
         MaskError: the mask does not fit the model.
         ExportError: a parameter or a buffer is NaN or infinite.
     """
-    # deepcopy refuses a tensor that a graph computed, as torch's pruning leaves behind.
-    computed = {
-        id(value): value.detach().clone()
-        for module in model.modules()
-        for value in vars(module).values()
-        if isinstance(value, Tensor) and not value.is_leaf
-    }
-    copied = copy.deepcopy(model, computed).cpu().eval()
-    _make_permanent(copied)
+    copied = without_torch_prune(model)[0].cpu().eval()
     if mask is not None:
-        check_fits(copied, mask)
-        parameters = dict(copied.named_parameters())
-        with torch.no_grad():
-            for name, layer in mask.items():
-                parameters[name].masked_fill_(~layer.cpu(), 0.0)
+        mask.apply(copied)
     for name, value in (*copied.named_parameters(), *copied.named_buffers()):
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise ExportError(f"{name!r} holds NaN or infinite values: export a model without them")
     return copied
 
 
-def _make_permanent(model: nn.Module) -> None:
-    for module in model.modules():
-        hooks = list(module._forward_pre_hooks.values())
-        for hook in hooks:
-            if isinstance(hook, prune.BasePruningMethod):
-                prune.remove(module, hook._tensor_name)  # type: ignore[no-untyped-call]
+def parameter_count(model: nn.Module) -> int:
+    """Return how many numbers the parameters of a model hold, each shared one once."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def as_inputs(example: Example) -> tuple[Tensor, ...]:
-    """Return the model's arguments of an example, on the CPU.
+    """Return an example as the arguments of the model, on the CPU.
 
     Raises:
         ExportError: the example is no tensor (or tuple of them), or has no rows.
@@ -71,7 +54,7 @@ def as_inputs(example: Example) -> tuple[Tensor, ...]:
     return tuple(each.detach().cpu() for each in inputs)
 
 
-def outputs_of(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+def outputs_of(model: Callable[..., Any], inputs: tuple[Tensor, ...]) -> list[Tensor]:
     """Return the tensors that ``model`` gives, in their order, whatever holds them."""
     with torch.no_grad():
         return list(_tensors(model(*(each.clone() for each in inputs))))  # in-place layers
@@ -106,6 +89,43 @@ def run_example(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         raise ExportError("the model's output holds no tensor: export one that gives tensors")
 
 
+def checked_difference(
+    what: str,
+    run: Callable[..., Any],
+    dense: nn.Module,
+    batches: Iterable[tuple[Tensor, ...]],
+    tolerance: float,
+) -> float:
+    """Return the largest difference between the outputs of ``run`` and of ``dense``.
+
+    Args:
+        what: what ``run`` is, in the words of an error: ``"the ONNX file"``.
+        run: a function of the model's inputs.
+        dense: the model that it must agree with.
+        batches: the inputs to compare on.
+        tolerance: the largest difference allowed.
+
+    Raises:
+        ExportError: ``run`` fails on inputs that the model takes, or differs by more.
+    """
+    worst = 0.0
+    for inputs in batches:
+        try:
+            found = outputs_of(run, inputs)
+        except Exception as error:
+            raise ExportError(
+                f"{what} cannot be run at batch {len(inputs[0])} ({first_line(error)}): export the "
+                "model in another format"
+            ) from error
+        worst = max(worst, largest_difference(found, outputs_of(dense, inputs)))
+    if worst > tolerance:
+        raise ExportError(
+            f"{what}'s outputs differ by {worst:.2g} from the model's, more than {tolerance:g}: "
+            "allow a larger tolerance, or export the model in another format"
+        )
+    return worst
+
+
 def largest_difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
     """Return the largest difference of two models' outputs, infinite where they are not alike.
 
@@ -115,16 +135,13 @@ def largest_difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
     >>> largest_difference([torch.tensor([1.5])], [torch.tensor([1.0])])
     0.5
     """
-    if len(ours) != len(theirs):
+    if [each.shape for each in ours] != [each.shape for each in theirs]:
         return float("inf")
     worst = 0.0
     for a, b in zip(ours, theirs, strict=True):
-        if a.shape != b.shape:
-            return float("inf")
         if a.numel() == 0:
             continue
-        scale = max(1.0, float(b.abs().max()))
-        gap = float((a.double() - b.double()).abs().max()) / scale
+        gap = float((a.double() - b.double()).abs().max()) / max(1.0, float(b.abs().max()))
         worst = max(worst, gap if gap == gap else float("inf"))
     return worst
 
