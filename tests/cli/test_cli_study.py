@@ -126,6 +126,33 @@ def test_export_holds_every_attempt_in_three_formats(path, tmp_path, capsys):
     assert said["attempts"] == 8
 
 
+HEAVY = ("torch", "botorch", "gpytorch", "scipy", "sklearn", "matplotlib", "networkx", "numba")
+
+LOOKED_AT = """
+import sys
+import bogp
+imported = [name for name in {heavy!r} + ("optuna", "numpy") if name in sys.modules]
+from bogp.cli import main
+for words in {lines!r}:
+    try:
+        main(["study", *words])
+    except SystemExit as end:
+        assert end.code == 0, words
+print(*imported, *[name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
+"""
+
+
+def test_looking_at_a_study_imports_nothing_heavy(path, tmp_path):
+    """Whoever looks waits for no library that trains, models or draws."""
+    lines = [["list", str(path)], ["show", str(path)], ["list", str(path), "--json"]]
+    lines.append(["export", str(path), "--out", str(tmp_path / "out.csv")])
+    code = LOOKED_AT.format(heavy=HEAVY, lines=lines)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Best trials of arm search" in done.stdout
+    assert done.stderr.split() == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -28,7 +28,7 @@ from bogp.errors import SettingError
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-    from bogp.report import Table
+    from bogp.tables import Table
 
 console = Console(highlight=False)
 """Results, on standard output."""

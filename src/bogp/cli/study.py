@@ -14,9 +14,9 @@ from bogp.cli.found import print_found, summary
 from bogp.errors import SettingError, StudyError
 
 if TYPE_CHECKING:
-    from bogp.report.tables import Cell
     from bogp.study.reading import ArmRecord, StorageRecord, StudyRecord
     from bogp.study.records import Attempt
+    from bogp.tables import Cell
 
 COUNTS = ("ended", "stopped", "failed", "running")
 
@@ -52,7 +52,7 @@ def list_(storage: Storage, as_json: options.Json = False) -> None:
             }
         )
         return
-    from bogp.report.tables import Column, Table, decimals
+    from bogp.tables import Column, Table, decimals
 
     best = Column("best", decimals(4))
     columns: list[str | Column] = [
@@ -92,7 +92,7 @@ def show(
     if as_json:
         print_json(study_fields(found))
         return
-    from bogp.report.tables import Table
+    from bogp.tables import Table
 
     settings = [[key, _short(value)] for key, value in found.settings.items()]
     print_table(Table(f"Study {found.name}, key {found.key}", ["setting", "value"], settings))
@@ -227,7 +227,7 @@ def _goal(found: StudyRecord) -> str:
 
 
 def _print_arm(name: str, arm: ArmRecord, best: int) -> None:
-    from bogp.report.tables import Column, Table, decimals
+    from bogp.tables import Column, Table, decimals
 
     leaders = arm.whole()[:best]
     rows: list[list[Cell]] = [

@@ -27,7 +27,15 @@ from bogp.report.pictures import (
 )
 from bogp.report.property_figures import correlation_heatmap, property_scatter
 from bogp.report.style import plural
-from bogp.report.tables import (
+from bogp.report.trial_figures import (
+    course_figure,
+    front_figure,
+    hypervolume_figure,
+    search_trace,
+    support_figure,
+)
+from bogp.report.verdicts import SIGNS, Verdict, verdict_table
+from bogp.tables import (
     Cell,
     Column,
     Format,
@@ -37,14 +45,6 @@ from bogp.report.tables import (
     format_interval,
     scaled,
 )
-from bogp.report.trial_figures import (
-    course_figure,
-    front_figure,
-    hypervolume_figure,
-    search_trace,
-    support_figure,
-)
-from bogp.report.verdicts import SIGNS, Verdict, verdict_table
 
 __all__ = [
     "SIGNS",

@@ -16,7 +16,7 @@ from bogp.report.graph_figures import graph_and_mask
 from bogp.report.page import Section, versions, write_report
 from bogp.report.pictures import Picture
 from bogp.report.style import GREY, look, open_figure, plural, styled, titled
-from bogp.report.tables import Cell, Column, Table
+from bogp.tables import Cell, Column, Table
 
 MOST_PICTURES = 40
 """Layers that get a picture of their own on a page."""

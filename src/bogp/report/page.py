@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from bogp.files import write_atomic
 from bogp.report.pictures import Picture, save_figure
-from bogp.report.tables import Table
+from bogp.tables import Table
 
 
 @dataclass(frozen=True)

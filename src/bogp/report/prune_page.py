@@ -20,7 +20,7 @@ from bogp.report.pictures import Picture
 from bogp.report.search_page import controls_text, search_sections
 from bogp.report.search_tables import table_beside
 from bogp.report.style import plural
-from bogp.report.tables import Cell, Table, format_interval
+from bogp.tables import Cell, Table, format_interval
 from bogp.training import Structure
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from bogp.analysis import Interval, mean_interval
 from bogp.pipeline import Comparison, Evidence, Point, SearchResult
 from bogp.report.style import plural
-from bogp.report.tables import Cell, Column, Table, decimals, format_interval, scaled
+from bogp.tables import Cell, Column, Table, decimals, format_interval, scaled
 
 PAPER_TABLE2: tuple[tuple[float, float, float], ...] = (
     (0.1, 0.90, 0.73),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bogp.errors import UnknownNameError
-from bogp.report.tables import Column, Table
+from bogp.tables import Column, Table
 
 Holds = Literal["holds", "does not hold", "inconclusive"]
 

@@ -15,8 +15,8 @@ from jinja2 import Environment, StrictUndefined
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bogp.analysis import Interval
 from bogp.errors import SettingError
+from bogp.types import Interval
 
 Cell = str | int | float | Interval | None
 """What a table holds: None is a value that does not exist, shown as a dash."""
