@@ -44,14 +44,17 @@ if TYPE_CHECKING:
     from bogp.masks import save_model as save_model
     from bogp.masks import select as select
     from bogp.masks import with_torch_prune as with_torch_prune
+    from bogp.pipeline import Candidate as Candidate
     from bogp.pipeline import Evidence as Evidence
+    from bogp.pipeline import FunctionTrainer as FunctionTrainer
     from bogp.pipeline import Method as Method
     from bogp.pipeline import ModelAnalysis as ModelAnalysis
-    from bogp.pipeline import PoolSettings as PoolSettings
+    from bogp.pipeline import ScreenSettings as ScreenSettings
     from bogp.pipeline import SearchResult as SearchResult
     from bogp.pipeline import SearchSettings as SearchSettings
+    from bogp.pipeline import TrainingResult as TrainingResult
     from bogp.pipeline import analyze as analyze
-    from bogp.pipeline import baseline as baseline
+    from bogp.pipeline import known_candidate as known_candidate
     from bogp.pipeline import mask as mask
     from bogp.pipeline import prune_and_train as prune_and_train
     from bogp.pipeline import prune_and_train_population as prune_and_train_population
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from bogp.pipeline import search as search
     from bogp.pipeline import synthesize as synthesize
     from bogp.pruning import PruneResult as PruneResult
+    from bogp.pruning import PruneSettings as PruneSettings
     from bogp.pruning import prune as prune
     from bogp.training import Halving as Halving
     from bogp.training import Recipe as Recipe
@@ -83,10 +87,10 @@ _HOMES = {
         "bogp.masks": "Mask PrunableLayer choose_layers load_mask load_model "
         "mask_from_torch_prune prunable_layers read_mask save_mask save_model select "
         "with_torch_prune",
-        "bogp.pipeline": "Evidence Method ModelAnalysis PoolSettings SearchResult SearchSettings "
-        "analyze baseline mask "
-        "prune_and_train prune_and_train_population screen search synthesize",
-        "bogp.pruning": "PruneResult prune",
+        "bogp.pipeline": "Candidate Evidence FunctionTrainer Method ModelAnalysis ScreenSettings "
+        "SearchResult SearchSettings TrainingResult analyze known_candidate mask prune_and_train "
+        "prune_and_train_population screen search synthesize",
+        "bogp.pruning": "PruneResult PruneSettings prune",
         "bogp.engines": "ParetoSearch PoolSampler PoolSearch",
         "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
         "train_population",

@@ -2,30 +2,79 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from bogp.cli.analyze import analyze
-from bogp.cli.baseline import baseline
 from bogp.cli.common import InterruptionError, console, error_console
-from bogp.cli.data import data
-from bogp.cli.database import database
-from bogp.cli.demo import demo
-from bogp.cli.export import export
-from bogp.cli.graph import graph
-from bogp.cli.names import names
-from bogp.cli.prune import prune
-from bogp.cli.reproduce import reproduce
-from bogp.cli.screen import screen
-from bogp.cli.search import search
-from bogp.cli.study import study
 from bogp.errors import BogpError
+
+COMMANDS = {
+    "demo": "Search masks for MNIST at sparsity 0.9, train what there is to beat, and report.",
+    "prune": "Prune a PyTorch model of your own, train it, and weigh it against the dense one.",
+    "export": "Write a pruned model as others load it, and say what it weighs and how fast it is.",
+    "analyze": "Say what the masks of a model or a file are: density, graphs, properties.",
+    "database": "Build, show, import and export databases of relational graphs.",
+    "graph": "Show, draw or make single relational graphs.",
+    "search": "Search a graph database for the mask that trains best.",
+    "study": "List, show, resume and export studies.",
+    "screen": "Train many graphs of a database as populations and rank them.",
+    "baseline": "Train a known method on several seeds and print its test accuracy.",
+    "reproduce": "Reproduce the paper's tables and figures, with a verdict on each claim.",
+    "data": "Fetch and check datasets.",
+    "list": "List the names that options take: engines, families, properties, recipes and more.",
+}
+"""Command → what it is for, in the order of the help. Its module is imported when it is asked for,
+because torch takes seconds to import and the help needs none of it."""
+
+
+class _Commands(TyperGroup):
+    """The subcommands, each of the module of its name."""
+
+    _listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        if self._listing:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+        return load(cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
+
+
+def load(name: str) -> Any:
+    """Return the command of a name, a click command, from its module."""
+    found: Any = getattr(importlib.import_module(f"bogp.cli.{_module(name)}"), _module(name))
+    if not isinstance(found, typer.Typer):
+        alone = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown")
+        alone.command(name)(found)
+        found = alone
+    command = get_command(found)
+    command.name = name
+    return command
+
+
+def _module(name: str) -> str:
+    return "names" if name == "list" else name
+
 
 app = typer.Typer(
     name="bogp",
+    cls=_Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -82,21 +131,6 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-app.command()(demo)
-app.command()(prune)
-app.command()(export)
-app.command()(analyze)
-app.add_typer(database, name="database")
-app.add_typer(graph, name="graph")
-app.command()(search)
-app.add_typer(study, name="study")
-app.command()(screen)
-app.command()(baseline)
-app.command()(reproduce)
-app.add_typer(data, name="data")
-app.command("list")(names)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,29 +6,26 @@ from typing import Annotated, Any
 
 import typer
 
-from bogp.cli import options
+from bogp.analysis import mean_interval
 from bogp.cli.common import interruptible, print_json, print_table, progress_bar
-from bogp.errors import SettingError
+from bogp.cli.options import Data, Json, Quiet, from_settings
+from bogp.pipeline import PopulationTrainer, TrainingTask, known_candidate
+from bogp.pipeline.settings import TrainingSettings
+from bogp.pipeline.workers import open_workers
+from bogp.report import Cell, Table
 
 
+@from_settings
 def baseline(
     method: Annotated[
-        str,
-        typer.Argument(
-            metavar="METHOD",
-            help="A method that `bogp list methods` names.",
-        ),
+        str, typer.Argument(metavar="METHOD", help="What to train: `bogp list methods`.")
     ],
+    settings: TrainingSettings,
+    data: Data,
     sparsity: Annotated[
         float | None, typer.Option("--sparsity", "-s", help="Share of the weights to remove.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Repetitions, from --seed up.")] = 5,
-    data: options.Data = "mnist",
-    model: options.Model = "mlp:128",
-    layers: options.Layers = "hidden",
-    recipe: options.RecipeName = "calibrated",
-    protocol: options.Protocol = "holdout",
-    seed: options.Seed = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions, from --seed up.")] = 5,
     together: Annotated[
         bool,
         typer.Option(
@@ -37,8 +34,8 @@ def baseline(
             "mini-batches in one order, so the interval leaves that part of the noise out.",
         ),
     ] = False,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Train a baseline on several seeds and print its test accuracy.
 
@@ -52,77 +49,37 @@ def baseline(
 
     Example: bogp baseline glob5 --sparsity 0.9 --layers all
     """
-    if seeds < 1:
-        raise SettingError(f"{seeds} seeds is too few: give 1 or more")
-    with interruptible("a baseline keeps nothing before its end, so run it again"):
-        runs = _runs(
-            method,
-            range(seed, seed + seeds),
-            sparsity,
-            data,
-            model,
-            layers,
-            recipe,
-            protocol,
-            together,
-            quiet,
-        )
+    numbers = range(settings.seed, settings.seed + seeds)
+    candidates = tuple(known_candidate(method, sparsity, seed) for seed in numbers)
+    task = TrainingTask(
+        candidates,
+        tuple(numbers),
+        settings.seed if together else None,
+        exact=False,
+        report=True,
+    )
+    with (
+        interruptible("a baseline keeps nothing before its end, so run it again"),
+        open_workers(data) as workers,
+        progress_bar(f"{method}, epochs", quiet) as progress,
+    ):
+        trainer = PopulationTrainer.of(settings, workers.data)
+        found = workers.submit(trainer, task, progress).result()
+    runs = [
+        {"seed": seed, "test": one.reported.accuracy, **one.record()}
+        for seed, one in zip(numbers, found, strict=True)
+        if one.reported is not None
+    ]
     if as_json:
-        from bogp.analysis import mean_interval
-
         interval = mean_interval([run["test"] for run in runs])
         print_json({"method": method, "runs": runs, "test": vars(interval)})
-    else:
-        how = ", one order of mini-batches" if together else ""
-        _print(runs, f"{method}, layers {layers}, recipe {recipe}, protocol {protocol}{how}")
-
-
-def _runs(
-    method: str,
-    seeds: range,
-    sparsity: float | None,
-    data: str,
-    model: str,
-    layers: str,
-    recipe: str,
-    protocol: str,
-    together: bool,
-    quiet: bool,
-) -> list[dict[str, Any]]:
-    """Return the record of each seed, with its accuracy on the test set."""
-    from bogp.data import load_dataset, split
-    from bogp.pipeline import baseline, baseline_population
-    from bogp.training import evaluate, model_factory
-    from bogp.training import recipe as named_recipe
-
-    dataset = load_dataset(data)
-    parts = split(dataset, protocol, seed=0)
-    factory = model_factory(model, dataset.shape, dataset.classes)
-    given = (method, factory, parts, named_recipe(recipe))
-    pruning: dict[str, Any] = {"layers": layers, "sparsity": sparsity}
-    with progress_bar(method, quiet) as progress:
-        if together:
-            found = baseline_population(
-                *given, seeds=seeds, order_seed=seeds[0], progress=progress, **pruning
-            )
-            outcomes = found.outcomes(factory, parts)
-        else:
-            outcomes = []
-            for seed in seeds:
-                progress(len(outcomes), len(seeds))
-                outcomes.append(baseline(*given, seed=seed, **pruning))
-            progress(len(outcomes), len(seeds))
-    runs = []
-    for seed, outcome in zip(seeds, outcomes, strict=True):
-        test = evaluate(outcome.model, parts.report_inputs, parts.report_targets)
-        runs.append({"seed": seed, "test": test.accuracy, **outcome.record()})
-    return runs
+        return
+    how = ", one order of mini-batches" if together else ""
+    title = f"{method}, {settings.model}, layers {settings.layers}, protocol {settings.protocol}"
+    _print(runs, title + how)
 
 
 def _print(runs: list[dict[str, Any]], title: str) -> None:
-    from bogp.analysis import mean_interval
-    from bogp.report import Cell, Table
-
     row: list[Cell] = [
         f"{runs[0]['sparsity']:.4f}",
         mean_interval([run["test"] for run in runs]),

@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from bogp.cli import options
 from bogp.cli.common import interruptible, print_json, print_table, progress_bar
+from bogp.cli.options import Data, Json, Quiet, from_settings
+from bogp.pipeline import Execution, Screening, ScreenSettings
+from bogp.pipeline import screen as run_screen
+from bogp.report import Table, format_interval
+from bogp.study import FinishedTrial
 
-if TYPE_CHECKING:
-    from bogp.pipeline import Screening
 
-
+@from_settings
 def screen(
     database: Annotated[
         Path, typer.Argument(metavar="DATABASE", help="A graph database (bogp database build).")
     ],
-    sparsity: Annotated[
-        float, typer.Option("--sparsity", "-s", help="The sparsity of the graphs to screen.")
-    ],
-    graphs: Annotated[
-        int, typer.Option("--graphs", "-g", help="Graphs to train, drawn at random.")
-    ] = 64,
-    population: Annotated[
-        int, typer.Option(help="Graphs trained together and compared with each other.")
-    ] = 16,
-    rung: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--rung",
-            help="After this many epochs only the best --keep of a population go on; repeat for "
-            "several. Without any, every graph is trained to its end.",
-        ),
-    ] = None,
-    keep: Annotated[float, typer.Option(help="The share that goes on at a rung.")] = 0.5,
-    data: options.Data = "mnist",
-    study: Annotated[
-        Path | None,
-        typer.Option(help="File of the study; with it a killed screening resumes."),
-    ] = None,
-    model: options.Model = "mlp:128",
-    layers: options.Layers = "hidden",
-    recipe: options.RecipeName = "calibrated",
-    protocol: options.Protocol = "holdout",
-    device: options.Device = "cpu",
-    seed: options.Seed = 0,
+    settings: ScreenSettings,
+    data: Data,
+    execution: Execution,
     best: Annotated[int, typer.Option(min=0, help="Print this many of the best graphs.")] = 10,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Train many graphs of a database as populations and rank them.
 
@@ -62,32 +37,23 @@ def screen(
 
     Example: bogp screen graphs.db --sparsity 0.9 --graphs 64 --rung 1 --study screen.db
     """
+    study = execution.study
     kept = (
         "nothing was kept; with --study FILE a screening goes on where it stopped"
         if study is None
-        else f"the finished populations are in {study}, and the same command goes on from there"
+        else f"the finished graphs are in {study}, and the same command goes on from there"
     )
-    with interruptible(kept):
-        from bogp.pipeline import screen as run_screen
-
-        with progress_bar("epochs", quiet) as progress:
-            result = run_screen(
-                database,
-                data,
-                study=study,
-                device=device,
-                progress=progress,
-                sparsity=sparsity,
-                graphs=graphs,
-                population=population,
-                rungs=tuple(sorted(set(rung or ()))),
-                keep=keep,
-                model=model,
-                layers=layers,
-                recipe=recipe,
-                protocol=protocol,
-                seed=seed,
-            )
+    with interruptible(kept), progress_bar("graphs", quiet) as progress:
+        result = run_screen(
+            database,
+            data,
+            settings,
+            study=study,
+            name=execution.name,
+            workers=execution.workers,
+            retries=execution.retries,
+            progress=progress,
+        )
     if as_json:
         print_json(_summary(result))
     else:
@@ -97,7 +63,10 @@ def screen(
 def _summary(result: Screening) -> dict[str, Any]:
     return {
         "settings": result.settings,
-        "graphs": [dataclasses.asdict(graph) for graph in result.graphs],
+        "graphs": [
+            {"graph": trial.point["graph"], "stopped": trial.stopped, **trial.record}
+            for trial in result.trials
+        ],
         "epochs": result.epochs,
         "full_epochs": result.full_epochs,
         "seconds": result.seconds,
@@ -109,14 +78,12 @@ def _summary(result: Screening) -> dict[str, Any]:
 
 
 def _print(result: Screening, best: int) -> None:
-    from bogp.report import Table, format_interval
-
     rows = [
-        [str(graph.graph), f"{graph.accuracy:.4f}", str(len(graph.losses)), _end(graph)]
-        for graph in result.graphs[:best]
+        [str(trial.point["graph"]), f"{trial.value:.4f}", str(trial.record["epochs"]), _end(trial)]
+        for trial in result.trials[:best]
     ]
     notes = [
-        f"{len(result.graphs)} graphs, {result.epochs} of {result.full_epochs} epochs trained, "
+        f"{len(result.trials)} graphs, {result.epochs} of {result.full_epochs} epochs trained, "
         f"{result.seconds:.1f} s. Accuracy on the data that selects, one training each."
     ]
     for epoch, found in enumerate(result.correlations(), 1):
@@ -129,7 +96,8 @@ def _print(result: Screening, best: int) -> None:
     print_table(Table(title, ["graph", "accuracy", "epochs", ""], rows, notes))
 
 
-def _end(graph: Any) -> str:
-    if graph.diverged:
+def _end(trial: FinishedTrial) -> str:
+    if trial.record["diverged"]:
         return "diverged"
-    return {"rung": "stopped at a rung", "patience": "out of patience"}.get(graph.ended, "")
+    ends = {"rung": "stopped at a rung", "patience": "out of patience"}
+    return ends.get(trial.record["ended"], "")

@@ -7,13 +7,14 @@ import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from bogp.cli import options
 from bogp.cli.common import error_console, interruptible, print_json, progress_bar
 from bogp.cli.found import print_found, save_masks, summary
+from bogp.cli.options import Data, Json, Quiet, from_settings
+from bogp.database import GraphDatabase
 from bogp.errors import (
     ConstantPropertyWarning,
     LayerCollapseWarning,
@@ -21,73 +22,29 @@ from bogp.errors import (
     SettingError,
 )
 from bogp.files import output_folder
-
-if TYPE_CHECKING:
-    from bogp.pipeline import SearchResult
-    from bogp.study import FinishedTrial
-
-_POOL = "Engine pool"
-_PAPER = "Engines paper and random"
+from bogp.pipeline import Execution, Point, SearchSettings
+from bogp.pipeline import search as run_search
+from bogp.report.search_page import write_search_report
+from bogp.study import FinishedTrial
 
 
+@from_settings
 def search(
     context: typer.Context,
     database: Annotated[
         Path, typer.Argument(metavar="DATABASE", help="A graph database (bogp database build).")
     ],
-    sparsity: Annotated[
-        float | None,
-        typer.Option("--sparsity", "-s", help="Maximise the accuracy at this sparsity."),
-    ] = None,
-    pareto: Annotated[
-        bool,
-        typer.Option(
-            "--pareto", help="Instead of --sparsity: find the whole front of accuracy and sparsity."
-        ),
-    ] = False,
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            "--alpha", "-a", help="Instead of --sparsity: maximise accuracy + alpha * sparsity."
-        ),
-    ] = None,
-    data: options.Data = "mnist",
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine",
-            "-e",
-            help="pool: graphs, support densities and criteria by a Gaussian process; paper: the "
-            "paper's optimisation of properties; random: random graphs.",
-        ),
-    ] = "pool",
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            "--trials",
-            "-n",
-            help="Trainings, those in the study counted. Default: 64 with engine pool, 20 with the "
-            "others.",
-        ),
-    ] = None,
-    final_seeds: Annotated[
-        int, typer.Option(help="Fresh seeds on which the winner is trained and measured.")
-    ] = 5,
+    settings: SearchSettings,
+    data: Data,
+    execution: Execution,
     study: Annotated[
-        str | None,
+        str,
         typer.Option(
             metavar="FILE|URL",
             help="Where the study is kept: a file, or the URL of an Optuna storage; a search that "
-            "was killed resumes from it. Default: study.db, under a name of its own for each "
-            "search.",
+            "was killed resumes from it.",
         ),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the study: a storage may hold many. With --study bogp, if none."
-        ),
-    ] = None,
+    ] = "study.db",
     save: Annotated[
         Path | None,
         typer.Option(
@@ -95,146 +52,14 @@ def search(
             "one a point."
         ),
     ] = None,
-    model: options.Model = "mlp:128",
-    layers: options.Layers = "hidden",
-    prop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--property",
-            "-p",
-            metavar="NAME",
-            help="A property to search by; repeat for several. Default: with engine pool seven "
-            "that differ at a fixed number of edges, with the others the paper's five.",
-        ),
-    ] = None,
-    at: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--at",
-            help="A sparsity of the trade-off; repeat. Default: those of the database.",
-            rich_help_panel=_POOL,
-        ),
-    ] = None,
-    criterion: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--criterion",
-            metavar="NAME",
-            help="What picks weights inside a graph (`bogp list criteria`); repeat. Default: all.",
-            rich_help_panel=_POOL,
-        ),
-    ] = None,
-    rounds: Annotated[
-        list[int] | None,
-        typer.Option(
-            help="Pruning rounds, each followed by a whole training; repeat. Default: 1.",
-            rich_help_panel=_POOL,
-        ),
-    ] = None,
-    pool: Annotated[
-        int | None,
-        typer.Option(help="Candidates to choose from. Default: 5000.", rich_help_panel=_POOL),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(help="Trials asked at a time. Default: 16.", rich_help_panel=_POOL),
-    ] = None,
-    population: Annotated[
-        int | None,
-        typer.Option(help="Trials trained together, at most. Default: 16.", rich_help_panel=_POOL),
-    ] = None,
-    replicates: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of a batch that gives promising candidates another seed. Default: 0.25.",
-            rich_help_panel=_POOL,
-        ),
-    ] = None,
-    rung: Annotated[
-        list[int] | None,
-        typer.Option(
-            help="Epochs after which the poorer half stops; repeat; 0 for never. Default: a third "
-            "of the recipe's.",
-            rich_help_panel=_POOL,
-        ),
-    ] = None,
-    acquisition: Annotated[
-        str | None,
-        typer.Option(
-            help="qlognei, ucb, thompson or random. Default: qlognei.", rich_help_panel=_POOL
-        ),
-    ] = None,
-    random_arm: Annotated[
-        bool | None,
-        typer.Option(
-            "--random-search/--no-random-search",
-            help="Give random search as much training and compare. Default: yes.",
-            rich_help_panel=_POOL,
-        ),
-    ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers",
-            "-w",
-            min=1,
-            help="Processes that train; results do not depend on it.",
-            rich_help_panel=_POOL,
-        ),
-    ] = 1,
-    retries: Annotated[
-        int,
-        typer.Option(min=0, help="How often a trial is tried again after a kill or a lost worker."),
-    ] = 2,
-    asynchronous: Annotated[
-        bool | None,
-        typer.Option(
-            "--asynchronous/--synchronous",
-            help="Ask again as soon as a population ends: faster with many workers, and the result "
-            "then depends on their speed. Default: synchronous.",
-            rich_help_panel=_POOL,
-        ),
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            help="What the nearest graph is: cosine, l1 or l2. Default: cosine.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            help="Compare raw or standardised property vectors. Default: raw.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    fetch: Annotated[
-        str | None,
-        typer.Option(
-            help="nearest trains the nearest graph of the database; synthesize first changes it by "
-            "edge swaps towards the proposed properties. Default: nearest.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    kappa: Annotated[
-        float | None,
-        typer.Option(
-            help="Weight of the uncertainty in the upper confidence bound. Default: 5.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    recipe: options.RecipeName = "calibrated",
-    protocol: options.Protocol = "holdout",
-    seed: options.Seed = 0,
     report: Annotated[
         Path | None,
         typer.Option(
             "--report", help="Write tables and figures to this .html file, which opens offline."
         ),
     ] = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Search a graph database for the mask that trains best.
 
@@ -250,69 +75,34 @@ def search(
     Example: bogp search graphs.db --sparsity 0.9 --study study.db --report report.html
     """
     if save is not None:
-        output_folder(save if pareto else save.parent)
-        if pareto and not final_seeds:
+        output_folder(save if settings.pareto else save.parent)
+        if settings.pareto and not settings.final_seeds:
             raise SettingError(
                 "a front's masks are drawn on fresh seeds: give --final-seeds 1 or more with "
                 f"--save {save}, not 0"
             )
     if report is not None:
         check_report(report)
-    given: dict[str, Any] = {
-        "sparsity": sparsity,
-        "alpha": alpha,
-        "pareto": pareto or None,
-        "properties": _tuple(prop),
-        "sparsities": _tuple(at),
-        "criteria": _tuple(criterion),
-        "rounds": _tuple(rounds),
-        "pool": pool,
-        "batch": batch,
-        "population": population,
-        "replicates": replicates,
-        "rungs": () if rung == [0] else _tuple(rung),
-        "acquisition": acquisition,
-        "random_arm": random_arm,
-        "asynchronous": asynchronous,
-        "metric": metric,
-        "scale": scale,
-        "fetch": fetch,
-        "kappa": kappa,
-    }
-    # In the default file each search goes by its key, so that the next one finds room beside it.
-    named = name if name is not None or study is None else "bogp"
-    storage = "study.db" if study is None else study
-    with interruptible(kept(storage)):
-        from bogp.database import GraphDatabase
-        from bogp.pipeline import search as run_search
-
-        with (
-            GraphDatabase.open(database) as opened,
-            progress_bar("trainings", quiet) as progress,
-            warnings_as_lines(quiet),
-        ):
-            result = run_search(
-                opened,
-                data,
-                engine=engine,
-                trials=trials,
-                final_seeds=final_seeds,
-                study=storage,
-                name=named,
-                workers=workers,
-                retries=retries,
-                progress=progress,
-                on_trial=None if quiet or as_json else print_trial,
-                model=model,
-                layers=layers,
-                recipe=recipe,
-                protocol=protocol,
-                seed=seed,
-                **{key: value for key, value in given.items() if value is not None},
-            )
+    with (
+        interruptible(kept(study)),
+        GraphDatabase.open(database) as opened,
+        progress_bar("trainings", quiet) as progress,
+        warnings_as_lines(quiet),
+    ):
+        result = run_search(
+            opened,
+            data,
+            settings,
+            study=study,
+            name=execution.name,
+            workers=execution.workers,
+            retries=execution.retries,
+            progress=progress,
+            on_trial=None if quiet or as_json else print_trial,
+        )
         saved = [] if save is None else save_masks(result, save)
         if report is not None:
-            write_report(result, database, report, typed(context))
+            write_search_report(report, result, opened, typed(context))
     if as_json:
         print_json(summary(result))
     else:
@@ -328,15 +118,6 @@ def check_report(path: Path) -> None:
     if path.suffix.lower() not in (".html", ".htm"):
         raise OutputError(f"report {str(path)!r} is a web page: let its name end in .html")
     output_folder(path.parent)
-
-
-def write_report(result: SearchResult, database: Path, path: Path, command: str) -> None:
-    """Write the report of a search in ``database``."""
-    from bogp.database import GraphDatabase
-    from bogp.report.search_page import write_search_report
-
-    with GraphDatabase.open(database) as opened:
-        write_search_report(path, result, opened, command)
 
 
 def typed(context: typer.Context) -> str:
@@ -356,10 +137,6 @@ def typed(context: typer.Context) -> str:
             for each in value if isinstance(value, (list, tuple)) else [value]:
                 words += [parameter.opts[0], str(each)]
     return shlex.join(words)
-
-
-def _tuple(values: list[Any] | None) -> tuple[Any, ...] | None:
-    return tuple(values) if values else None
 
 
 def kept(study: str) -> str:
@@ -385,8 +162,6 @@ def print_trial(trial: FinishedTrial) -> None:
     """Print a trial's value and what it trained."""
     accuracy = trial.record["accuracy"]
     if "index" in trial.point:
-        from bogp.pipeline import Point
-
         arm = "" if trial.arm == "search" else "random search, "
         end = f", stopped after epoch {len(trial.record['accuracies'])}" if trial.stopped else ""
         _line(

@@ -24,9 +24,9 @@ from bogp.analysis import (
     tell_apart_sentence,
     winner_interval,
 )
-from bogp.pipeline.arm import Arm
 from bogp.pipeline.finals import Final as Final
 from bogp.pipeline.finals import Finals as Finals
+from bogp.pipeline.pool import PoolStrategy
 from bogp.study import FinishedTrial
 
 WINNER = "winner"
@@ -77,15 +77,15 @@ class Evidence:
     runs: tuple[Final, ...]
 
 
-def weigh(arm: Arm, best: int, finals: Finals) -> Evidence:
-    """Return the evidence for the candidate ``best`` of an arm."""
+def weigh(strategy: PoolStrategy, best: int, finals: Finals) -> Evidence:
+    """Return the evidence for the candidate ``best`` of a search."""
     runs, left_out = finals.runs, finals.left_out
     # With alpha the bonus of the winner's own sparsity is taken off again.
-    bonus = arm.bench.objective(0.0, arm.bench.space.points[best])
-    whole = [trial for trial in arm.told if not trial.stopped]
+    bonus = strategy.value(0.0, strategy.space.points[best])
+    whole = [trial for trial in strategy.told if not trial.stopped]
     values = _by_candidate(whole, bonus)
     own = values.get(best, [])
-    mean, deviation = arm.engine.posterior([best])
+    mean, deviation = strategy.engine.posterior([best])
     components = _components(values)
     corrected = _corrected(values, best, components)
     winner = [run for run in runs if run.name == WINNER]

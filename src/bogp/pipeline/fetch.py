@@ -12,7 +12,7 @@ from bogp.errors import SettingError, UnknownNameError
 from bogp.graphs import RelationalGraph, properties
 from bogp.graphs.synthesis import synthesize
 from bogp.keys import derive_seed
-from bogp.pipeline.pruning import Support
+from bogp.pipeline.supports import Support
 
 
 class Choice(Protocol):

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from bogp.controls import CONTROLS, Change, Drawn, Winner, differing_share
-from bogp.criteria import criterion
-from bogp.errors import StudyError
+from bogp.errors import StudyError, WorkerLostError
 from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask
-from bogp.pipeline.bench import Bench
-from bogp.pipeline.evaluation import Evaluated, Plan
-from bogp.pipeline.given import GivenModel, network_factory
-from bogp.pipeline.methods import GRAPH, Method, inverted
-from bogp.pipeline.pruning import initial_seed, support_mask
-from bogp.pipeline.sharing import one_graph
-from bogp.pipeline.space import Point
-from bogp.pipeline.workers import WorkerLostError
-from bogp.training import ModelFactory, initialise
+from bogp.pipeline.candidate import Candidate, TrainingResult, finite_or_none
+from bogp.pipeline.control_candidates import ControlMaker
+from bogp.pipeline.loop import Session
+from bogp.pipeline.trainer import TrainingTask
 
 
 @dataclass(frozen=True)
@@ -33,13 +27,13 @@ class Final:
     Attributes:
         name: ``"winner"``, ``"random search's winner"``, or a control of
             :data:`bogp.controls.CONTROLS`.
-        number: of the fresh seed, from 0: networks of one number are paired.
-        seed: of the initial weights.
+        number: number of the fresh seed, from 0: networks of one number are paired.
+        seed: seed of the initial weights.
         selected: accuracy on the data that selects.
-        accuracy: on the report data.
-        loss: on the report data; None where it was no number.
-        epochs: of training; 0 where another of this number is the same network.
-        mask: fingerprint of its mask.
+        accuracy: accuracy on the report data.
+        loss: loss on the report data; None where it was no number.
+        epochs: epochs of training; 0 where another of this number is the same network.
+        mask: fingerprint of its mask; None of a network that is not pruned.
         change: what a control did to the winner's mask.
     """
 
@@ -50,34 +44,27 @@ class Final:
     accuracy: float
     loss: float | None
     epochs: int
-    mask: str
+    mask: str | None
     change: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A point that the evidence trains, with the name that it goes by.
+    """Something that is trained on fresh seeds, with the name that it goes by.
 
-    A ``method`` says more of how it is pruned than its point does.
+    Attributes:
+        name: what the evidence calls it.
+        record: a JSON value that tells it from others; two of one record are trained once.
+        candidate: from the seed of a network to how its mask is made.
     """
 
     name: str
-    point: Point
-    method: Method | None = None
-
-    def record(self) -> list[Any]:
-        """Return it as JSON."""
-        known = [self.name, self.point.record()]
-        return known if self.method is None else [*known, self.method.record()]
+    record: Any
+    candidate: Callable[[int], Candidate]
 
 
 DENSE = "dense"
 """The network that is not pruned, trained like the winner."""
-
-
-def dense(trainings: int = 1) -> Contender:
-    """Return the contender that keeps every weight, through as many trainings as the winner."""
-    return Contender(DENSE, Point(None, 0.0, "random", "uniform", trainings, 0.0))
 
 
 @dataclass(frozen=True)
@@ -87,201 +74,195 @@ class Finals:
     Attributes:
         runs: all networks, seed by seed.
         left_out: controls that do not apply, and why.
-        masks: of each contender on the first seed.
-        epochs: of all trainings.
+        masks: mask of each contender on the first seed.
+        weights: state dict of each contender on the first seed, where this process trained it.
+        epochs: epochs of all trainings.
         lost: epochs that a kill or a lost worker took, at most.
     """
 
     runs: tuple[Final, ...]
     left_out: Mapping[str, str]
     masks: Mapping[str, Mask]
+    weights: Mapping[str, Mapping[str, Tensor]]
     epochs: int
     lost: int
 
 
-def run_finals(
-    bench: Bench, contenders: Sequence[Contender], count: int, *, controls: bool
-) -> Finals:
-    """Train contenders, and controls of the first, on fresh seeds; open the report data.
+@dataclass(frozen=True)
+class FinalRuns:
+    """How networks are trained on fresh seeds.
 
-    Each seed is in the study before the next begins. Without a seed each contender is trained once
-    all the same, for its mask; the report data stay closed.
-
-    Raises:
-        StudyError: workers were lost too often.
+    Attributes:
+        session: what is open.
+        seed: master seed of the study.
+        count: fresh seeds; without any each contender is trained once all the same, for its mask,
+            and the report data stay closed.
+        epochs: epochs of one training.
+        together: whether networks of one seed share the order of their mini-batches, so that
+            differences between them are paired.
+        controls: makes the controls of the first contender; None trains none.
     """
-    runs: list[Final] = []
-    left_out: dict[str, str] = {}
-    masks: dict[str, Mask] = {}
-    epochs = lost = 0
-    key = content_key({"contenders": [each.record() for each in contenders]})
-    for number in range(max(1, count)):
-        name = f"final {number} of {key}" if count else f"masks of {key}"
-        stored = bench.study.noted(name)
-        if stored is None:
-            stored = _OneSeed(bench, name, number, report=count > 0).run(contenders, controls)
-            bench.study.note(name, stored)
-        if count:
-            bench.counter.add(1)
-        runs += [Final(**entry) for entry in stored["runs"]]
-        left_out |= stored["left out"]
-        epochs, lost = epochs + stored["epochs"], lost + stored["lost"]
-        if number == 0:
-            masks = {name: _unpacked(packed) for name, packed in stored["masks"].items()}
-    ran = {run.name for run in runs if not (run.change or {}).get("problem")}
-    left_out = {name: why for name, why in left_out.items() if name not in ran}
-    return Finals(tuple(runs), left_out, masks, epochs, lost)
+
+    session: Session
+    seed: int
+    count: int
+    epochs: int
+    together: bool = True
+    controls: ControlMaker | None = None
+
+    def run(self, contenders: Sequence[Contender]) -> Finals:
+        """Train contenders, and controls of the first, on fresh seeds; open the report data.
+
+        Each seed is in the study before the next begins.
+
+        Raises:
+            StudyError: workers were lost too often.
+        """
+        study, left_out = self.session.study, dict[str, str]()
+        entries: list[dict[str, Any]] = []
+        weights: dict[str, Mapping[str, Tensor]] = {}
+        key = content_key({"contenders": [[each.name, each.record] for each in contenders]})
+        for number in range(max(1, self.count)):
+            name = f"final {number} of {key}" if self.count else f"masks of {key}"
+            entry = study.noted(name)
+            if entry is None:
+                one = _OneSeed(self, name, number)
+                entry = one.run(contenders)
+                study.note(name, entry)
+                weights |= one.weights
+            if self.count:
+                self.session.counter.add(1)
+            left_out |= entry["left out"]
+            entries.append(entry)
+        runs = tuple(Final(**run) for entry in entries for run in entry["runs"])
+        ran = {run.name for run in runs if not (run.change or {}).get("problem")}
+        return Finals(
+            runs,
+            {name: why for name, why in left_out.items() if name not in ran},
+            {name: _unpacked(packed) for name, packed in entries[0]["masks"].items()},
+            weights,
+            sum(entry["epochs"] for entry in entries),
+            sum(entry["lost"] for entry in entries),
+        )
+
+    def train(
+        self, seeded: Sequence[tuple[Candidate, int]], number: int, what: str, name: str
+    ) -> tuple[tuple[TrainingResult, ...], int]:
+        """Train candidates, each with its seed; what workers lost is run again.
+
+        Returns:
+            The results, and the epochs that were lost.
+
+        Raises:
+            StudyError: workers were lost more often than trials may be.
+        """
+        study = self.session.study
+        order = derive_seed(self.seed, "final order", number) if self.together else None
+        candidates, seeds = zip(*seeded, strict=True)
+        task = TrainingTask(candidates, seeds, order, report=self.count > 0, keep=True)
+        note = f"{what} begun, {name}"
+        for failed in range(1, study.retries + 2):
+            study.note(note, begun := study.noted(note, 0) + 1)
+            try:
+                found = self.session.workers.submit(self.session.trainer, task).result()
+            except WorkerLostError as error:
+                if failed > study.retries:
+                    raise StudyError(
+                        f"the training of the {what} on fresh seed {number} failed {failed} "
+                        f"times, the last time because {error}: mend that, or resume with more "
+                        f"than {study.retries} retries"
+                    ) from error
+                continue
+            return found, (begun - 1) * task.trainings * self.epochs
+        raise AssertionError("retries are at least 0")
 
 
 @dataclass
 class _OneSeed:
     """Everything on one fresh seed."""
 
-    bench: Bench
+    finals: FinalRuns
     name: str
     number: int
-    report: bool
     epochs: int = 0
     lost: int = 0
+    weights: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
-    def run(self, contenders: Sequence[Contender], controls: bool) -> dict[str, Any]:
+    def run(self, contenders: Sequence[Contender]) -> dict[str, Any]:
         """Return what came of it as a JSON object."""
-        bench, number = self.bench, self.number
-        seed = derive_seed(bench.settings.seed, "final", number)
-        plans = {
-            (entry.point, entry.method): bench.plan(entry.point, seed, entry.method)
-            for entry in contenders
-        }
-        found = dict(zip(plans, self._trained(list(plans.values())), strict=True))
+        seed, report = derive_seed(self.finals.seed, "final", self.number), self.finals.count > 0
+        distinct = {content_key({"record": each.record}): each for each in contenders}
+        candidates = {key: each.candidate(seed) for key, each in distinct.items()}
+        trained = self._train([(each, seed) for each in candidates.values()], "winners")
+        found = dict(zip(candidates, trained, strict=True))
         runs: list[Final] = []
+        masks: dict[str, Any] = {}
+        seen = set[str]()
+        for each in contenders:
+            key = content_key({"record": each.record})
+            if report:
+                run = _final(each.name, self.number, seed, found[key])
+                runs.append(replace(run, epochs=0) if key in seen else run)
+            seen.add(key)
+            if self.number == 0:
+                masks[each.name] = _packed(_mask(found[key]))
+                self.weights[each.name] = found[key].weights or {}
         left_out: dict[str, str] = {}
-        seen = set[Any]()
-        for entry in contenders:
-            how = (entry.point, entry.method)
-            run = _final(entry.name, number, seed, found[how]) if self.report else None
-            if run is not None:
-                runs.append(replace(run, epochs=0) if how in seen else run)
-            seen.add(how)
-        if controls and self.report:
-            first = contenders[0].point, contenders[0].method
-            beside, left_out = self._controls(plans[first], _mask(found[first]), seed)
+        if self.finals.controls is not None and report:
+            first = next(iter(candidates))
+            beside, left_out = self._controls(candidates[first], _mask(found[first]), seed)
             runs += beside
         return {
             "runs": [vars(run) for run in runs],
             "left out": left_out,
-            "masks": {
-                entry.name: _packed(_mask(found[entry.point, entry.method]))
-                for entry in contenders
-                if number == 0
-            },
+            "masks": masks,
             "epochs": self.epochs,
             "lost": self.lost,
         }
 
-    def _controls(self, plan: Plan, winner: Mask, seed: int) -> tuple[list[Final], dict[str, str]]:
-        bench, runs = self.bench, list[Final]()
-        factory = network_factory(bench.settings.model, bench.evaluator.dataset)
-        source = bench.settings.model
-        known = Winner(
-            mask=winner,
-            support=plan.support,
-            available=support_mask(plan.support, initialise(factory, 0), tuple(winner)),
-            graph=one_graph(plan.support),
-            criterion=criterion(plan.method.criterion).name,
-            fixed_weights=isinstance(source, GivenModel) and not source.fresh,
-        )
-        made: dict[str, Plan] = {}
-        left_out: dict[str, str] = {}
-        for name, control in CONTROLS.items():
-            if (reason := control.why_not(known)) is not None:
-                left_out[name] = reason
-                continue
-            drawn = control.draw(known, derive_seed(seed, "control"))
-            made[name] = _control_plan(plan, drawn, winner.sparsity)
+    def _controls(
+        self, winner: Candidate, mask: Mask, seed: int
+    ) -> tuple[list[Final], dict[str, str]]:
+        maker, runs = self.finals.controls, list[Final]()
+        assert maker is not None
+        made, left_out = maker.make(winner, mask, seed)
         if not made:
             return runs, left_out
-        found = self._trained(list(made.values()), "controls")
-        for (name, changed), evaluated in zip(made.items(), found, strict=True):
-            change = _change(name, factory, plan, changed, winner, _mask(evaluated))
+        found = self._train(list(made.values()), "controls")
+        for (name, control), result in zip(made.items(), found, strict=True):
+            change = maker.change(name, (winner, seed), control, mask, _mask(result))
             if change.problem is not None:
                 left_out[name] = f"it is no control here: {change.problem}"
-            run = _final(name, self.number, changed.seed, evaluated)
+            run = _final(name, self.number, control[1], result)
             runs.append(replace(run, change=change.record()))
         return runs, left_out
 
-    def _trained(self, plans: Sequence[Plan], what: str = "winners") -> tuple[Evaluated, ...]:
-        """Return the trained plans; what workers lost is run again, as often as trials are."""
-        study = self.bench.study
-        order = derive_seed(self.bench.settings.seed, "final order", self.number)
-        task = self.bench.task(plans, order, report=self.report, keep=True)
-        note = f"{what} begun, {self.name}"
-        for failed in range(1, study.retries + 2):
-            study.note(note, begun := study.noted(note, 0) + 1)
-            try:
-                found = self.bench.evaluator.submit(task).result()
-            except WorkerLostError as error:
-                if failed > study.retries:
-                    raise StudyError(
-                        f"the training of the {what} on fresh seed {self.number} failed {failed} "
-                        f"times, the last time because {error}: mend that, or resume with more "
-                        f"than {study.retries} retries"
-                    ) from error
-                continue
-            self.epochs += sum(each.epochs for each in found)
-            self.lost += (begun - 1) * task.epochs
-            return found
-        raise AssertionError("retries are at least 0")
+    def _train(
+        self, seeded: Sequence[tuple[Candidate, int]], what: str
+    ) -> tuple[TrainingResult, ...]:
+        found, lost = self.finals.train(seeded, self.number, what, self.name)
+        self.epochs += sum(each.epochs for each in found)
+        self.lost += lost
+        return found
 
 
-def _final(name: str, number: int, seed: int, found: Evaluated) -> Final:
-    assert found.report is not None
-    loss = found.report.loss if math.isfinite(found.report.loss) else None
+def _final(name: str, number: int, seed: int, found: TrainingResult) -> Final:
+    assert found.reported is not None
     return Final(
         name=name,
         number=number,
         seed=seed,
-        selected=found.record["accuracy"],
-        accuracy=found.report.accuracy,
-        loss=loss,
+        selected=found.selected.accuracy,
+        accuracy=found.reported.accuracy,
+        loss=finite_or_none(found.reported.loss),
         epochs=found.epochs,
-        mask=found.record["mask"],
+        mask=found.fingerprint,
     )
 
 
-def _mask(found: Evaluated) -> Mask:
+def _mask(found: TrainingResult) -> Mask:
     assert found.mask is not None  # the tasks of finals keep them
     return found.mask
-
-
-def _control_plan(plan: Plan, drawn: Drawn, sparsity: float) -> Plan:
-    """Return the winner's plan with what a control takes away from it."""
-    method = inverted(plan.method) if drawn.inverted else plan.method
-    if drawn.whole:
-        # A mask that is given is trained as often as the winner's, and stays.
-        method = replace(method, criterion=GRAPH.criterion, scope=GRAPH.scope)
-    return replace(
-        plan,
-        support=drawn.support,
-        method=method,
-        sparsity=sparsity if drawn.whole else plan.sparsity,
-        seed=derive_seed(plan.seed, "other weights") if drawn.other_weights else plan.seed,
-    )
-
-
-def _change(
-    name: str, factory: ModelFactory, plan: Plan, control: Plan, before: Mask, after: Mask
-) -> Change:
-    """Return what a control did to the winner's mask, graph and initial weights."""
-    graphs, differing = None, 0.0
-    before_it, after_it = one_graph(plan.support), one_graph(control.support)
-    if before_it is not None and after_it is not None:
-        graphs = before_it, after_it
-    if control.seed != plan.seed:
-        first, second = (
-            initialise(factory, initial_seed(each.seed)).state_dict() for each in (plan, control)
-        )
-        differing = differing_share(before, first, second)
-    return CONTROLS[name].change(before, after, graphs=graphs, weights_changed=differing)
 
 
 def _packed(mask: Mask) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from bogp.data import Dataset, Split, from_datasets, load_dataset, split
 from bogp.errors import SettingError
 from bogp.masks import Mask, check_room, check_weights, choose_layers
 from bogp.pipeline.methods import Method, pruning_method
-from bogp.pipeline.pruning import warn_of_collapse
+from bogp.pipeline.rounds import warn_of_collapse
 from bogp.pipeline.scoring import kept_counts, next_mask
 from bogp.pipeline.supports import Support, support_mask
 

@@ -14,7 +14,7 @@ from bogp.masks import SCHEDULES, SCOPES
 
 @dataclass(frozen=True)
 class Method:
-    """How a mask is chosen inside its support (see :mod:`bogp.pipeline.pruning`).
+    """How a mask is chosen inside its support (see :mod:`bogp.pipeline.rounds`).
 
     The lottery tickets of Frankle & Carbin 2019 (arXiv 1803.03635, section 2) are the criterion
     magnitude with both ``rewind`` and ``pretrain``. Each is free to be used alone: without
@@ -54,16 +54,11 @@ class Method:
 
         A criterion that is no name of bogp's is there by the name that
         :func:`bogp.criteria.criterion` gives it.
-        ``rewind`` and ``pretrain`` are in it where they are True alone: records that are older than
-        these options keep their keys.
 
-        >>> Method("random").record()
-        {'criterion': 'random', 'scope': 'uniform', 'schedule': 'exponential', 'rounds': 1}
+        >>> Method("random").record()["criterion"]
+        'random'
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for option in ("rewind", "pretrain"):
-            if not values[option]:
-                del values[option]
         return values | {"criterion": criterion(self.criterion).name}
 
 
@@ -82,15 +77,16 @@ METHODS: dict[str, Method | None] = {
     "dense": None,
     "random": GRAPH,
     **BASELINES,
-    **{name: Method(name, "global") for name in CRITERIA if name not in ("random", "magnitude")},
+    **{name: Method(name, "global") for name in CRITERIA if name != "random"},
     "erk": Method("random", "erk"),
     "imp": Method("magnitude", "global", rounds=5, rewind=True, pretrain=True),
     "gradual": Method("magnitude", "global", "cubic", rounds=5, pretrain=True),
 }
-"""What :func:`bogp.pipeline.baseline` can run on the complete support.
+"""The known methods, which run on the complete support (:func:`bogp.pipeline.known_candidate`).
 
 ``dense`` is no mask, ``random`` a plain random 0-1 mask and ``erk`` one whose small layers are
-denser; ``snip``, ``grasp`` and ``synflow`` prune before training, in one pruning round. ``imp``
+denser; ``magnitude`` (the paper's Glob₁), ``snip``, ``grasp`` and ``synflow`` prune before
+training, in one pruning round. ``imp``
 (iterative magnitude pruning with rewinding, Frankle & Carbin 2019) and ``gradual`` (the schedule of
 Zhu & Gupta 2017, with a whole training at each of its steps) prune trained weights, in six
 trainings.
@@ -112,7 +108,7 @@ def method_named(name: str, sparsity: float | None) -> Method | None:
 
 
 def pruning_method(given: Method | str) -> Method:
-    """Return a method that prunes, given or by name; ``"magnitude"`` is ``"glob1"``.
+    """Return a method that prunes, given or by name.
 
     Raises:
         UnknownNameError: no such method, or one with an unknown criterion, scope or schedule.
@@ -122,8 +118,7 @@ def pruning_method(given: Method | str) -> Method:
         return check_method(given)
     if not isinstance(given, str):
         raise SettingError(f"method {given!r} is none: give a name or a bogp.Method")
-    names = {"magnitude": BASELINES["glob1"]}
-    names |= {name: method for name, method in METHODS.items() if method is not None}
+    names = {name: method for name, method in METHODS.items() if method is not None}
     if given not in names:
         raise UnknownNameError("method", given, names)
     return names[given]

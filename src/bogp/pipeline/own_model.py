@@ -18,22 +18,22 @@ from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import RecipeError, SettingError, StudyError
 from bogp.graphs import RelationalGraph
-from bogp.keys import derive_seed
 from bogp.masks import Mask, PrunableLayer, prunable_layers
-from bogp.pipeline.bench import Bench, Counter, Work
 from bogp.pipeline.evidence import WINNER, Comparison, comparisons
-from bogp.pipeline.finals import DENSE, Contender, Final, dense, run_finals
+from bogp.pipeline.finals import DENSE, Contender, Final
 from bogp.pipeline.given import network_factory
+from bogp.pipeline.loop import Counter, Session
 from bogp.pipeline.methods import Method
-from bogp.pipeline.pool_search import INFORMATIVE, opened_bench, run_pool_search
-from bogp.pipeline.pool_settings import PoolSettings
+from bogp.pipeline.pool_search import INFORMATIVE, PoolStudy, open_pool_study, run_pool_search
 from bogp.pipeline.results import SearchResult, study_name
+from bogp.pipeline.settings import Execution, SearchSettings
 from bogp.pipeline.sharing import Group, graph_groups, one_graph
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.supports import Support, carries
-from bogp.pipeline.workers import evaluator
+from bogp.pipeline.trainer import PopulationTrainer
+from bogp.pipeline.workers import open_workers
 from bogp.study import Study
-from bogp.training import initialise, recipe
+from bogp.training import ModelFactory, initialise
 from bogp.types import BoolArray
 
 GRAPHS = 64
@@ -132,33 +132,32 @@ def graphs_for(
 def prune_by_search(
     database: GraphDatabase,
     dataset: Dataset,
-    settings: PoolSettings,
-    work: Work,
+    settings: SearchSettings,
+    execution: Execution,
     *,
-    trials: int,
-    final_seeds: int,
     controls: bool = True,
 ) -> PrunedNetwork:
     """Search for the mask, then train winner, dense network and controls on fresh seeds."""
-    with opened_bench(
-        database, dataset, settings, work, trials=trials, final_seeds=final_seeds
-    ) as bench:
-        found = run_pool_search(
-            bench, trials, final_seeds, beside=lambda best: [dense(best.rounds)], controls=controls
-        )
+    with open_pool_study(database, dataset, settings, execution, command=_COMMAND) as opened:
+
+        def whole(best: Point) -> list[Contender]:
+            return [_dense(opened, best.rounds)]
+
+        found = run_pool_search(opened, beside=whole, controls=controls)
         assert found.evidence is not None
-        winner = Contender(WINNER, bench.space.points[found.best.point["index"]])
-        runs, left_out = found.evidence.runs, found.evidence.left_out
-        return _network(bench, winner, runs, left_out, found, found.epochs)
+        evidence, point = found.evidence, opened.space.points[found.best.point["index"]]
+        winner = opened.contender(WINNER, point)
+        kept = found.mask, found.weights
+        runs = evidence.runs, evidence.left_out
+        return _network(opened, winner, point, *kept, *runs, found, found.epochs)
 
 
 def prune_by_method(
     dataset: Dataset,
-    settings: PoolSettings,
+    settings: SearchSettings,
     method: Method,
-    work: Work,
+    execution: Execution,
     *,
-    final_seeds: int,
     controls: bool = True,
 ) -> PrunedNetwork:
     """Prune by one method on the complete support; train it beside the dense network."""
@@ -166,80 +165,88 @@ def prune_by_method(
     scored_by = criterion(method.criterion).name
     point = Point(None, 0.0, scored_by, method.scope, method.rounds, settings.sparsity)
     space = CandidateSpace((point,), ("sparsity",), np.zeros((1, 1)), (0,))
-    with evaluator(dataset, workers=work.workers) as evaluate:
-        fields = _fields(settings, method, evaluate.dataset)
+    with open_workers(dataset, workers=execution.workers) as workers:
+        fields = {
+            **settings.shared_record(workers.dataset),
+            "sparsity": settings.sparsity,
+            "controls": controls,
+            "method": method.record(),
+        }
+        name = study_name(execution.name, fields)
+        factory = network_factory(settings.model, workers.dataset)
         with Study(
-            work.study,
-            fields,
-            name=study_name(work.name, fields),
-            objectives=("accuracy",),
-            space=space.ranges(),
-            retries=work.retries,
+            execution.study, fields, name=name, space=space.ranges(), retries=execution.retries
         ) as study:
-            study.note("command", dict(work.command))
-            bench = Bench(
-                settings,
-                space,
-                lambda _: None,
-                evaluate.data,
-                study,
-                evaluate,
-                Counter(work.progress, final_seeds),
-                fields=fields,
+            study.note("command", _COMMAND)
+            counter = Counter(execution.progress, settings.final_seeds)
+            trainer = PopulationTrainer.of(settings, workers.data)
+            session = Session(study, workers, trainer, counter)
+            opened = PoolStudy(
+                settings, session, space, lambda _: None, workers.dataset, factory, fields
             )
-            winner = Contender(WINNER, point, method)
+            winner = opened.contender(WINNER, point, method)
             # A lottery ticket is what one training makes of it: those before only chose the mask.
-            whole = dense(1 if method.rewind else method.trainings)
-            finals = run_finals(bench, [winner, whole], final_seeds, controls=controls)
+            whole = _dense(opened, 1 if method.rewind else method.trainings)
+            finals = opened.finals(controls).run([winner, whole])
+            kept = finals.masks[WINNER], finals.weights.get(WINNER)
             spent = {"fresh seeds and controls": finals.epochs}
-            return _network(bench, winner, finals.runs, finals.left_out, None, spent)
+            runs = finals.runs, finals.left_out
+            return _network(opened, winner, point, *kept, *runs, None, spent)
 
 
-def _fields(settings: PoolSettings, method: Method, dataset: Dataset) -> dict[str, Any]:
-    """Return what decides the result of one method: nothing of the search."""
-    names = (
-        *("model", "model_fingerprint", "layers", "recipe", "sparsity", "protocol", "seed"),
-        *("dataset", "device", "random_arm"),  # the last: whether there are controls
-    )
-    known = settings.described(dataset)
-    return {name: known[name] for name in names if name in known} | {"method": method.record()}
+_COMMAND = {"prunes": True}
+"""What the study of a model of one's own notes: `bogp study resume` cannot make the model."""
+
+
+def _dense(opened: PoolStudy, trainings: int) -> Contender:
+    """Return the contender that keeps every weight, through as many trainings as the winner."""
+    return opened.contender(DENSE, Point(None, 0.0, "random", "uniform", trainings, 0.0))
 
 
 def _network(
-    bench: Bench,
+    opened: PoolStudy,
     winner: Contender,
+    point: Point,
+    mask: Mask | None,
+    weights: Mapping[str, Tensor] | None,
     runs: Sequence[Final],
     left_out: Mapping[str, str],
     search: SearchResult | None,
     epochs: Mapping[str, int],
 ) -> PrunedNetwork:
-    """Train the network of the first fresh seed once more, to keep it, and sum up."""
-    settings = bench.settings
+    """Sum up, with the network of the first fresh seed.
+
+    It is trained once more where another process trained it, and only its mask is in the study.
+    """
     own = [run for run in runs if run.name == WINNER]
     beside = comparisons(runs, left_out)
     whole = next(entry for entry in beside if entry.name == DENSE)
-    plan = bench.plan(winner.point, own[0].seed, winner.method)
-    order = derive_seed(settings.seed, "final order", own[0].number)
-    (kept,) = bench.evaluator.submit(bench.task([plan], order, keep=True)).result()
-    assert kept.mask is not None
-    assert kept.weights is not None
-    if kept.diverged:
-        raise RecipeError(
-            f"the pruned network's training diverged: lower the learning rate from "
-            f"{recipe(settings.recipe).learning_rate}, or look for what makes its outputs NaN"
-        )
-    if kept.mask.fingerprint != own[0].mask:
+    candidate = winner.candidate(own[0].seed)
+    spent = dict(epochs)
+    if weights is None:
+        finals = opened.finals(controls=False)
+        (again,), _ = finals.train([(candidate, own[0].seed)], own[0].number, "network", "again")
+        mask, weights = again.mask, again.weights
+        spent["the network that is returned"] = again.epochs
+    assert mask is not None
+    assert weights is not None
+    if mask.fingerprint != own[0].mask:
         raise StudyError(
             "the winner's mask came out otherwise than when it was measured: the model or the data "
             "have changed since, or the study is from another machine; begin another study"
         )
-    graph = one_graph(plan.support)
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise RecipeError(
+            f"the pruned network's training diverged: lower the learning rate from "
+            f"{opened.settings.recipe.learning_rate}, or look for what makes its outputs NaN"
+        )
+    graph = one_graph(candidate.support)
     return PrunedNetwork(
-        fields=bench.fields,
-        point=winner.point,
-        method=plan.method,
-        mask=kept.mask,
-        state=kept.weights,
+        fields=opened.fields,
+        point=point,
+        method=candidate.method,
+        mask=mask,
+        state=weights,
         runs=tuple(runs),
         pruned=mean_interval([run.accuracy for run in own]),
         dense=whole.accuracy,
@@ -248,16 +255,18 @@ def _network(
         comparisons=tuple(entry for entry in beside if entry.name != DENSE),
         left_out=dict(left_out),
         search=search,
-        epochs=dict(epochs) | {"the network that is returned": kept.epochs},
+        epochs=spent,
         links=None if graph is None else graph.adjacency,
-        bound=() if graph is None else _bound(plan.support, graph, kept.mask, bench),
+        bound=() if graph is None else _bound(candidate.support, graph, mask, opened.factory),
     )
 
 
-def _bound(support: Support, graph: RelationalGraph, mask: Mask, bench: Bench) -> tuple[str, ...]:
+def _bound(
+    support: Support, graph: RelationalGraph, mask: Mask, factory: ModelFactory
+) -> tuple[str, ...]:
     """Return the layers that have a graph and can carry it."""
     if isinstance(support, Mapping):
         return tuple(name for name in mask if name in support)
-    model = initialise(network_factory(bench.settings.model, bench.evaluator.dataset), 0)
+    model = initialise(factory, 0)
     able = {layer.name for layer in prunable_layers(model) if carries(layer, graph.nodes)}
     return tuple(name for name in mask if name in able)

@@ -5,147 +5,177 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bogp.analysis import mean_interval
-from bogp.data import PROTOCOLS, Dataset
+from bogp.criteria import criterion
+from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.engines import ParetoSearch, PoolSearch
-from bogp.errors import SettingError, SparsityError, UnknownNameError
+from bogp.errors import SparsityError
 from bogp.keys import derive_seed
 from bogp.masks import choose_layers, complete_mask, prunable_layers
-from bogp.pipeline.arm import Arm
-from bogp.pipeline.bench import (
-    LOST,
-    Bench,
-    Counter,
-    Work,
-)
+from bogp.pipeline.candidate import Candidate
+from bogp.pipeline.control_candidates import ControlMaker
 from bogp.pipeline.evidence import RANDOM, WINNER, weigh
-from bogp.pipeline.finals import Contender, Finals, run_finals
-from bogp.pipeline.given import network_factory
-from bogp.pipeline.pool_settings import PoolSettings
-from bogp.pipeline.pruning import Support, draw_mask, support_mask
-from bogp.pipeline.results import FinalRun, FrontPoint, SearchResult, study_name
+from bogp.pipeline.finals import Contender, FinalRuns, Finals
+from bogp.pipeline.given import GivenModel, network_factory
+from bogp.pipeline.loop import Arm, Counter, Session
+from bogp.pipeline.methods import Method
+from bogp.pipeline.pool import PoolStrategy
+from bogp.pipeline.results import LOST, FrontPoint, SearchResult, study_name
+from bogp.pipeline.rounds import draw_mask
+from bogp.pipeline.settings import Execution, SearchSettings
 from bogp.pipeline.sharing import Group, candidate_support, groups_of_database
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
-from bogp.pipeline.workers import evaluator
+from bogp.pipeline.supports import Support, support_mask
+from bogp.pipeline.trainer import PopulationTrainer, Trainer
+from bogp.pipeline.workers import open_workers
 from bogp.sparsity import kept_count
 from bogp.study import FinishedTrial, Study
 from bogp.training import ModelFactory, initialise
 from bogp.types import Progress
 
-TRIALS = 64
-"""Trainings of a pool search, if none are asked for."""
 
+@dataclass(frozen=True)
+class PoolStudy:
+    """A pool search with everything open that it needs.
 
-def pool_search(
-    database: GraphDatabase,
-    data: Dataset | str,
-    settings: PoolSettings,
-    work: Work,
-    *,
-    trials: int,
-    final_seeds: int,
-) -> SearchResult:
-    """Run a pool search (see :func:`bogp.search`, whose arguments these are)."""
-    with opened_bench(
-        database, data, settings, work, trials=trials, final_seeds=final_seeds
-    ) as bench:
-        return run_pool_search(bench, trials, final_seeds)
+    Attributes:
+        settings: every choice in it.
+        session: study, workers and trainer.
+        space: the points to choose from.
+        supports: from a point to what bounds its mask.
+        dataset: the data.
+        factory: makes the network.
+        fields: all that can change a result, as a JSON object.
+    """
+
+    settings: SearchSettings
+    session: Session
+    space: CandidateSpace
+    supports: Callable[[Point], Support]
+    dataset: Dataset
+    factory: ModelFactory
+    fields: dict[str, Any]
+
+    def contender(self, name: str, point: Point, method: Method | None = None) -> Contender:
+        """Return a point to be trained on fresh seeds; a ``method`` stands for its own."""
+        record = [point.record()] if method is None else [point.record(), method.record()]
+        return Contender(name, record, lambda seed: self.candidate(point, seed, method))
+
+    def candidate(self, point: Point, seed: int, method: Method | None = None) -> Candidate:
+        """Return a point as a candidate, with what is random about its mask drawn by ``seed``.
+
+        A ``method`` that is given stands for the point's own, of which it says more.
+        """
+        if method is None:
+            named = {criterion(given).name: given for given in self.settings.criteria}
+            own = point.method
+            method = replace(own, criterion=named.get(point.criterion, point.criterion))
+        support = self.supports(point)
+        return Candidate(support, method, point.sparsity, derive_seed(seed, "mask"))
+
+    def strategy(self, acquisition: str) -> PoolStrategy:
+        """Return the strategy of one arm: they differ in the acquisition alone."""
+        reference = 1.0 / self.dataset.classes, 0.0  # chance, and the dense network
+        engine = _engine(self.settings, self.space, acquisition, reference)
+        return PoolStrategy(self.settings, self.space, self.candidate, engine, reference)
+
+    def finals(self, controls: bool) -> FinalRuns:
+        """Return how networks are trained on fresh seeds."""
+        model = self.settings.model
+        fixed = isinstance(model, GivenModel) and not model.fresh
+        return FinalRuns(
+            self.session,
+            self.settings.seed,
+            self.settings.final_seeds,
+            self.settings.recipe.epochs,
+            controls=ControlMaker(self.factory, fixed) if controls else None,
+        )
 
 
 @contextlib.contextmanager
-def opened_bench(
+def open_pool_study(
     database: GraphDatabase,
     data: Dataset | str,
-    chosen: PoolSettings,
-    work: Work,
+    settings: SearchSettings,
+    execution: Execution,
     *,
-    trials: int,
-    final_seeds: int,
-) -> Iterator[Bench]:
+    trainer: Trainer | None = None,
+    command: dict[str, Any] | None = None,
+) -> Iterator[PoolStudy]:
     """Check everything, then open study and workers for as long as the block runs."""
-    if trials < 1 or final_seeds < 0 or work.workers < 1:
-        raise SettingError(
-            f"{trials} trials, {final_seeds} final seeds, {work.workers} workers: "
-            "give >= 1, >= 0, >= 1"
-        )
     database.require_complete()
-    with evaluator(data, workers=work.workers, executor=work.executor) as evaluate:
-        dataset = evaluate.dataset
-        factory = network_factory(chosen.model, dataset)
-        space = _space(chosen, database, factory)
-        supports = _supports(database, chosen, factory)
-        space = _rehearsed(chosen, database, space, supports, factory)
-        fields = chosen.fields(dataset, database)
+    with open_workers(data, workers=execution.workers, executor=execution.executor) as workers:
+        dataset = workers.dataset
+        factory = network_factory(settings.model, dataset)
+        space = _space(settings, database, factory)
+        supports = _supports(database, settings, factory)
+        space = _rehearsed(settings, database, space, supports, factory)
+        fields = settings.record(dataset, database)
         with Study(
-            work.study,
+            execution.study,
             fields,
-            name=study_name(work.name, fields),
-            objectives=("accuracy", "sparsity") if chosen.pareto else ("accuracy",),
+            name=study_name(execution.name, fields),
+            objectives=("accuracy", "sparsity") if settings.pareto else ("accuracy",),
             space=space.ranges(),
-            retries=work.retries,
-        ) as opened:
-            opened.note("command", dict(work.command))
-            counter = _counter(opened, chosen, trials, final_seeds, work.progress)
-            yield Bench(
-                chosen,
-                space,
-                supports,
-                evaluate.data,
-                opened,
-                evaluate,
-                counter,
-                work.on_trial,
-                fields,
-            )
+            retries=execution.retries,
+        ) as study:
+            study.note("command", command or {})
+            chosen = trainer or PopulationTrainer.of(settings, workers.data)
+            counter = _counter(study, settings, execution.progress)
+            session = Session(study, workers, chosen, counter, execution.on_trial)
+            yield PoolStudy(settings, session, space, supports, dataset, factory, fields)
 
 
 def run_pool_search(
-    bench: Bench,
-    trials: int,
-    final_seeds: int,
+    opened: PoolStudy,
     *,
     beside: Callable[[Point], Sequence[Contender]] = lambda _: (),
     controls: bool = True,
 ) -> SearchResult:
-    """Return what a pool search on ``bench`` finds.
+    """Return what a pool search finds.
 
     Contenders ``beside`` are trained on the winner's fresh seeds too; without ``controls`` none of
     those is.
     """
-    arms, fields = _run_arms(bench, trials), dict(bench.fields)
-    if bench.settings.pareto:
-        return _trade_off(bench, arms, final_seeds, fields)
-    return _single(bench, arms, final_seeds, fields, beside, controls)
+    arms = _run_arms(opened)
+    if opened.settings.pareto:
+        return _trade_off(opened, arms)
+    return _single(opened, arms, beside, controls)
 
 
-def _run_arms(bench: Bench, trials: int) -> list[Arm]:
+_Arms = dict[str, tuple[Arm, PoolStrategy]]
+
+
+def _run_arms(opened: PoolStudy) -> _Arms:
     """Run the search and, unless it is left out, random search at the same cost or above."""
-    settings = bench.settings
-    search = Arm("search", _engine(bench, settings.acquisition), bench)
-    search.run(trials)
-    if not settings.random_arm:
-        return [search]
-    other = Arm("random", _engine(bench, "random"), bench)
-    other.run(trials, search.epochs)
-    return [search, other]
+    settings, session = opened.settings, opened.session
+    strategy = opened.strategy(settings.acquisition)
+    search = Arm("search", strategy, session)
+    search.run(settings.trials)
+    arms = {"search": (search, strategy)}
+    if settings.random_search:
+        strategy = opened.strategy("random")
+        other = Arm("random", strategy, session)
+        other.run(settings.trials, search.epochs)
+        arms["random"] = other, strategy
+    return arms
 
 
-def _counter(
-    study: Study, settings: PoolSettings, trials: int, final_seeds: int, progress: Progress | None
-) -> Counter:
+def _counter(study: Study, settings: SearchSettings, progress: Progress | None) -> Counter:
     """Return the count of trainings: those that there will be, and those that there are."""
-    total, done = final_seeds, 0
-    for arm in ("search", "random") if settings.random_arm else ("search",):
-        total += max(trials, sum(len(batch.trials) for batch in study.batches(arm)))
+    total, done = settings.final_seeds, 0
+    for arm in ("search", "random") if settings.random_search else ("search",):
+        total += max(settings.trials, sum(len(batch.trials) for batch in study.batches(arm)))
         done += len(study.trials(arm))
     return Counter(progress, total, done)
 
 
 def _space(
-    settings: PoolSettings, database: GraphDatabase, factory: ModelFactory
+    settings: SearchSettings, database: GraphDatabase, factory: ModelFactory
 ) -> CandidateSpace:
     names = database.select_names(settings.properties or _informative(database))
     return candidate_space(
@@ -178,24 +208,24 @@ def _informative(database: GraphDatabase) -> tuple[str, ...] | None:
 
 
 def _supports(
-    database: GraphDatabase, settings: PoolSettings, factory: ModelFactory
+    database: GraphDatabase, settings: SearchSettings, factory: ModelFactory
 ) -> Callable[[Point], Support]:
     groups: tuple[Group, ...] = ()
-    if settings.share != "model":
+    if settings.graph_per != "model":
         model = initialise(factory, 0)
         names = choose_layers(model, settings.layers)
         layers = [layer for layer in prunable_layers(model) if layer.name in names]
-        groups = groups_of_database(layers, settings.share, database.nodes, settings.nodes)
+        groups = groups_of_database(layers, settings.graph_per, database.nodes, settings.nodes)
 
     @functools.lru_cache(maxsize=4096)
     def stored(graph: int) -> Support:
-        return candidate_support(database.record(graph), groups, settings.share)
+        return candidate_support(database.record(graph), groups, settings.graph_per)
 
     return lambda point: None if point.graph is None else stored(point.graph)
 
 
 def _rehearsed(
-    settings: PoolSettings,
+    settings: SearchSettings,
     database: GraphDatabase,
     space: CandidateSpace,
     supports: Callable[[Point], Support],
@@ -206,8 +236,6 @@ def _rehearsed(
     Of a perceptron; of any other network what graphs have too few weights in its layers (blocks of
     a grouped convolution, groups of unlike width) is left out of the space that is returned.
     """
-    if settings.protocol not in PROTOCOLS:
-        raise UnknownNameError("protocol", settings.protocol, PROTOCOLS)
     if not (isinstance(settings.model, str) and settings.model.startswith("mlp:")):
         return _feasible(settings, space, supports, factory)
     kinds = {(point.sparsity, point.support): point for point in space.points}
@@ -236,7 +264,7 @@ def _rehearsed(
 
 
 def _feasible(
-    settings: PoolSettings,
+    settings: SearchSettings,
     space: CandidateSpace,
     supports: Callable[[Point], Support],
     factory: ModelFactory,
@@ -265,9 +293,13 @@ def _feasible(
     return space if len(rows) == len(space.points) else space.only(rows)
 
 
-def _engine(bench: Bench, acquisition: str) -> PoolSearch | ParetoSearch:
+def _engine(
+    settings: SearchSettings,
+    space: CandidateSpace,
+    acquisition: str,
+    reference: tuple[float, float],
+) -> PoolSearch | ParetoSearch:
     """Return an engine that asks for the known methods first, where a batch has room for them."""
-    settings, space = bench.settings, bench.space
     options: dict[str, Any] = {
         "seed": derive_seed(settings.seed, "engine", acquisition),
         "acquisition": acquisition,
@@ -275,17 +307,17 @@ def _engine(bench: Bench, acquisition: str) -> PoolSearch | ParetoSearch:
     }
     if settings.pareto:
         options["acquisition"] = "random" if acquisition == "random" else "ehvi"
-        return ParetoSearch(space.features, space.sparsities, reference=bench.reference, **options)
+        return ParetoSearch(space.features, space.sparsities, reference=reference, **options)
     return PoolSearch(space.features, **options)
 
 
-def _initial(settings: PoolSettings, space: CandidateSpace) -> tuple[int, ...]:
+def _initial(settings: SearchSettings, space: CandidateSpace) -> tuple[int, ...]:
     """Return the known methods to begin with: at most 3/4 of a batch, or one of each criterion.
 
     They are spread over the sparsities.
     """
     anchors = list(space.anchors)
-    if settings.begin == "known":
+    if settings.first_batch == "known":
         several = [row for row in anchors if space.points[row].scope != "uniform"]
         return tuple(several or anchors)
     room = max(1, 3 * settings.asked_together // 4)
@@ -297,31 +329,27 @@ def _initial(settings: PoolSettings, space: CandidateSpace) -> tuple[int, ...]:
 
 
 def _single(
-    bench: Bench,
-    arms: Sequence[Arm],
-    count: int,
-    settings: dict[str, Any],
+    opened: PoolStudy,
+    arms: _Arms,
     beside: Callable[[Point], Sequence[Contender]],
     controls: bool,
 ) -> SearchResult:
-    search = arms[0]
-    best = search.best()
-    points = bench.space.points
-    contenders = [Contender(WINNER, points[best])]
-    contenders += [Contender(RANDOM, points[other.best()]) for other in arms[1:]]
-    finals = run_finals(bench, [*contenders, *beside(points[best])], count, controls=controls)
-    runs = tuple(
-        FinalRun(run.seed, run.accuracy, run.loss) for run in finals.runs if run.name == WINNER
-    )
+    search, strategy = arms["search"]
+    points, best = opened.space.points, strategy.best()
+    contenders = [opened.contender(WINNER, points[best])]
+    if "random" in arms:
+        contenders.append(opened.contender(RANDOM, points[arms["random"][1].best()]))
+    finals = opened.finals(controls).run([*contenders, *beside(points[best])])
     return SearchResult(
-        settings,
-        search.trials,
-        _best_trial(search, best),
-        finals.masks[WINNER],
-        runs,
-        random_trials=tuple(trial for other in arms[1:] for trial in other.trials),
-        evidence=weigh(search, best, finals),
+        settings=opened.fields,
+        trials=search.trials,
+        best=_best_trial(search, best),
+        mask=finals.masks[WINNER],
+        finals=tuple(run for run in finals.runs if run.name == WINNER),
+        random_trials=_random_trials(arms),
+        evidence=weigh(strategy, best, finals),
         epochs=_spent(arms, finals),
+        weights=finals.weights.get(WINNER),
     )
 
 
@@ -330,38 +358,44 @@ def _best_trial(arm: Arm, index: int) -> FinishedTrial:
     return max(own, key=lambda trial: (not trial.stopped, trial.value))
 
 
-def _trade_off(
-    bench: Bench, arms: Sequence[Arm], count: int, settings: dict[str, Any]
-) -> SearchResult:
-    search = arms[0]
+def _random_trials(arms: _Arms) -> tuple[FinishedTrial, ...]:
+    return arms["random"][0].trials if "random" in arms else ()
+
+
+def _trade_off(opened: PoolStudy, arms: _Arms) -> SearchResult:
+    search = arms["search"][0]
+    shown = arms if opened.settings.final_seeds else {"search": arms["search"]}
     contenders = [
-        Contender(f"{arm.name} {index}", bench.space.points[index])
-        for arm in (arms if count else arms[:1])
-        for index in arm.front()
+        opened.contender(f"{name} {index}", opened.space.points[index])
+        for name, (_, strategy) in shown.items()
+        for index in strategy.front()
     ]
-    finals = run_finals(bench, contenders, count, controls=False)
-    fronts = {arm.name: _front(arm, bench.space, finals) for arm in arms}
-    best = max(search.told, key=lambda trial: (not trial.stopped, trial.value))
+    finals = opened.finals(controls=False).run(contenders)
+    fronts = {
+        name: _front(name, strategy, opened.space, finals) for name, (_, strategy) in arms.items()
+    }
     return SearchResult(
-        settings,
-        search.trials,
-        best,
-        None,
-        (),
-        random_trials=tuple(trial for other in arms[1:] for trial in other.trials),
+        settings=opened.fields,
+        trials=search.trials,
+        best=max(search.told, key=lambda trial: (not trial.stopped, trial.value)),
+        mask=None,
+        finals=(),
+        random_trials=_random_trials(arms),
         front=fronts["search"],
         random_front=fronts.get("random", ()),
-        hypervolumes={arm.name: tuple(arm.hypervolumes) for arm in arms},
+        hypervolumes={name: tuple(arm.scores) for name, (arm, _) in arms.items()},
         epochs=_spent(arms, finals),
     )
 
 
-def _front(arm: Arm, space: CandidateSpace, finals: Finals) -> tuple[FrontPoint, ...]:
+def _front(
+    arm: str, strategy: PoolStrategy, space: CandidateSpace, finals: Finals
+) -> tuple[FrontPoint, ...]:
     found = []
-    for index in arm.front():
-        name = f"{arm.name} {index}"
+    for index in strategy.front():
+        name = f"{arm} {index}"
         own = [run for run in finals.runs if run.name == name]
-        mean, deviation = arm.engine.posterior([index])
+        mean, deviation = strategy.engine.posterior([index])
         found.append(
             FrontPoint(
                 space.points[index],
@@ -374,10 +408,10 @@ def _front(arm: Arm, space: CandidateSpace, finals: Finals) -> tuple[FrontPoint,
     return tuple(found)
 
 
-def _spent(arms: Sequence[Arm], finals: Finals) -> dict[str, int]:
+def _spent(arms: _Arms, finals: Finals) -> dict[str, int]:
     """Return all the training, in epochs, by what it was spent on."""
     names = {"search": "search", "random": "random search"}
-    spent = {names[arm.name]: arm.epochs for arm in arms}
+    spent = {names[name]: arm.epochs for name, (arm, _) in arms.items()}
     spent["fresh seeds and controls"] = finals.epochs
-    lost = sum(arm.lost for arm in arms) + finals.lost
+    lost = sum(arm.lost for arm, _ in arms.values()) + finals.lost
     return spent | ({LOST: lost} if lost else {})

@@ -7,22 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from bogp.analysis import Interval
 from bogp.engines import scalarised
 from bogp.keys import content_key
 from bogp.masks import Mask
 from bogp.pipeline.evidence import Evidence
+from bogp.pipeline.finals import Final
 from bogp.pipeline.space import Point
 from bogp.study import FinishedTrial
 
-
-@dataclass(frozen=True)
-class FinalRun:
-    """The winner trained once more on a fresh seed and measured on the report set."""
-
-    seed: int
-    accuracy: float
-    loss: float | None
+LOST = "lost and run again, at most"
+"""What the training is called that a kill or a lost worker took."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +58,21 @@ class SearchResult:
         random_front: that of random search.
         hypervolumes: arm → hypervolume of the front after each batch, with pareto alone.
         epochs: training spent, by what it was spent on; engine pool alone.
+        weights: state dict of the winner on the first fresh seed, where this process trained it.
     """
 
     settings: Mapping[str, Any]
     trials: tuple[FinishedTrial, ...]
     best: FinishedTrial
     mask: Mask | None
-    finals: tuple[FinalRun, ...]
+    finals: tuple[Final, ...]
     random_trials: tuple[FinishedTrial, ...] = ()
     evidence: Evidence | None = None
     front: tuple[FrontPoint, ...] = ()
     random_front: tuple[FrontPoint, ...] = ()
     hypervolumes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     epochs: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, Tensor] | None = field(default=None, repr=False)
 
     @property
     def key(self) -> str:

@@ -2,105 +2,60 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 
 from bogp.analysis import RankCorrelation, rank_correlation
-from bogp.data import Dataset, Split, load_dataset, split
+from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
-from bogp.pipeline.populations import prune_and_train_population
-from bogp.pipeline.pruning import Support
-from bogp.study import Study
-from bogp.training import Candidate, Halving, Recipe, model_factory, recipe
+from bogp.pipeline.candidate import Candidate, TrainingResult, finite_or_none
+from bogp.pipeline.loop import Arm, Counter, Measured, Session
+from bogp.pipeline.methods import GRAPH
+from bogp.pipeline.settings import Execution, OnTrial, ScreenSettings
+from bogp.pipeline.trainer import PopulationTrainer, Trainer, TrainingTask
+from bogp.pipeline.workers import open_workers
+from bogp.study import Batch, FinishedTrial, PlannedTrial, Study
 from bogp.types import Progress
 
-
-@dataclass(frozen=True)
-class ScreenSettings:
-    """Every choice of a screening that can change its result.
-
-    Attributes:
-        sparsity: of the graphs that are screened.
-        graphs: how many, drawn at random from the database; None takes them all.
-        population: candidates that are trained together and compared with each other.
-        rungs: epochs after which only the best go on; none trains every candidate to its end.
-        keep: share of the candidates that go on at a rung.
-        model, layers, recipe, protocol: as in :class:`bogp.SearchSettings`.
-        seed: master seed.
-    """
-
-    sparsity: float
-    graphs: int | None = 64
-    population: int = 16
-    rungs: tuple[int, ...] = ()
-    keep: float = 0.5
-    model: str = "mlp:128"
-    layers: str = "hidden"
-    recipe: Recipe | str = "calibrated"
-    protocol: str = "holdout"
-    seed: int = 0
-
-    def fields(self, dataset: Dataset, database: GraphDatabase) -> dict[str, Any]:
-        """Return every field that can change a result, as a JSON object."""
-        return asdict(self) | {
-            "kind": "screen",
-            "rungs": list(self.rungs),
-            "recipe": recipe(self.recipe).model_dump(),
-            "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-            "database": dict(database.plan.rows()),
-        }
-
-    @property
-    def halving(self) -> Halving | None:
-        """The halving, if there are rungs."""
-        return Halving(self.rungs, self.keep) if self.rungs else None
-
-
-@dataclass(frozen=True)
-class Screened:
-    """One graph of a screening.
-
-    ``accuracies`` are on the data that selects, one an epoch that it ran; ``accuracy`` is the last
-    of them and ``loss`` goes with it; ``losses`` are the mean training losses, one an epoch. A loss
-    that was no number is None. ``ended`` says why its training did: "whole", "rung" or "patience".
-    """
-
-    graph: int
-    accuracy: float
-    loss: float | None
-    losses: tuple[float | None, ...]
-    accuracies: tuple[float, ...]
-    ended: str
-    diverged: bool
-    mask: str
-
-    @property
-    def stopped(self) -> bool:
-        """Whether a rung ended its training: its last accuracy is no final one."""
-        return self.ended == "rung"
+_FEWEST = 4
+"""Graphs of a rank correlation."""
 
 
 @dataclass(frozen=True)
 class Screening:
-    """A finished screening: its graphs, best first, and what training them cost."""
+    """A finished screening: its graphs, best first, and what training them cost.
 
-    settings: dict[str, Any]
-    graphs: tuple[Screened, ...]
-    epochs: int
-    seconds: float
+    Attributes:
+        settings: every setting that can change a result, as a JSON object.
+        trials: one a graph, which is ``trial.point["graph"]``; those that halving stopped come
+            after all that ran to the end, those that diverged last. Their records have
+            ``accuracies`` on the data that selects and mean training ``losses``, one an epoch.
+    """
+
+    settings: Mapping[str, Any]
+    trials: tuple[FinishedTrial, ...]
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of training spent, all graphs together."""
+        return sum(int(trial.record["epochs"]) for trial in self.trials)
+
+    @property
+    def seconds(self) -> float:
+        """Time of all trainings, in seconds."""
+        return float(sum(trial.record["seconds"] for trial in self.trials))
 
     @property
     def full_epochs(self) -> int:
         """What training every graph to its end would have cost, in epochs."""
-        return len(self.graphs) * int(self.settings["recipe"]["epochs"])
+        return len(self.trials) * int(self.settings["recipe"]["epochs"])
 
     def correlations(self) -> tuple[RankCorrelation, ...]:
         """Return Spearman's correlation of the accuracy after epoch 1, 2, … with the final one.
@@ -109,154 +64,160 @@ class Screening:
         of the survivors, which is lower than that of all: screen without rungs to see what a rung
         would have missed. A graph counts for the epochs before its last.
         """
-        whole = [graph.accuracies for graph in self.graphs if not graph.stopped]
+        whole = [trial.record["accuracies"] for trial in self.trials if not trial.stopped]
         found = []
         for epoch in range(max(map(len, whole), default=1) - 1):
             pairs = [(one[epoch], one[-1]) for one in whole if len(one) > epoch + 1]
             if len(pairs) < _FEWEST:
                 break
-            early, final = np.array(pairs).T
-            found.append(rank_correlation(early, final, seed=0))
+            early, final_ = np.array(pairs).T
+            found.append(rank_correlation(early, final_, seed=0))
         return tuple(found)
 
 
-_FEWEST = 4
-"""Graphs of a rank correlation."""
+@final
+class ScreenStrategy:
+    """Trains the graphs of a sample, a population after another.
+
+    Args:
+        settings: of the screening.
+        database: that holds the graphs.
+        graphs: ids of the graphs, in the order in which they are trained.
+    """
+
+    overlapping, trainings = True, 1
+    tasks: int | None = None
+
+    def __init__(
+        self, settings: ScreenSettings, database: GraphDatabase, graphs: Sequence[int]
+    ) -> None:
+        self.settings, self.database, self.graphs = settings, database, graphs
+        self.batch = settings.population
+        self.epochs: int = settings.recipe.epochs
+        self.asked = 0
+
+    def ask(self, count: int, last: bool) -> list[PlannedTrial]:
+        """Return the next graphs of the sample, as one population."""
+        chosen = self.graphs[self.asked : self.asked + count]
+        self.asked += len(chosen)
+        return [
+            PlannedTrial({"graph": graph, "population": "0"}, {"graph": graph}) for graph in chosen
+        ]
+
+    def task(self, batch: Batch, positions: Sequence[int]) -> TrainingTask:
+        """Return the training of one population."""
+        seed, chosen = self.settings.seed, [batch.trials[at].point["graph"] for at in positions]
+        records = [self.database.record(graph) for graph in chosen]
+        candidates = tuple(
+            Candidate(
+                support=record.graph if record.mask is None else record.mask,
+                method=GRAPH,
+                sparsity=record.sparsity,
+                mask_seed=derive_seed(seed, "mask", record.id),
+            )
+            for record in records
+        )
+        seeds = tuple(derive_seed(seed, "screened", graph) for graph in chosen)
+        order = derive_seed(seed, "order")
+        return TrainingTask(candidates, seeds, order, self.settings.halving, exact=False)
+
+    def measure(self, point: Mapping[str, Any], result: TrainingResult) -> Measured:
+        """Return the last accuracy of a graph, and its training losses."""
+        losses = [finite_or_none(loss) for loss in result.losses]
+        return Measured(result.selected.accuracy, result.record() | {"losses": losses})
+
+    def tell(self, trials: Sequence[FinishedTrial]) -> None:
+        """Take nothing in: the sample was drawn before."""
+
+    def score(self) -> None:
+        """Return that nothing is noted after a population."""
+
+    def state(self) -> int:
+        """Return how many graphs were asked for."""
+        return self.asked
+
+    def restore(self, state: int) -> None:
+        """Go on after so many graphs."""
+        self.asked = state
 
 
-def screen(
+def screen(  # noqa: D417 (the rest is as in search)
     database: GraphDatabase | str | os.PathLike[str],
-    data: Dataset | str = "mnist",
+    data: Dataset | str,
+    settings: ScreenSettings,
     *,
-    study: str | os.PathLike[str] | None = None,
-    device: str = "cpu",
-    progress: Progress | None = None,
-    **settings: Any,
+    trainer: Trainer | None = None,
+    study: str | os.PathLike[str] | None = Execution.study,
+    name: str | None = "bogp",
+    workers: int = Execution.workers,
+    executor: Executor | None = Execution.executor,
+    retries: int = Execution.retries,
+    progress: Progress | None = Execution.progress,
+    on_trial: OnTrial | None = Execution.on_trial,
 ) -> Screening:
     """Train many graphs of a database at once and rank them.
 
-    Populations are trained one after another and each is in ``study`` before the next begins; the
-    same call resumes. A graph's result depends on its own seeds and, with rungs, on whom its
-    population compares it with: never on memory, threads or devices beyond rounding.
+    Each graph is in ``study`` as it ends; the same call resumes. A graph's result depends on its
+    own seeds and, with rungs, on whom its population compares it with: never on memory, threads or
+    devices beyond rounding.
 
     Args:
         database: a graph database or its file.
         data: a dataset or its name.
-        study: file of the study; None keeps it in memory.
-        device: where to train: ``"cpu"``, ``"cuda"``, …; it changes results by rounding alone.
-        progress: called with (epochs done, epochs in all), stopped ones counted as done.
-        settings: the fields of :class:`ScreenSettings`.
+        settings: what to train; ``ScreenSettings(sparsity=0.9)`` first.
+        trainer, study, name, workers, executor, retries, progress, on_trial: as in
+            :func:`bogp.search`.
 
     Returns:
         The graphs, best first by their last accuracy, stopped ones after all that ran to the end.
 
     Raises:
-        SettingError: a setting is unknown or out of range.
+        SettingError: a setting is out of range.
         DatabaseError, SparsityError: the database has no graphs of that sparsity.
         StudyError: the study was made with other settings, or is in use.
     """
     if isinstance(database, (str, os.PathLike)):
         with GraphDatabase.open(database) as opened:
-            return screen(opened, data, study=study, device=device, progress=progress, **settings)
-    unknown = sorted(set(settings) - set(ScreenSettings.__dataclass_fields__))
-    if unknown:
-        raise SettingError(
-            f"screen has no setting {unknown[0]!r}: "
-            f"it has {', '.join(ScreenSettings.__dataclass_fields__)}"
-        )
-    chosen = ScreenSettings(**settings)
-    ids = _sample(database, chosen)
-    _ = chosen.halving  # refused here, before there is a study that was made with it
-    dataset = load_dataset(data) if isinstance(data, str) else data
-    parts = split(dataset, chosen.protocol, seed=0).to(device)
-    fields = chosen.fields(dataset, database)
-    rows: list[Screened] = []
-    seconds = 0.0
-    with Study(study, fields) as opened_study:
-        for number, start in enumerate(range(0, len(ids), chosen.population)):
-            group = ids[start : start + chosen.population]
-            stored = opened_study.noted(f"population {number}")
-            if stored is None:
-                report = _part(progress, start, len(group), len(ids), chosen)
-                started = time.perf_counter()
-                found = _train(database, dataset, parts, chosen, group, report)
-                spent = round(time.perf_counter() - started, 3)
-                stored = {"seconds": spent, "graphs": [asdict(row) for row in found]}
-                opened_study.note(f"population {number}", stored)
-            rows += [_screened(row) for row in stored["graphs"]]
-            seconds += stored["seconds"]
-            if progress is not None:
-                epochs = recipe(chosen.recipe).epochs
-                progress(len(rows) * epochs, len(ids) * epochs)
-    best = sorted(rows, key=lambda row: (row.diverged, row.stopped, -row.accuracy, row.graph))
-    return Screening(fields, tuple(best), sum(len(row.losses) for row in rows), seconds)
+            return screen(
+                opened,
+                data,
+                settings,
+                trainer=trainer,
+                study=study,
+                name=name,
+                workers=workers,
+                executor=executor,
+                retries=retries,
+                progress=progress,
+                on_trial=on_trial,
+            )
+    graphs = _sample(database, settings)
+    _ = settings.halving  # refused here, before there is a study that was made with it
+    with open_workers(data, workers=workers, executor=executor) as opened_workers:
+        fields = settings.record(opened_workers.dataset, database)
+        shown = {"graph": (min(graphs), max(graphs))}
+        with Study(study, fields, name=name or "bogp", space=shown, retries=retries) as kept:
+            counter = Counter(progress, len(graphs), len(kept.trials()))
+            chosen = trainer or PopulationTrainer.of(settings, opened_workers.data)
+            session = Session(kept, opened_workers, chosen, counter, on_trial)
+            arm = Arm("search", ScreenStrategy(settings, database, graphs), session)
+            arm.run(len(graphs))
+            return Screening(fields, tuple(sorted(arm.trials, key=_rank)))
 
 
-def _sample(database: GraphDatabase, chosen: ScreenSettings) -> list[int]:
+def _rank(trial: FinishedTrial) -> tuple[bool, bool, float, int]:
+    diverged: bool = trial.record["diverged"]
+    return diverged, trial.stopped, -trial.value, trial.point["graph"]
+
+
+def _sample(database: GraphDatabase, settings: ScreenSettings) -> list[int]:
     """Return the ids of the graphs to screen, in random order."""
-    for name, value in (("graphs", chosen.graphs), ("population", chosen.population)):
-        if value is not None and value < 1:
-            raise SettingError(f"{name} = {value} is below 1: give at least one")
-    ids, _ = database.vectors(database.names[:1], sparsity=chosen.sparsity)
-    order = np.random.default_rng(derive_seed(chosen.seed, "screen")).permutation(ids)
-    wanted = len(ids) if chosen.graphs is None else chosen.graphs
+    ids, _ = database.vectors(database.names[:1], sparsity=settings.sparsity)
+    order = np.random.default_rng(derive_seed(settings.seed, "screen")).permutation(ids)
+    wanted = len(ids) if settings.graphs is None else settings.graphs
     if wanted > len(ids):
         raise SettingError(
-            f"{wanted} graphs are more than the {len(ids)} of sparsity {chosen.sparsity:g} in "
+            f"{wanted} graphs are more than the {len(ids)} of sparsity {settings.sparsity:g} in "
             f"{str(database.path)!r}: ask for fewer, or build a larger database"
         )
     return [int(graph) for graph in order[:wanted]]
-
-
-def _train(
-    database: GraphDatabase,
-    dataset: Dataset,
-    parts: Split,
-    chosen: ScreenSettings,
-    group: Sequence[int],
-    progress: Progress | None,
-) -> list[Screened]:
-    records = [database.record(graph) for graph in group]
-    supports: list[Support] = [r.graph if r.mask is None else r.mask for r in records]
-    found = prune_and_train_population(
-        model_factory(chosen.model, dataset.shape, dataset.classes),
-        parts,
-        recipe(chosen.recipe),
-        supports,
-        seeds=[derive_seed(chosen.seed, "screened", graph) for graph in group],
-        mask_seeds=[derive_seed(chosen.seed, "mask", graph) for graph in group],
-        sparsity=records[0].sparsity,
-        layers=chosen.layers,
-        order_seed=derive_seed(chosen.seed, "order"),
-        halving=chosen.halving,
-        progress=progress,
-    )
-    pairs = zip(group, found.candidates, strict=True)
-    return [_result(graph, candidate) for graph, candidate in pairs]
-
-
-def _result(graph: int, candidate: Candidate) -> Screened:
-    return Screened(
-        graph,
-        candidate.metrics.accuracy,
-        candidate.metrics.loss if math.isfinite(candidate.metrics.loss) else None,
-        tuple(loss if math.isfinite(loss) else None for loss in candidate.losses),
-        candidate.accuracies,
-        candidate.ended,
-        candidate.diverged,
-        "" if candidate.mask is None else candidate.mask.fingerprint,
-    )
-
-
-def _screened(stored: dict[str, Any]) -> Screened:
-    lists = {name: tuple(stored[name]) for name in ("losses", "accuracies")}
-    return Screened(**(stored | lists))
-
-
-def _part(
-    progress: Progress | None, before: int, group: int, every: int, chosen: ScreenSettings
-) -> Progress | None:
-    epochs = recipe(chosen.recipe).epochs
-    if progress is None:
-        return None
-    return lambda done, _: progress(before * epochs + min(done, group * epochs), every * epochs)

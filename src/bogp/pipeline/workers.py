@@ -1,4 +1,4 @@
-"""Where populations are evaluated: in this process, on worker processes, or on any Executor.
+"""Where tasks are trained: in this process, in worker processes, or on any Executor.
 
 All three give the same results, bit for bit on one kind of machine.
 """
@@ -11,66 +11,43 @@ import pickle
 import sys
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import dataclass
 from functools import partial
 from typing import final
 
 from bogp.data import Dataset
-from bogp.errors import SettingError
-from bogp.errors import WorkerLostError as WorkerLostError
-from bogp.pipeline.evaluation import Evaluator as Evaluator
-from bogp.pipeline.evaluation import (
-    PopulationTask,
-    Result,
-    evaluate_packed,
-    evaluate_population,
-)
+from bogp.errors import SettingError, WorkerLostError
 from bogp.pipeline.shared_data import DataSource, shared_data
+from bogp.pipeline.trainer import Results, Trainer, TrainingTask, train_packed
 from bogp.processes import WorkerProcesses
 from bogp.types import Progress
 
 
 @contextlib.contextmanager
-def evaluator(
+def open_workers(
     data: Dataset | str | os.PathLike[str],
     *,
     workers: int = 1,
     executor: Executor | None = None,
     threads: int | None = None,
-) -> Iterator[Evaluator]:
-    """Open somewhere to evaluate tasks on ``data``; the end of the block ends the workers.
+) -> Iterator[Workers]:
+    """Open somewhere to train on ``data``; the end of the block ends the processes.
 
     Args:
         data: a dataset, or its name or path, which workers then load by themselves.
-        workers: 1 evaluates in this process: ``submit`` returns when the task is done, and Ctrl-C
+        workers: 1 trains in this process: ``submit`` returns when the task is done, and Ctrl-C
             interrupts it. More are processes of their own, which heed no Ctrl-C and end with
             this one, however it ends. As with ``multiprocessing``, a script that uses them guards
             its own start by ``if __name__ == "__main__":``.
-        executor: any Executor to evaluate on instead, here or on other machines; it is not shut
+        executor: any Executor to train on instead, here or on other machines; it is not shut
             down. Its tasks need bogp, and the data by a name or path that they have too.
-        threads: CPU threads of each evaluation; by default all cores for one worker, the cores
-            shared evenly by several, and 1 on an executor. No result depends on it.
+        threads: CPU threads of each task; by default all cores for one worker, the cores shared
+            evenly by several, and 1 on an executor. No result depends on it.
 
     Raises:
         SettingError: fewer than one worker or thread, or workers beside an executor.
         DataError, UnknownNameError, OutputError: see :func:`shared_data`.
     """
-    _check(workers, executor, threads)
-    alone = workers == 1 and executor is None
-    with shared_data(data, stored=not alone, named=executor is not None) as (dataset, source):
-        opened: Evaluator
-        if executor is not None:
-            opened = _Elsewhere(dataset, source, executor, threads or 1)
-        elif alone:
-            opened = _Here(dataset, source, threads)
-        else:
-            opened = _Workers(dataset, source, workers, threads)
-        try:
-            yield opened
-        finally:
-            opened.close()
-
-
-def _check(workers: int, executor: Executor | None, threads: int | None) -> None:
     for name, value in (("workers", workers), ("threads", threads)):
         if value is not None and value < 1:
             raise SettingError(f"{name} = {value} is below 1: give at least one")
@@ -78,61 +55,67 @@ def _check(workers: int, executor: Executor | None, threads: int | None) -> None
         raise SettingError(
             f"workers = {workers} beside an executor, which has its own: give one of the two"
         )
+    alone = workers == 1 and executor is None
+    with shared_data(data, stored=not alone, named=executor is not None) as (dataset, source):
+        if alone or executor is not None:
+            yield Workers(dataset, source, executor, threads)
+            return
+        processes = WorkerProcesses(workers, threads)
+        try:
+            yield Workers(dataset, source, processes, threads)
+        finally:
+            processes.terminate_workers()
 
 
 @final
-class _Here(Evaluator):
-    """The process at hand."""
+@dataclass(frozen=True)
+class Workers:
+    """Something that trains tasks.
 
-    def __init__(self, dataset: Dataset, data: DataSource, threads: int | None) -> None:
-        super().__init__(dataset, data)
-        self.threads = threads
+    Attributes:
+        dataset: the data, in this process.
+        data: where each process finds them.
+        executor: where tasks are trained; None is this process.
+        threads: CPU threads of each task.
+    """
 
-    def submit(self, task: PopulationTask, progress: Progress | None = None) -> Future[Result]:
-        future: Future[Result] = Future()
+    dataset: Dataset
+    data: DataSource
+    executor: Executor | None = None
+    threads: int | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Tasks that are worked on at one time; nobody knows that of somebody else's executor."""
+        if self.executor is None:
+            return 1
+        return getattr(self.executor, "capacity", sys.maxsize)
+
+    def submit(
+        self, trainer: Trainer, task: TrainingTask, progress: Progress | None = None
+    ) -> Future[Results]:
+        """Return the Future of a task's results.
+
+        It raises :class:`bogp.errors.WorkerLostError` where the process that trained is gone,
+        which another try may mend, and otherwise what the trainer raised.
+
+        Args:
+            trainer: trains it.
+            task: what to train.
+            progress: called with (epochs done, epochs in all) of the task: in this process as
+                they are done, by worker processes too, but from a thread of its own; elsewhere not.
+        """
+        if isinstance(self.executor, WorkerProcesses):
+            threads = self.executor.threads
+            return self.executor.submit(trainer, task, threads=threads, progress=progress)
+        future: Future[Results] = Future()
         try:
-            future.set_result(evaluate_population(task, progress, threads=self.threads))
+            if self.executor is None:
+                future.set_result(trainer(task, threads=self.threads, progress=progress))
+                return future
+            packed = pickle.dumps((trainer, task))
+            inner = self.executor.submit(train_packed, packed, self.threads or 1)
         except Exception as error:  # not a Ctrl-C, which is for the caller
-            future.set_exception(error)
-        return future
-
-
-@final
-class _Workers(Evaluator):
-    """Worker processes on this machine."""
-
-    def __init__(
-        self, dataset: Dataset, data: DataSource, workers: int, threads: int | None
-    ) -> None:
-        super().__init__(dataset, data)
-        self.processes = WorkerProcesses(workers, threads)
-        self.capacity = workers
-
-    def submit(self, task: PopulationTask, progress: Progress | None = None) -> Future[Result]:
-        threads = self.processes.threads
-        return self.processes.submit(evaluate_population, task, threads=threads, progress=progress)
-
-    def close(self) -> None:
-        self.processes.terminate_workers()
-
-
-@final
-class _Elsewhere(Evaluator):
-    """An executor of somebody else's, which queues what it is given."""
-
-    capacity = sys.maxsize
-
-    def __init__(
-        self, dataset: Dataset, data: DataSource, executor: Executor, threads: int
-    ) -> None:
-        super().__init__(dataset, data)
-        self.executor, self.threads = executor, threads
-
-    def submit(self, task: PopulationTask, progress: Progress | None = None) -> Future[Result]:
-        future: Future[Result] = Future()
-        try:
-            inner = self.executor.submit(evaluate_packed, pickle.dumps(task), self.threads)
-        except Exception as error:
             future.set_exception(_translated(error))
             return future
         inner.add_done_callback(partial(_hand_over, future))
@@ -140,7 +123,7 @@ class _Elsewhere(Evaluator):
         return future
 
 
-def _hand_over(future: Future[Result], inner: Future[bytes]) -> None:
+def _hand_over(future: Future[Results], inner: Future[bytes]) -> None:
     """Give ``future`` what became of ``inner``, unless nobody wants it any more."""
     if not future.set_running_or_notify_cancel():
         return

@@ -11,17 +11,15 @@ import torch
 from torch import nn
 
 from bogp.data import Dataset, from_datasets, load_dataset, split
-from bogp.errors import SettingError, check_sparsity
+from bogp.errors import SettingError
 from bogp.masks import check_room, check_weights, choose_layers, prunable_layers
 from bogp.pipeline import Method
-from bogp.pipeline.bench import Work
-from bogp.pipeline.given import GivenModel, network_factory, shared_model
-from bogp.pipeline.methods import pruning_method
+from bogp.pipeline.given import GivenModel, ModelSource, network_factory, shared_model
 from bogp.pipeline.own_model import graphs_for, prune_by_method, prune_by_search
-from bogp.pipeline.pool_settings import pool_settings
-from bogp.pipeline.pruning import warn_of_collapse
+from bogp.pipeline.rounds import warn_of_collapse
+from bogp.pipeline.settings import Execution, OnTrial, SearchSettings
 from bogp.pruning.result import PruneResult
-from bogp.study import FinishedTrial
+from bogp.pruning.settings import PruneSettings
 from bogp.training import Recipe, evaluate, initialise
 from bogp.training.checks import check_fit, check_step
 from bogp.types import Progress
@@ -53,35 +51,35 @@ def standard_recipe(examples: int) -> Recipe:
     )
 
 
-def prune(
+def prune(  # noqa: D417 (PruneSettings says what its fields are for)
     model: Model,
     train: Any,
     val: Any = None,
     test: Any = None,
     *,
-    sparsity: float = 0.9,
-    method: Method | str | None = None,
-    trials: int | None = None,
-    recipe: Recipe | str | None = None,
-    layers: str | Sequence[str] = "all",
-    types: str | Sequence[str] | None = None,
-    include: str | Sequence[str] | None = None,
-    exclude: str | Sequence[str] | None = None,
-    skip_first: bool = False,
-    skip_last: bool = False,
-    share: str | None = None,
-    nodes: int | None = None,
-    criteria: Sequence[str] | None = None,
-    rounds: Sequence[int] | int | None = None,
-    final_seeds: int = 3,
-    controls: bool = True,
-    study: str | os.PathLike[str] | None = None,
-    name: str | None = None,
-    workers: int = 1,
-    device: str = "cpu",
-    seed: int = 0,
-    progress: Progress | None = None,
-    on_trial: Callable[[FinishedTrial], None] | None = None,
+    sparsity: float = PruneSettings.sparsity,
+    method: Method | str | None = PruneSettings.method,
+    trials: int = PruneSettings.trials,
+    recipe: Recipe | str | None = PruneSettings.recipe,
+    layers: str | Sequence[str] = PruneSettings.layers,
+    types: str | Sequence[str] | None = PruneSettings.types,
+    include: str | Sequence[str] | None = PruneSettings.include,
+    exclude: str | Sequence[str] | None = PruneSettings.exclude,
+    skip_first: bool = PruneSettings.skip_first,
+    skip_last: bool = PruneSettings.skip_last,
+    graph_per: str = PruneSettings.graph_per,
+    nodes: int | None = PruneSettings.nodes,
+    criteria: Sequence[Any] = PruneSettings.criteria,
+    rounds: Sequence[int] | int = PruneSettings.rounds,
+    final_seeds: int = PruneSettings.final_seeds,
+    controls: bool = PruneSettings.controls,
+    device: str = PruneSettings.device,
+    seed: int = PruneSettings.seed,
+    study: str | os.PathLike[str] | None = Execution.study,
+    name: str | None = Execution.name,
+    workers: int = Execution.workers,
+    progress: Progress | None = Execution.progress,
+    on_trial: OnTrial | None = Execution.on_trial,
 ) -> PruneResult:
     """Return ``model`` pruned to ``sparsity`` and trained, with what there is to say for it.
 
@@ -102,35 +100,12 @@ def prune(
             says all three.
         val: what selects; without it a sixth of ``train`` is held out.
         test: what reports; without it half of ``val``, or a sixth of ``train``, is put by.
-        sparsity: share of the weights of the chosen layers to remove.
-        method: how to prune, instead of a search: a name of :data:`bogp.pipeline.METHODS`
-            (``"snip"``, ``"glob5"``, ``"imp"``) or a :class:`bogp.Method`.
-        trials: trainings of the search, 24 if not given; random search gets as many. A study can
-            go on with more, from 24 on.
-        recipe: training of each pruning round, or its name or TOML file; by default
-            :func:`bogp.pruning.standard_recipe`.
-        layers: which weights to prune: ``"all"``, ``"hidden"`` (all but the last) or names of
-            parameters; what follows chooses among these (:func:`bogp.choose_layers`).
-        types: kinds of layers to prune: ``"linear"``, ``"conv2d"``, ``"attention"`` ...
-        include: shell patterns of names to prune.
-        exclude: shell patterns of names to leave alone.
-        skip_first: whether to leave the model's first layer alone.
-        skip_last: whether to leave its last layer alone.
-        share: which layers have a graph in common: those of the ``"model"``, if not given, of a
-            ``"stage"``, or each ``"layer"`` its own.
-        nodes: of the graphs; by default what most weights' layers can carry, up to 64.
-        criteria: that the search chooses among; all of :data:`bogp.criteria.CRITERIA` if none are
-            given.
-        rounds: numbers of pruning rounds that it chooses among; one if not given.
-        final_seeds: fresh seeds of the winner and of what stands beside it, at least 1.
-        controls: whether to train random search and the controls too: evidence that it is the
-            wiring and the criterion, and more than twice the training.
+        sparsity, method, trials, recipe, layers, types, include, exclude, skip_first, skip_last,
+            graph_per, nodes, criteria, rounds, final_seeds, controls, device, seed: the fields of
+            :class:`bogp.PruneSettings`, which says what each is for.
         study: file or URL that keeps the search, so that a killed one goes on.
-        name: of the study in it; by default the key of its settings.
+        name: name of the study in it; by default the key of its settings.
         workers: processes that train; results do not depend on it.
-        device: where torch trains, ``"cuda"`` say.
-        seed: of everything that is drawn, but for what is held out and put by, which is the same
-            for all seeds.
         progress: called with (trainings done, trainings in all), of one method with fresh seeds.
         on_trial: called with each trial of the search as it ends.
 
@@ -153,103 +128,107 @@ def prune(
     >>> result.mask.sparsity, result.mask.kept
     (0.5, 80)
     """
-    _check_kinds(sparsity, seed)
-    sparsity = check_sparsity(sparsity)
-    _check_numbers(final_seeds=final_seeds, trials=trials, workers=workers, nodes=nodes)
-    chosen = None if method is None else pruning_method(method)
-    if chosen is not None:
-        _check_alone(trials=trials, criteria=criteria, rounds=rounds, share=share, nodes=nodes)
+    given: dict[str, Any] = {
+        "sparsity": sparsity,
+        "method": method,
+        "trials": trials,
+        "recipe": recipe,
+        "layers": layers,
+        "types": types,
+        "include": include,
+        "exclude": exclude,
+        "skip_first": skip_first,
+        "skip_last": skip_last,
+        "graph_per": graph_per,
+        "nodes": nodes,
+        "criteria": criteria,
+        "rounds": rounds,
+        "final_seeds": final_seeds,
+        "controls": controls,
+        "device": device,
+        "seed": seed,
+    }
+    chosen = PruneSettings(**given)
+    execution = Execution(
+        study=study, name=name, workers=workers, progress=progress, on_trial=on_trial
+    )
     if isinstance(model, nn.Module):
         prunable_layers(model)  # what cannot be read at all is named before it is copied
-    trials, share = trials or TRIALS, share or "model"
     dataset = _dataset(train, val, test)
-    work = Work(
-        study, name, workers, progress=progress, on_trial=on_trial, command={"prunes": True}
-    )
     with ExitStack() as stack:
-        source = (
+        source: ModelSource = (
             model
             if isinstance(model, str)
             else stack.enter_context(shared_model(model, packed=workers > 1))
         )
-        factory = network_factory(source, dataset)
-        example = initialise(factory, 0)
-        names = choose_layers(
-            example,
-            layers,
-            types=types,
-            include=include,
-            exclude=exclude,
-            skip_first=skip_first,
-            skip_last=skip_last,
+        return _pruned(source, dataset, chosen, execution)
+
+
+def _pruned(
+    source: ModelSource, dataset: Dataset, chosen: PruneSettings, execution: Execution
+) -> PruneResult:
+    """Prune by a search or a method, and return the network with what there is to say for it."""
+    factory = network_factory(source, dataset)
+    example = initialise(factory, 0)
+    names = choose_layers(
+        example,
+        chosen.layers,
+        types=chosen.types,
+        include=chosen.include,
+        exclude=chosen.exclude,
+        skip_first=chosen.skip_first,
+        skip_last=chosen.skip_last,
+    )
+    _check(example, dataset, names, chosen.sparsity, chosen.method)
+    settings = _search_settings(chosen, source, names, dataset)
+    if chosen.method is not None:
+        found = prune_by_method(
+            dataset, settings, chosen.method, execution, controls=chosen.controls
         )
-        _check(example, dataset, names, sparsity, chosen)
-        trained = len(split(dataset, "holdout", seed=0).train_targets)
-        settings = pool_settings(
-            {"model": source, "layers": names, "sparsity": sparsity, "seed": seed}
-            | {"recipe": recipe or standard_recipe(trained), "device": device}
-            | {"rounds": 1 if rounds is None else rounds}
-            | {"share": share, "nodes": nodes}
-            | ({} if criteria is None else {"criteria": criteria})
-            # A few trials, each of which counts: none is judged by how it began.
-            | {"begin": "known", "rungs": ()}
-            | {"random_arm": controls, "batch": _batch(trials), "population": _batch(trials)}
-        )
-        if chosen is None:
-            own = [layer for layer in prunable_layers(example) if layer.name in names]
-            with graphs_for(own, share, sparsity, nodes, seed) as database:
-                found = prune_by_search(
-                    database,
-                    dataset,
-                    settings,
-                    work,
-                    trials=trials,
-                    final_seeds=final_seeds,
-                    controls=controls,
-                )
-        else:
-            found = prune_by_method(
-                dataset, settings, chosen, work, final_seeds=final_seeds, controls=controls
+    else:
+        own = [layer for layer in prunable_layers(example) if layer.name in names]
+        with graphs_for(
+            own, chosen.graph_per, chosen.sparsity, chosen.nodes, chosen.seed
+        ) as database:
+            found = prune_by_search(
+                database, dataset, settings, execution, controls=chosen.controls
             )
-        pruned = initialise(factory, 0)
-        pruned.load_state_dict(dict(found.state))
-        fresh = not isinstance(source, GivenModel) or source.fresh
-        before = None if fresh else evaluate(example, dataset.test_inputs, dataset.test_targets)
-        warn_of_collapse(found.mask, 2)
-        return PruneResult(
-            pruned.cpu().eval(), found, dataset, None if before is None else before.accuracy
-        )
+    pruned = initialise(factory, 0)
+    pruned.load_state_dict(dict(found.state))
+    fresh = not isinstance(source, GivenModel) or source.fresh
+    before = None if fresh else evaluate(example, dataset.test_inputs, dataset.test_targets)
+    warn_of_collapse(found.mask, 3)
+    return PruneResult(
+        pruned.cpu().eval(), found, dataset, None if before is None else before.accuracy
+    )
 
 
-TRIALS = 24
-"""Trainings of a search, if none are asked for."""
-
-
-def _check_kinds(sparsity: Any, seed: Any) -> None:
-    """Raise SettingError unless both are numbers."""
-    if isinstance(sparsity, str) or not isinstance(seed, int):
-        raise SettingError(
-            f"sparsity {sparsity!r} and seed {seed!r}: give a number, 0.9 say, and a whole number"
-        )
-
-
-def _check_numbers(**values: int | None) -> None:
-    """Raise SettingError unless each is a whole number above 0, or not given."""
-    for name, value in values.items():
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise SettingError(
-                f"{name.replace('_', ' ')} = {value!r}: give a whole number, 1 or more"
-            )
-
-
-def _check_alone(**values: Any) -> None:
-    """Raise SettingError if a setting of the search is given beside a method."""
-    for name, value in values.items():
-        if value is not None:
-            raise SettingError(
-                f"{name} = {value!r} is of a search, and a method is given, which is none: leave "
-                f"out one of the two (a bogp.Method has rounds, scope and schedule of its own)"
-            )
+def _search_settings(
+    chosen: PruneSettings, source: ModelSource, names: tuple[str, ...], dataset: Dataset
+) -> SearchSettings:
+    """Return the settings of the search that prunes: a few trials, each of which counts."""
+    examples = len(split(dataset, "holdout", seed=0).train_targets)
+    # Part of a study's key: from the default number of trials on, it can go on with more.
+    batch = max(1, min(PruneSettings.trials, chosen.trials) // 4)
+    return SearchSettings(
+        model=source,
+        layers=names,
+        sparsity=chosen.sparsity,
+        seed=chosen.seed,
+        recipe=chosen.recipe or standard_recipe(examples),
+        device=chosen.device,
+        criteria=chosen.criteria,
+        rounds=chosen.rounds,
+        graph_per=chosen.graph_per,
+        nodes=chosen.nodes,
+        trials=chosen.trials,
+        final_seeds=chosen.final_seeds,
+        random_search=chosen.controls,
+        first_batch="known",
+        rungs=(),  # none is judged by how it began
+        batch=batch,
+        population=batch,
+    )
 
 
 def _dataset(train: Any, val: Any, test: Any) -> Dataset:
@@ -283,11 +262,3 @@ def _check(
         model, dataset.train_inputs, training=dataset.train_targets, test=dataset.test_targets
     )
     check_step(model, dataset.train_inputs[:2], dataset.train_targets[:2])
-
-
-def _batch(trials: int) -> int:
-    """Return how many trials are asked at one time: a quarter, so that the search can learn.
-
-    At most 6: part of a study's key, so that from 24 trials on a study can go on with more.
-    """
-    return max(1, min(TRIALS // 4, trials // 4))

@@ -1,0 +1,171 @@
+"""The paper's search: ask → fetch → mask → train → tell, one trial at a time (algorithms 2-4)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+from bogp.data import Dataset
+from bogp.database import GraphDatabase
+from bogp.engines import Observation, Proposal, Space, engine
+from bogp.keys import derive_seed
+from bogp.pipeline.candidate import Candidate, TrainingResult
+from bogp.pipeline.evidence import WINNER
+from bogp.pipeline.fetch import Fetched, fetch, fetched_again
+from bogp.pipeline.finals import Contender, FinalRuns
+from bogp.pipeline.given import network_factory
+from bogp.pipeline.loop import Arm, Counter, Measured, Session
+from bogp.pipeline.methods import GRAPH
+from bogp.pipeline.results import SearchResult, study_name
+from bogp.pipeline.rounds import draw_mask
+from bogp.pipeline.settings import Execution, SearchSettings
+from bogp.pipeline.trainer import PopulationTrainer, Trainer, TrainingTask
+from bogp.pipeline.workers import open_workers
+from bogp.study import Batch, FinishedTrial, PlannedTrial, Study
+
+
+@final
+class PaperStrategy:
+    """Asks for one property vector, or graph, after another, and trains the graph it fetches.
+
+    Args:
+        settings: of the search.
+        database: whose graphs are fetched.
+    """
+
+    batch, trainings, overlapping = 1, 1, False
+    tasks: int | None = None
+
+    def __init__(self, settings: SearchSettings, database: GraphDatabase) -> None:
+        self.settings, self.database = settings, database
+        self.epochs: int = settings.recipe.epochs
+        self.told: list[FinishedTrial] = []
+        ids, vectors = database.vectors(settings.properties, sparsity=settings.sparsity)
+        self.space = Space(ids, tuple(settings.properties), vectors)
+        self._fetched = functools.lru_cache(maxsize=4)(self._fetch)
+
+    def ask(self, count: int, last: bool) -> list[PlannedTrial]:
+        """Return one proposal of the engine, by all that was seen."""
+        seen = [Observation(_proposal(trial.point), trial.value) for trial in self.told]
+        proposal = self.propose(seen)
+        shown: dict[str, float | int] = (
+            dict(proposal.vector) if proposal.graph_id is None else {"graph_id": proposal.graph_id}
+        )
+        return [
+            PlannedTrial({"vector": dict(proposal.vector), "graph_id": proposal.graph_id}, shown)
+        ]
+
+    def propose(self, seen: Sequence[Observation]) -> Proposal:
+        """Return what the engine proposes next."""
+        settings = self.settings
+        return engine(settings.engine)(self.space, seen, settings.seed, settings.kappa)
+
+    def fetch(self, point: Mapping[str, Any]) -> Fetched:
+        """Return the graph that a trial's point leads to."""
+        return self._fetched(point["graph_id"], tuple(point["vector"].items()))
+
+    def _fetch(self, graph_id: int | None, vector: tuple[tuple[str, float], ...]) -> Fetched:
+        proposal = Proposal(dict(vector), graph_id)
+        return fetch(self.settings.fetch)(self.database, self.settings, proposal)
+
+    def task(self, batch: Batch, positions: Sequence[int]) -> TrainingTask:
+        """Return the training of the fetched graph's mask."""
+        candidate = graph_candidate(self.fetch(batch.trials[positions[0]].point))
+        return TrainingTask((candidate,), (derive_seed(self.settings.seed, "trial", batch.number),))
+
+    def measure(self, point: Mapping[str, Any], result: TrainingResult) -> Measured:
+        """Return f, the accuracy, or f2, which adds alpha times the sparsity."""
+        fetched, value = self.fetch(point), result.selected.accuracy
+        if self.settings.alpha is not None:
+            value += self.settings.alpha * fetched.sparsity
+        record = result.record() | fetched.record() | {"proposed": dict(point["vector"])}
+        return Measured(value, record)
+
+    def tell(self, trials: Sequence[FinishedTrial]) -> None:
+        """Note what was seen."""
+        self.told += trials
+
+    def score(self) -> None:
+        """Return that nothing is noted after a trial."""
+
+    def state(self) -> None:
+        """Return nothing: the engines make each proposal from all that was seen."""
+
+    def restore(self, state: Any) -> None:
+        """Go on from what was told."""
+
+
+def graph_candidate(fetched: Fetched) -> Candidate:
+    """Return the candidate whose mask is a fetched graph's own."""
+    return Candidate(fetched.support, GRAPH, fetched.sparsity, fetched.mask_seed)
+
+
+def paper_search(
+    database: GraphDatabase,
+    data: Dataset | str,
+    settings: SearchSettings,
+    execution: Execution,
+    *,
+    trainer: Trainer | None = None,
+    command: Mapping[str, Any],
+) -> SearchResult:
+    """Run the paper's search, or its random search (see :func:`bogp.search`)."""
+    database.require_complete()
+    strategy = PaperStrategy(settings, database)
+    with open_workers(data, workers=execution.workers, executor=execution.executor) as workers:
+        _rehearse(strategy, workers.dataset)
+        database.warn_constant(settings.properties, settings.sparsity)
+        fields = settings.record(workers.dataset, database)
+        name = study_name(execution.name, fields)
+        ids = int(strategy.space.graph_ids.min()), int(strategy.space.graph_ids.max())
+        shown = {**strategy.space.bounds, "graph_id": ids}
+        with Study(
+            execution.study, fields, name=name, space=shown, retries=execution.retries
+        ) as study:
+            study.note("command", dict(command))
+            total = settings.trials + settings.final_seeds
+            done = min(settings.trials, len(study.trials()))
+            counter = Counter(execution.progress, total, done)
+            chosen = trainer or PopulationTrainer.of(settings, workers.data)
+            session = Session(study, workers, chosen, counter, execution.on_trial)
+            arm = Arm("search", strategy, session)
+            arm.run(settings.trials)
+            best = max(arm.trials, key=lambda trial: trial.value)
+            winner = graph_candidate(fetched_again(database, settings, best.record))
+            runs = FinalRuns(
+                session, settings.seed, settings.final_seeds, strategy.epochs, together=False
+            )
+            contender = Contender(WINNER, [best.number, best.record["graph"]], lambda _: winner)
+            finals = runs.run([contender])
+            return SearchResult(
+                settings=fields,
+                trials=arm.trials,
+                best=best,
+                mask=finals.masks[WINNER],
+                finals=finals.runs,
+                weights=finals.weights.get(WINNER),
+            )
+
+
+def _proposal(point: Mapping[str, Any]) -> Proposal:
+    return Proposal(point["vector"], point["graph_id"])
+
+
+def _rehearse(strategy: PaperStrategy, dataset: Dataset) -> None:
+    """Go through a first trial without its training.
+
+    A setting that cannot work is refused here, before there is a study that was made with it.
+    """
+    settings = strategy.settings
+    proposal = strategy.propose([])
+    target = dict.fromkeys(settings.properties, 1.0)
+    strategy.database.nearest(target, metric=settings.metric, scale=settings.scale)
+    fetched = strategy.fetch({"vector": proposal.vector, "graph_id": proposal.graph_id})
+    draw_mask(
+        network_factory(settings.model, dataset),
+        layers=settings.layers,
+        sparsity=fetched.sparsity,
+        support=fetched.support,
+        mask_seed=fetched.mask_seed,
+    )

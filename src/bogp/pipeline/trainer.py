@@ -1,0 +1,218 @@
+"""Trainers: what turns candidates and seeds into results.
+
+A trainer is any picklable callable of the form :class:`Trainer`. bogp's own,
+:class:`PopulationTrainer`, trains the candidates of a task together; :class:`FunctionTrainer` calls
+a function of the user's for each. What a task gives is a function of the task alone, so that it
+goes to whatever process there is (:mod:`bogp.pipeline.workers`), and its result is the same bit for
+bit in each of them on one machine.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from bogp.data import Split
+from bogp.errors import SettingError
+from bogp.pipeline.candidate import Candidate, TrainingResult
+from bogp.pipeline.given import ModelSource, network_factory
+from bogp.pipeline.rounds import prune_and_train, prune_and_train_population
+from bogp.pipeline.settings import TrainingSettings
+from bogp.pipeline.shared_data import DataSource
+from bogp.training import Halving, Metrics, ModelFactory, Recipe, torch_threads
+from bogp.training.randomness import seeded
+from bogp.types import Progress
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """Candidates to train, and what is asked of it: a few kilobytes that any process can be sent.
+
+    Attributes:
+        candidates: how each mask is made.
+        seeds: seeds of the initial weights, one a candidate.
+        order_seed: seed of the order of the mini-batches, which candidates that are trained
+            together share; None trains each alone, in an order of its own seed.
+        halving: stops the poorer candidates early, in their last pruning round.
+        exact: whether the other candidates, memory and threads may change no bit of a result.
+        report: whether to measure on the report data too, which opens them.
+        keep: whether to return masks and weights.
+    """
+
+    candidates: tuple[Candidate, ...]
+    seeds: tuple[int, ...]
+    order_seed: int | None = None
+    halving: Halving | None = None
+    exact: bool = True
+    report: bool = False
+    keep: bool = False
+
+    @property
+    def trainings(self) -> int:
+        """Trainings of a whole recipe that it takes, if none is stopped."""
+        return sum(candidate.trainings for candidate in self.candidates)
+
+
+Results = tuple[TrainingResult, ...]
+
+
+class Trainer(Protocol):
+    """Gives one result for each candidate of a task, in their order.
+
+    It is pickled where other processes train. ``progress`` is called with (epochs done, epochs in
+    all); ``threads`` are the CPU threads that it may use, on which no result depends.
+    """
+
+    def __call__(
+        self, task: TrainingTask, *, threads: int | None = None, progress: Progress | None = None
+    ) -> Results:
+        """Return one result for each candidate of the task."""
+
+
+_turn = threading.Lock()
+"""Whoever trains: torch's random state and number of threads belong to the whole process."""
+
+
+@dataclass(frozen=True)
+class PopulationTrainer:
+    """bogp's own trainer: the candidates of a task are pruned and trained as one population.
+
+    Attributes:
+        model, layers, recipe, protocol, device: as in :class:`bogp.SearchSettings`.
+        data: where a process finds the dataset.
+    """
+
+    model: ModelSource
+    layers: str | tuple[str, ...]
+    recipe: Recipe
+    protocol: str
+    data: DataSource
+    device: str = "cpu"
+
+    @classmethod
+    def of(cls, settings: TrainingSettings, data: DataSource) -> PopulationTrainer:
+        """Return the trainer that settings ask for."""
+        names = ("model", "layers", "recipe", "protocol", "device")
+        return cls(data=data, **{name: getattr(settings, name) for name in names})
+
+    def __call__(
+        self, task: TrainingTask, *, threads: int | None = None, progress: Progress | None = None
+    ) -> Results:
+        """Prune, train and measure the candidates of a task; the threads of a process take turns.
+
+        Compiled kernels run on ``threads``, all cores by default, and what torch computes on the
+        recipe's. A result that shares an order of mini-batches depends on the task alone, and,
+        where it is exact and halving does not compare them, not on the other candidates either.
+
+        Raises:
+            DataError: the data are not there, or are other ones.
+            BogpError: see :func:`bogp.pipeline.prune_and_train_population`.
+        """
+        if not task.candidates:
+            return ()
+        with _turn, torch_threads(self.recipe.threads):
+            parts = self.data.split(self.protocol)
+            if self.device != "cpu":
+                parts = parts.to(self.device)
+            factory = network_factory(self.model, self.data.dataset())
+            if task.order_seed is None:
+                return self._one_by_one(task, factory, parts, progress)
+            with seeded(task.order_seed):
+                return prune_and_train_population(
+                    factory,
+                    parts,
+                    self.recipe,
+                    task.candidates,
+                    seeds=task.seeds,
+                    layers=self.layers,
+                    order_seed=task.order_seed,
+                    halving=task.halving,
+                    keep=task.keep,
+                    report=task.report,
+                    threads=threads,
+                    exact=task.exact,
+                    progress=progress,
+                )
+
+    def _one_by_one(
+        self,
+        task: TrainingTask,
+        factory: ModelFactory,
+        parts: Split,
+        progress: Progress | None,
+    ) -> Results:
+        found: list[TrainingResult] = []
+        for candidate, seed in zip(task.candidates, task.seeds, strict=True):
+            one = prune_and_train(
+                factory,
+                parts,
+                self.recipe,
+                layers=self.layers,
+                sparsity=candidate.sparsity,
+                method=candidate.method,
+                support=candidate.support,
+                mask_seed=candidate.mask_seed,
+                seed=seed,
+                report=task.report,
+            )
+            one = replace(one, model=None)
+            found.append(one if task.keep else replace(one, mask=None, weights=None))
+            if progress is not None:
+                progress(sum(each.epochs for each in found), self.recipe.epochs * task.trainings)
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class FunctionTrainer:
+    """A trainer that calls a function of the user's for each candidate.
+
+    Attributes:
+        function: called with (candidate, seed); it returns the accuracy that selects, in [0, 1], or
+            a whole :class:`bogp.TrainingResult`.
+
+    >>> trainer = FunctionTrainer(lambda candidate, seed: 0.5 + candidate.sparsity / 10)
+    >>> (result,) = trainer(TrainingTask((Candidate(sparsity=0.5),), (0,)))
+    >>> result.selected.accuracy
+    0.55
+    """
+
+    function: Callable[[Candidate, int], TrainingResult | float]
+
+    def __call__(
+        self, task: TrainingTask, *, threads: int | None = None, progress: Progress | None = None
+    ) -> Results:
+        """Call the function for each candidate, one after another."""
+        found = []
+        for candidate, seed in zip(task.candidates, task.seeds, strict=True):
+            one = self.function(candidate, seed)
+            if not isinstance(one, TrainingResult):
+                one = _from_accuracy(one, candidate)
+            found.append(one)
+            if progress is not None:
+                progress(len(found), len(task.candidates))
+        return tuple(found)
+
+
+def _from_accuracy(value: Any, candidate: Candidate) -> TrainingResult:
+    try:
+        accuracy = float(value)
+    except (TypeError, ValueError):
+        raise SettingError(
+            f"the training function returned {value!r}: return the accuracy that selects, a "
+            "number, or a bogp.TrainingResult"
+        ) from None
+    metrics = Metrics(accuracy, float("nan"), 0)
+    return TrainingResult(metrics, candidate.sparsity or 0.0, epochs=1, reported=metrics)
+
+
+def train_packed(packed: bytes, threads: int, progress: Progress | None = None) -> bytes:
+    """Return the pickled results of a pickled (trainer, task): what other processes are sent.
+
+    Bytes of plain pickle, because what torch does to send a tensor between processes passes handles
+    of files, which can run out, and needs the sender to be alive.
+    """
+    trainer, task = pickle.loads(packed)
+    return pickle.dumps(trainer(task, threads=threads, progress=progress))

@@ -1,0 +1,118 @@
+"""The settings of :func:`bogp.prune`, each declared once (:mod:`bogp.settings`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from bogp.errors import SettingError
+from bogp.pipeline.methods import Method, check_method, method_named
+from bogp.pipeline.settings import (
+    Criteria,
+    FinalSeeds,
+    GraphPer,
+    Nodes,
+    Rounds,
+    SearchSettings,
+    Sparsity,
+    Trials,
+)
+from bogp.settings import Option, Several, declared, settings
+from bogp.training import recipe as known_recipe
+
+Patterns = Several[str] | None
+
+
+@settings
+class PruneSettings:
+    """Every choice of :func:`bogp.prune`."""
+
+    sparsity: Annotated[
+        Sparsity,
+        Field(description="Share of the weights of the chosen layers to remove."),
+        Option(("--sparsity", "-s")),
+    ] = 0.9
+    method: Annotated[
+        Any,
+        AfterValidator(lambda given: None if given is None else pruning_method(given)),
+        Field(
+            description="Prune by one method instead of a search: a name (`bogp list methods`) or "
+            "a bogp.Method."
+        ),
+        Option(("--method", "-m")),
+    ] = None
+    trials: Trials = SearchSettings.trials
+    recipe: Annotated[
+        Any,
+        AfterValidator(lambda given: None if given is None else known_recipe(given)),
+        Field(
+            description="Training of each pruning round: a name (`bogp list recipes`), a .toml "
+            "file or a bogp.Recipe. By default about 1,500 steps of Adam with a one-cycle rate."
+        ),
+    ] = None
+    layers: Annotated[
+        str | Several[str],
+        Field(
+            description="Which weights to prune: all, hidden (all but the last layer's), or names "
+            "of parameters; what follows chooses among these."
+        ),
+    ] = SearchSettings.layers
+    types: Annotated[
+        Patterns,
+        Field(description="Kinds of layers to prune: linear, conv2d, attention ..."),
+        Option(("--type",)),
+    ] = None
+    include: Annotated[
+        Patterns, Field(description="Shell patterns of names to prune, 'blocks.*' say.")
+    ] = None
+    exclude: Annotated[Patterns, Field(description="Shell patterns of names to leave alone.")] = (
+        None
+    )
+    skip_first: Annotated[
+        bool, Field(description="Leave the model's first layer alone."), Option(("--skip-first",))
+    ] = False
+    skip_last: Annotated[
+        bool, Field(description="Leave the model's last layer alone."), Option(("--skip-last",))
+    ] = False
+    graph_per: GraphPer = SearchSettings.graph_per
+    nodes: Nodes = SearchSettings.nodes
+    criteria: Criteria = SearchSettings.criteria
+    rounds: Rounds = SearchSettings.rounds
+    final_seeds: Annotated[
+        FinalSeeds,
+        Field(
+            ge=1,
+            description="Fresh seeds on which the winner and what stands beside it are trained.",
+        ),
+    ] = SearchSettings.final_seeds
+    controls: Annotated[
+        bool,
+        Field(
+            description="Train random search and the controls too: evidence that it is the wiring "
+            "and the criterion, and more than twice the training."
+        ),
+    ] = True
+    device: Annotated[str, Field(description="Where torch trains: cpu, cuda, mps.")] = (
+        SearchSettings.device
+    )
+    seed: Annotated[
+        int,
+        Field(
+            description="Master seed of everything that is drawn, but for what is held out and put "
+            "by, which is the same for all seeds."
+        ),
+    ] = SearchSettings.seed
+
+    def __post_init__(self) -> None:
+        if self.method is None:
+            return
+        searched = ("trials", "criteria", "rounds", "graph_per", "nodes")
+        for one in declared(type(self)):
+            value = getattr(self, one.name)
+            if one.name in searched and value != one.default:
+                raise SettingError(
+                    f"{one.name} = {value!r} is of a search, and a method is given, which is none: "
+                    "leave out one of the two (a bogp.Method has rounds, scope and schedule of its "
+                    "own)"
+                )
