@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from bogp.errors import SettingError
-from bogp.pipeline.methods import Method, check_method, method_named
+from bogp.pipeline.methods import pruning_method
 from bogp.pipeline.settings import (
     Criteria,
     FinalSeeds,

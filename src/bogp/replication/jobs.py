@@ -22,17 +22,16 @@ from bogp.pipeline import (
     METHODS,
     RANDOM,
     WINNER,
-    Outcome,
-    PoolSettings,
     SearchResult,
     SearchSettings,
-    baseline,
-    baseline_population,
+    TrainingResult,
+    known_candidate,
     prune_and_train,
+    prune_and_train_population,
     search,
 )
 from bogp.pruning import prune
-from bogp.training import Recipe, evaluate, model_factory, relational_network
+from bogp.training import Recipe, model_factory, relational_network
 
 Tick = Callable[[int], None]
 
@@ -70,7 +69,7 @@ def search_job(
     database: GraphDatabase, dataset: Dataset, *, trials: int, finals: int, **settings: Any
 ) -> Job:
     """Return the job of one search (the fields of ``bogp.SearchSettings`` are its settings)."""
-    fields = SearchSettings(**settings).fields(dataset, database)
+    fields = SearchSettings(**settings).record(dataset, database)
     return Job("search", fields | {"trials": trials, "finals": finals}, trials + finals)
 
 
@@ -95,7 +94,7 @@ def pool_job(
     database: GraphDatabase, dataset: Dataset, *, trials: int, finals: int, **settings: Any
 ) -> Job:
     """Return the job of one pool search with its evidence (fields of ``bogp.PoolSettings``)."""
-    fields = PoolSettings(**settings).fields(dataset, database)
+    fields = SearchSettings(**settings).record(dataset, database)
     return Job("pool", fields | {"trials": trials, "finals": finals}, 2 * trials + finals)
 
 
@@ -142,7 +141,6 @@ def _run_search(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     trials, finals = fields.pop("trials"), fields.pop("finals")
     for derived in ("dataset", "database"):
         fields.pop(derived)
-    fields["properties"] = tuple(fields["properties"])
     done = 0
 
     def progress(now: int, total: int) -> None:
@@ -157,11 +155,9 @@ def _run_search(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
         result = search(
             place.database,
             _dataset(place.data),
-            trials=trials,
-            final_seeds=finals,
+            SearchSettings(trials=trials, final_seeds=finals, **fields),
             study=place.studies / f"{job.key}.db",
             progress=progress,
-            **(fields | {"recipe": Recipe(**fields["recipe"])}),
         )
     kept = ("accuracy", "loss", "sparsity", "graph", "score", "proposed", "fetched", "seconds")
     return {
@@ -178,26 +174,32 @@ def _run_search(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     }
 
 
-def _measured(outcome: Outcome, data: Split) -> dict[str, Any]:
-    reported = evaluate(outcome.model, data.report_inputs, data.report_targets)
+def _measured(result: TrainingResult) -> dict[str, Any]:
+    reported = result.reported
+    assert reported is not None
     loss = reported.loss if math.isfinite(reported.loss) else None
-    return outcome.record() | {"reported": {"accuracy": reported.accuracy, "loss": loss}}
+    kept = {k: v for k, v in result.record().items() if k not in ("accuracies", "ended")}
+    return kept | {"reported": {"accuracy": reported.accuracy, "loss": loss}}
 
 
 def _run_method(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     fields = job.fields
     data, dataset = _split(place.data, fields["protocol"]), _dataset(place.data)
-    outcome = baseline(
-        fields["name"],
+    seed = fields["seed"]
+    known = known_candidate(fields["name"], fields["sparsity"], seed)
+    result = prune_and_train(
         model_factory(fields["model"], dataset.shape, dataset.classes),
         data,
         Recipe(**fields["recipe"]),
         layers=fields["layers"],
-        sparsity=fields["sparsity"],
-        seed=fields["seed"],
+        sparsity=known.sparsity,
+        method=known.method,
+        mask_seed=known.mask_seed,
+        seed=seed,
+        report=True,
     )
     tick(job.trainings)
-    return _measured(outcome, data)
+    return _measured(result)
 
 
 def _run_methods(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
@@ -208,17 +210,18 @@ def _run_methods(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
     measured, epochs = [], 0
     for number in range(fields["runs"]):
         # The seeds on which a pool search of this seed trains its winner.
-        found = baseline_population(
-            fields["name"],
+        seed = derive_seed(fields["seed"], "final", number)
+        (found,) = prune_and_train_population(
             factory,
             data,
             Recipe(**fields["recipe"]),
+            [known_candidate(fields["name"], fields["sparsity"], seed)],
+            seeds=[seed],
             layers=fields["layers"],
-            sparsity=fields["sparsity"],
-            seeds=[derive_seed(fields["seed"], "final", number)],
             order_seed=derive_seed(fields["seed"], "final order", number),
+            report=True,
         )
-        measured += [_measured(outcome, data) for outcome in found.outcomes(factory, data)]
+        measured.append(_measured(found))
         epochs += found.epochs
         tick(1)
     return {
@@ -255,19 +258,15 @@ def pool_result(
     """Run the search of a pool job, or return what it found: all of it is in its study."""
     fields = dict(job.fields)
     trials, finals = fields.pop("trials"), fields.pop("finals")
-    for derived in ("dataset", "database", "engine"):
+    for derived in ("dataset", "database"):
         fields.pop(derived)
-    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     assert place.database is not None
     return search(
         place.database,
         _dataset(place.data),
-        engine="pool",
-        trials=trials,
-        final_seeds=finals,
+        SearchSettings(trials=trials, final_seeds=finals, **fields),
         study=place.studies / f"{job.key}.db",
         progress=progress,
-        **(fields | lists | {"recipe": Recipe(**fields["recipe"])}),
     )
 
 
@@ -350,9 +349,10 @@ def _run_graph(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
         support=graph,
         mask_seed=fields["graph_seed"],
         seed=fields["seed"],
+        report=True,
     )
     tick(1)
-    return _measured(outcome, data) | {"properties": _values(graph, fields["properties"])}
+    return _measured(outcome) | {"properties": _values(graph, fields["properties"])}
 
 
 def _run_network(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
@@ -371,9 +371,10 @@ def _run_network(job: Job, place: Place, tick: Tick) -> dict[str, Any]:
         support=mask,
         mask_seed=0,
         seed=derive_seed(fields["seed"], "network"),
+        report=True,
     )
     tick(1)
-    return _measured(outcome, data)
+    return _measured(outcome)
 
 
 def _generate(fields: Mapping[str, Any]) -> RelationalGraph:
