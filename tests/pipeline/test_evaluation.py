@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from bogp.pipeline.evaluation import Evaluated, Plan, PopulationTask, evaluate_population
 
 from bogp.data import load_dataset, split
 from bogp.errors import BogpError, GraphError, SparsityError
 from bogp.graphs import generate
 from bogp.masks import Mask
 from bogp.pipeline import Method, prune_and_train
-from bogp.pipeline.evaluation import Evaluated, Plan, PopulationTask, evaluate_population
 from bogp.pipeline.shared_data import shared_data
 from bogp.training import Halving, Recipe, evaluate, initialise, mlp, model_factory
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bogp.pipeline.bench import Bench, Counter
 
 import bogp
 from bogp.analysis import mean_interval, paired_interval, replicate_components
 from bogp.controls import CONTROLS, Drawn
 from bogp.errors import StudyError, WorkerLostError
 from bogp.pipeline import RANDOM, WINNER, Point, PoolSettings, evaluation
-from bogp.pipeline.bench import Bench, Counter
 from bogp.pipeline.finals import Contender, run_finals
 from bogp.pipeline.pool_search import _supports
 from bogp.pipeline.space import candidate_space

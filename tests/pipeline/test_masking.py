@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from bogp.pipeline.pruning import initial_seed
 from torch import nn
 
 import bogp
@@ -20,7 +21,6 @@ from bogp.errors import (
 )
 from bogp.masks import complete_mask, select
 from bogp.pipeline import METHODS, Method, prune_and_train, support_mask
-from bogp.pipeline.pruning import initial_seed
 from bogp.training import Recipe, initialise, mlp
 
 ONE_ROUND = [

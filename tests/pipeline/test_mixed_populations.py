@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from bogp.pipeline.pruning import initial_seed
 from torch import nn
 
 from bogp.data import split
@@ -18,7 +19,6 @@ from bogp.pipeline import (
     prune_and_train,
     prune_and_train_population,
 )
-from bogp.pipeline.pruning import initial_seed
 from bogp.training import Halving, Recipe, mlp
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=2)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from bogp.pipeline.bench import LOST
 
 import bogp
 from bogp.analysis import predict_final
@@ -17,7 +18,6 @@ from bogp.engines import front, hypervolume
 from bogp.engines.tells import Tell, scaling, sums
 from bogp.errors import StudyError
 from bogp.pipeline import Point, PoolSettings, arm, evaluation, flight
-from bogp.pipeline.bench import LOST
 from bogp.study import FinishedTrial, Study
 from bogp.training import Recipe
 

@@ -1,6 +1,7 @@
 """What a pool search refuses, in one sentence and before there is a study."""
 
 import pytest
+from bogp.pipeline.pool_settings import PoolSettings, pool_settings
 
 import bogp
 from bogp.errors import (
@@ -13,7 +14,6 @@ from bogp.errors import (
     StudyError,
     UnknownNameError,
 )
-from bogp.pipeline.pool_settings import PoolSettings, pool_settings
 from bogp.training import Recipe
 
 TWO = Recipe(learning_rate=0.01, batch_size=64, epochs=2)

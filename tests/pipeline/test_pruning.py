@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from bogp.pipeline.pruning import draw_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -20,7 +21,6 @@ from bogp.graphs import RelationalGraph, generate, graph_to_mask, random_mask
 from bogp.keys import derive_seed
 from bogp.masks import Mask
 from bogp.pipeline import BASELINES, GRAPH, METHODS, Method, baseline, prune_and_train, support_mask
-from bogp.pipeline.pruning import draw_mask
 from bogp.training import Recipe, initialise, mlp, model_factory
 
 SIZES = {"hidden": 16 * 20, "all": 16 * 20 + 4 * 16}

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from bogp.pipeline.pruning import batch_seed, initial_seed
 from torch import nn
 
 from bogp.data import split
@@ -20,7 +21,6 @@ from bogp.pipeline import (
     prune_and_train_population,
 )
 from bogp.pipeline.methods import check_method, inverted
-from bogp.pipeline.pruning import batch_seed, initial_seed
 from bogp.training import Halving, Recipe, initialise, mlp, train
 
 RECIPE = Recipe(learning_rate=0.05, batch_size=None, epochs=3)

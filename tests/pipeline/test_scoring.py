@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 import torch
+from bogp.pipeline.pruning import support_mask
 from torch import nn
 
 from bogp.criteria import CRITERIA, Context, Criterion, criterion, magnitude, synflow
@@ -25,7 +26,6 @@ from bogp.pipeline import (
     prune_and_train_population,
 )
 from bogp.pipeline.methods import check_method, inverted
-from bogp.pipeline.pruning import support_mask
 from bogp.pipeline.scoring import EXAMPLES, next_mask, scoring_examples
 from bogp.training import Recipe, initialise, mlp, model_factory, torch_threads
 

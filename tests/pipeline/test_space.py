@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from bogp.pipeline.evaluation import Plan, PopulationTask
 
 from bogp.criteria import CRITERIA
 from bogp.data import split
@@ -18,7 +19,6 @@ from bogp.pipeline import (
     baseline,
     prune_and_train,
 )
-from bogp.pipeline.evaluation import Plan, PopulationTask
 from bogp.pipeline.pool_search import INFORMATIVE, _supports
 from bogp.pipeline.space import candidate_space
 from bogp.pipeline.workers import evaluator

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bogp.pipeline.evaluation import Plan, PopulationTask
 
 from bogp import processes
 from bogp.data import Dataset
 from bogp.errors import SettingError, SparsityError, WorkerLostError
 from bogp.pipeline import Method
-from bogp.pipeline.evaluation import Plan, PopulationTask
 from bogp.pipeline.shared_data import shared_data
 from bogp.pipeline.workers import evaluator
 from bogp.training import Recipe
