@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from bogp.analysis import compare, coverage, distinct
+from bogp.analysis import compare_coverage, coverage, distinct
 from bogp.errors import SettingError
 
 RNG = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def test_distinct_leaves_out_what_says_nothing_and_then_the_most_alike() -> None
 def test_two_sets_have_the_same_bars_and_the_ratio_of_their_ranges() -> None:
     wide, narrow = np.linspace(0, 10, 50), np.linspace(4, 6, 30)
     same = np.ones(50)
-    found = compare(
+    found = compare_coverage(
         ["a", "b", "c"],
         np.column_stack([wide, same, wide[::-1] ** 2]),
         np.column_stack([narrow, same[:30], same[:30]]),
@@ -107,7 +107,7 @@ def test_two_sets_have_the_same_bars_and_the_ratio_of_their_ranges() -> None:
     assert found.variance == pytest.approx((narrow.var() / wide.var() + 0.0) / 2)  # of a and c
     counts = np.histogram(narrow, 12, range=(0, 10))[0]
     np.testing.assert_array_equal(found.second.properties[0].counts, counts)
-    swapped = compare(["a"], narrow[:, None], wide[:, None])
+    swapped = compare_coverage(["a"], narrow[:, None], wide[:, None])
     assert swapped.ratios["a"] == pytest.approx(0.2)
     assert swapped.second.properties[0].counts == found.first.properties[0].counts
     assert found.axes == ("a", "c")

@@ -34,6 +34,8 @@ def test_the_published_example_of_shrout_and_fleiss() -> None:
     assert parts.within_sd**2 == pytest.approx(6.264, abs=1e-3)
     assert parts.between_sd**2 == pytest.approx((11.242 - 6.264) / 4, abs=1e-3)
     assert not parts.truncated
+    assert (parts.groups, parts.replicated, parts.values) == (6, 6, 24)
+    assert parts.method == "mean squares"
 
 
 def test_the_intervals_have_their_closed_forms() -> None:
@@ -116,10 +118,24 @@ def test_no_spread_at_all_has_no_icc() -> None:
     assert (parts.between_sd, parts.within_sd, parts.truncated) == (0.0, 0.0, False)
 
 
-@pytest.mark.parametrize("values", [[[1.0, 2.0]], [[1.0], [2.0]], [1.0, 2.0]])
-def test_too_small_a_table_is_refused(values: list[list[float]]) -> None:
-    with pytest.raises(SettingError, match="at least 2 rows and 2 columns"):
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([[1.0], [2.0], [3.0]], "none of the 3 groups has a second value"),
+        ([[1.0, 2.0]], "1 groups have no spread"),
+        ([[1.0, 2.0], []], "group 1 holds 0"),
+        ([[1.0, math.nan], [1.0]], "group 0 holds nan"),
+        ([1.0, 2.0], r"group 0 has shape \(\)"),
+    ],
+)
+def test_what_has_no_spread_to_split_is_refused(values: list[list[float]], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
         variance_components(values)
+
+
+def test_the_level_is_checked() -> None:
+    with pytest.raises(SettingError, match="level"):
+        variance_components([[1.0, 2.0], [1.0]], 0.0)
 
 
 def test_seeds_needed_by_hand() -> None:

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from bogp.analysis import compare
+from bogp.analysis import compare_coverage
 from bogp.cli import coverage as coverage_module
 from bogp.cli.common import generator_parameters, parse_pairs, parse_shape
 from bogp.cli.coverage import histogram
@@ -128,7 +128,7 @@ def test_the_uniform_twin_has_as_many_graphs_of_as_many_nodes_and_edges(path):
     seeds = [derive_seed(0, "uniform twin", int(graph_id)) for graph_id in ids]
     stack = np.stack([generate("uniform", 8, edges, seed).adjacency for seed in seeds])
     twins = np.column_stack(list(properties(stack, names).values()))
-    expected = compare(names, vectors, twins)
+    expected = compare_coverage(names, vectors, twins)
     uniform = shown["uniform"]
     assert uniform["graphs"] == 5
     assert uniform["ratios"] == expected.ratios

@@ -9,7 +9,7 @@ import pytest
 from bogp.pipeline.bench import Bench, Counter
 
 import bogp
-from bogp.analysis import mean_interval, paired_interval, replicate_components
+from bogp.analysis import mean_interval, paired_interval, variance_components
 from bogp.controls import CONTROLS, Drawn
 from bogp.errors import StudyError, WorkerLostError
 from bogp.pipeline import RANDOM, WINNER, Point, PoolSettings, evaluation
@@ -75,7 +75,7 @@ def test_what_selection_says_is_that_of_whole_trials(found):
             values.setdefault(trial.point["index"], []).append(trial.value)
     own = values[found.best.point["index"]]
     assert evidence.selected == max(own) == found.best.value
-    expected = replicate_components(list(values.values()))
+    expected = variance_components(list(values.values()))
     assert evidence.components == expected
     assert "seeds" in evidence.runner_up
     assert evidence.shrunken.corrected.estimate <= max(np.mean(each) for each in values.values())

@@ -87,7 +87,7 @@ def test_the_variance_between_candidates_and_seeds(found):
     parts = found.evidence.components
     (between,) = cells(table)["SD between candidates"]
     assert between.startswith(f"{100 * parts.between_sd:.2f} pp")
-    assert f"{parts.values} trials that ended whole, of {parts.candidates}" in table.notes[-1]
+    assert f"{parts.values} trials that ended whole, of {parts.groups}" in table.notes[-1]
     assert found.evidence.runner_up in table.notes[0]
 
 

@@ -4,20 +4,11 @@ from bogp.analysis.correlation import (
     RankCorrelation,
     correlation_matrix,
     json_matrix,
-    matrix_from_json,
     partial_rank_correlation,
     rank_correlation,
 )
-from bogp.analysis.coverage import (
-    Collinear,
-    Comparison,
-    Coverage,
-    PropertyCoverage,
-    compare,
-    coverage,
-    distinct,
-)
-from bogp.analysis.early import predict_final
+from bogp.analysis.empirical_bayes import Shrunken, shrunken
+from bogp.analysis.extrapolation import predict_final
 from bogp.analysis.intervals import (
     Interval,
     PairedTest,
@@ -26,53 +17,58 @@ from bogp.analysis.intervals import (
     paired_interval,
     paired_test,
 )
+from bogp.analysis.isotonic import Monotonicity, monotonicity
 from bogp.analysis.power import (
     detectable_difference,
     seeds_to_tell_apart,
     t_test_power,
     tell_apart_sentence,
 )
-from bogp.analysis.replicates import (
-    COMPONENT_METHODS,
-    ReplicateComponents,
-    replicate_components,
+from bogp.analysis.property_coverage import (
+    Collinear,
+    Coverage,
+    CoverageComparison,
+    PropertyCoverage,
+    compare_coverage,
+    coverage,
+    distinct,
 )
-from bogp.analysis.shape import Monotonicity, monotonicity
-from bogp.analysis.shrinkage import Shrunken, shrunken
-from bogp.analysis.subset import Pair, UncorrelatedSubset, strongest_pairs, uncorrelated_subset
+from bogp.analysis.uncorrelated import (
+    Pair,
+    UncorrelatedSubset,
+    strongest_pairs,
+    uncorrelated_subset,
+)
 from bogp.analysis.variance import (
     VarianceComponents,
     reliability,
     seeds_needed,
     variance_components,
 )
-from bogp.analysis.winner import WINNER_METHODS, Winner, winner_interval
+from bogp.analysis.winners_curse import WINNER_METHODS, Winner, winner_interval
 
 __all__ = [
-    "COMPONENT_METHODS",
     "WINNER_METHODS",
     "Collinear",
-    "Comparison",
     "Coverage",
+    "CoverageComparison",
     "Interval",
     "Monotonicity",
     "Pair",
     "PairedTest",
     "PropertyCoverage",
     "RankCorrelation",
-    "ReplicateComponents",
     "Shrunken",
     "UncorrelatedSubset",
     "VarianceComponents",
     "Winner",
     "bootstrap_interval",
-    "compare",
+    "compare_coverage",
     "correlation_matrix",
     "coverage",
     "detectable_difference",
     "distinct",
     "json_matrix",
-    "matrix_from_json",
     "mean_interval",
     "monotonicity",
     "paired_interval",
@@ -81,7 +77,6 @@ __all__ = [
     "predict_final",
     "rank_correlation",
     "reliability",
-    "replicate_components",
     "seeds_needed",
     "seeds_to_tell_apart",
     "shrunken",

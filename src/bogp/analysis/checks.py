@@ -1,16 +1,17 @@
-"""Checked conversion of what a caller gives into finite float64 arrays."""
+"""Checked conversion of what a caller gives into finite float64 arrays and numbers in range."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import numpy.typing as npt
 
 from bogp.errors import SettingError
+from bogp.types import Floats
 
-Vector = npt.NDArray[np.float64]
 
-
-def as_vector(values: npt.ArrayLike, name: str = "values", least: int = 1) -> Vector:
+def as_vector(values: npt.ArrayLike, name: str = "values", least: int = 1) -> Floats:
     """Return ``values`` as a float64 array (N,), N >= ``least``, every entry finite.
 
     Raises:
@@ -26,7 +27,7 @@ def as_vector(values: npt.ArrayLike, name: str = "values", least: int = 1) -> Ve
 
 def as_pair(
     first: npt.ArrayLike, second: npt.ArrayLike, names: tuple[str, str], least: int = 1
-) -> tuple[Vector, Vector]:
+) -> tuple[Floats, Floats]:
     """Return two vectors of one length, or raise :class:`SettingError` with both lengths."""
     left, right = as_vector(first, names[0], least), as_vector(second, names[1], least)
     if left.size != right.size:
@@ -37,7 +38,7 @@ def as_pair(
     return left, right
 
 
-def as_matrix(values: npt.ArrayLike, name: str, least: tuple[int, int]) -> Vector:
+def as_matrix(values: npt.ArrayLike, name: str, least: tuple[int, int]) -> Floats:
     """Return ``values`` as a float64 array (R, C) of at least ``least`` rows and columns."""
     array = _as_floats(values, name)
     if array.ndim != 2 or array.shape[0] < least[0] or array.shape[1] < least[1]:
@@ -48,11 +49,23 @@ def as_matrix(values: npt.ArrayLike, name: str, least: tuple[int, int]) -> Vecto
     return array
 
 
+def check_share(value: float, name: str, example: float) -> float:
+    """Return a share such as a power, or raise :class:`SettingError` if it is not in (0, 1)."""
+    if not 0.0 < value < 1.0:
+        raise SettingError(f"{name} {value} is not in (0, 1): give {example:g} say")
+    return float(value)
+
+
 def check_level(level: float) -> float:
     """Return the confidence level, or raise :class:`SettingError` if it is not in (0, 1)."""
-    if not 0.0 < level < 1.0:
-        raise SettingError(f"confidence level {level} is not in (0, 1): give 0.95 say")
-    return float(level)
+    return check_share(level, "confidence level", 0.95)
+
+
+def check_sd(value: float, name: str) -> float:
+    """Return a standard deviation, or raise :class:`SettingError` if it is not finite and >= 0."""
+    if not (math.isfinite(value) and value >= 0.0):
+        raise SettingError(f"{name} {value} is no standard deviation: give a number >= 0")
+    return float(value)
 
 
 def check_resamples(resamples: int) -> int:
@@ -62,7 +75,7 @@ def check_resamples(resamples: int) -> int:
     return int(resamples)
 
 
-def is_constant(values: Vector) -> bool:
+def is_constant(values: Floats) -> bool:
     """Say whether all values are one number, up to the rounding of a float64 mean.
 
     >>> is_constant(np.array([0.1, 0.1 + 1e-17, 0.1])), is_constant(np.array([0.1, 0.2]))
@@ -71,7 +84,7 @@ def is_constant(values: Vector) -> bool:
     return bool(np.ptp(values) <= 1e-10 * np.max(np.abs(values)))
 
 
-def levels(values: Vector) -> npt.NDArray[np.int64]:
+def levels(values: Floats) -> npt.NDArray[np.int64]:
     """Return the number (from 0, ascending) of the level of each value, (N,).
 
     Values within rounding of each other are one level: a property that two graphs share exactly
@@ -87,7 +100,7 @@ def levels(values: Vector) -> npt.NDArray[np.int64]:
     return level
 
 
-def _as_floats(values: npt.ArrayLike, name: str) -> Vector:
+def _as_floats(values: npt.ArrayLike, name: str) -> Floats:
     """Return a float64 array of any shape with only finite entries."""
     try:
         array = np.asarray(values, dtype=np.float64)

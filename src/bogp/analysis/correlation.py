@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +11,6 @@ import numpy.typing as npt
 from scipy import stats
 
 from bogp.analysis.checks import (
-    Vector,
     as_matrix,
     as_pair,
     check_level,
@@ -24,6 +21,7 @@ from bogp.analysis.checks import (
 from bogp.analysis.intervals import Interval, bootstrap_interval
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
+from bogp.types import Floats
 
 Method = Literal["fisher", "bootstrap"]
 
@@ -158,7 +156,7 @@ def partial_rank_correlation(
 
 def correlation_matrix(
     vectors: npt.ArrayLike, method: Literal["pearson", "spearman"] = "pearson"
-) -> Vector:
+) -> Floats:
     """Return the correlations (P, P) of the columns of ``vectors`` (G, P), without warnings.
 
     A column that is constant up to rounding has no correlation: its row and column are nan, the
@@ -198,27 +196,18 @@ def json_matrix(matrix: npt.ArrayLike) -> list[list[float | None]]:
     return [[value if math.isfinite(value) else None for value in row] for row in rows]
 
 
-def matrix_from_json(rows: Sequence[Sequence[float | None]]) -> Vector:
-    """Return the array that :func:`json_matrix` wrote: None becomes nan.
-
-    >>> matrix_from_json([[1.0, None]]).tolist()
-    [[1.0, nan]]
-    """
-    return np.array([[math.nan if v is None else v for v in row] for row in rows], np.float64)
-
-
-def _ranks(values: Vector) -> Vector:
+def _ranks(values: Floats) -> Floats:
     """Return mid-ranks from 1; values within rounding of each other are tied."""
     return np.asarray(stats.rankdata(levels(values)), dtype=np.float64)
 
 
-def _pearson(x: Vector, y: Vector) -> float:
+def _pearson(x: Floats, y: Floats) -> float:
     """Return Pearson's r of two varying vectors."""
     a, b = x - x.mean(), y - y.mean()
     return float(np.clip(a @ b / math.sqrt((a @ a) * (b @ b)), -1.0, 1.0))
 
 
-def _spearman(x: Vector, y: Vector, axis: int = -1) -> Vector:
+def _spearman(x: Floats, y: Floats, axis: int = -1) -> Floats:
     """Return Spearman's rho along ``axis``; nan where a resample is constant."""
     ranks = [stats.rankdata(values, axis=axis) for values in (x, y)]
     a, b = (values - values.mean(axis=axis, keepdims=True) for values in ranks)
@@ -239,22 +228,23 @@ def _fisher_interval(rho: float, count: int, controls: int, level: float) -> Int
     return Interval(rho, min(low, rho), max(high, rho), count, level)
 
 
-def _permutation_p(x: Vector, y: Vector, seed: int, resamples: int, exact: bool) -> float:
+def _permutation_p(x: Floats, y: Floats, seed: int, resamples: int, exact: bool) -> float:
     """Return the two-sided share of orders of ``y`` whose |rho| is at least the observed."""
-    a, b = x - x.mean(), y - y.mean()
-    bound = abs(float(a @ b)) - 1e-12 * float(np.abs(a) @ np.abs(b))
-    if exact:
-        orders = np.array(list(itertools.permutations(range(b.size))))
-        return int(np.count_nonzero(np.abs(b[orders] @ a) >= bound)) / len(orders)
-    rng = np.random.default_rng(derive_seed(seed, "permutations"))
-    batch, hits = max(1, 1_000_000 // b.size), 0
-    for start in range(0, resamples, batch):
-        stack = np.tile(b, (min(batch, resamples - start), 1))
-        hits += int(np.count_nonzero(np.abs(rng.permuted(stack, axis=1) @ a) >= bound))
-    return (hits + 1) / (resamples + 1)
+    centred = x - x.mean()
+    result = stats.permutation_test(
+        (y - y.mean(),),
+        lambda orders, axis: np.abs(orders @ centred),
+        permutation_type="pairings",
+        alternative="greater",
+        n_resamples=math.factorial(EXACT_RANKS) if exact else resamples,
+        batch=max(1, 1_000_000 // y.size),
+        vectorized=True,
+        rng=np.random.default_rng(derive_seed(seed, "permutations")),
+    )
+    return float(result.pvalue)
 
 
-def _residual(values: Vector, design: Vector) -> Vector | None:
+def _residual(values: Floats, design: Floats) -> Floats | None:
     """Return what a least-squares fit on ``design`` leaves of ``values``; None if nothing."""
     fitted = design @ np.linalg.lstsq(design, values, rcond=None)[0]
     left = np.asarray(values - fitted)

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bogp.analysis.checks import Vector, as_pair, as_vector, check_level, check_resamples
+from bogp.analysis.checks import as_pair, as_vector, check_level, check_resamples
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
+from bogp.types import Floats
 from bogp.types import Interval as Interval
 
 Alternative = Literal["two-sided", "greater", "less"]
@@ -124,7 +125,7 @@ def bootstrap_interval(
 
 
 def _bootstrap_bounds(
-    arrays: list[Vector],
+    arrays: list[Floats],
     statistic: Callable[..., Any],
     seed: int,
     resamples: int,
@@ -194,45 +195,34 @@ def paired_test(
     resamples = check_resamples(resamples)
     differences = left - right
     exact = differences.size <= EXACT_PAIRS
-    sums = _flip_all(differences) if exact else _flip_some(differences, seed, resamples)
-    hits = _hits(sums, float(differences.sum()), float(np.abs(differences).sum()), alternative)
+    scale = float(np.abs(differences).sum()) or 1.0
+    result = stats.permutation_test(
+        # SciPy wants two values at least; a difference of 0 changes no sum.
+        (differences if differences.size > 1 else np.append(differences, 0.0),),
+        # In units of all differences and rounded, so that equal sums compare as equal.
+        lambda flipped, axis: _extremity(flipped.sum(axis=axis) / scale, alternative).round(12),
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=2**EXACT_PAIRS if exact else resamples,
+        batch=max(1, 4_000_000 // differences.size),
+        vectorized=True,
+        rng=np.random.default_rng(derive_seed(seed, "sign flips")),
+    )
     tails = 2 if alternative == "two-sided" else 1
     smallest = min(1.0, tails * 0.5 ** int(np.count_nonzero(differences)))
     if not exact:
         smallest = max(smallest, 1 / (resamples + 1))
     return PairedTest(
         difference=mean_interval(differences, level),
-        p_value=hits / sums.size if exact else (hits + 1) / (resamples + 1),
+        p_value=float(result.pvalue),
         smallest_p=smallest,
         exact=exact,
         alternative=alternative,
     )
 
 
-def _flip_all(differences: Vector) -> Vector:
-    """Return the sum of the differences under every pattern of signs, (2^N,)."""
-    sums = np.zeros(1)
-    for difference in differences:
-        sums = np.concatenate((sums + difference, sums - difference))
-    return sums
-
-
-def _flip_some(differences: Vector, seed: int, resamples: int) -> Vector:
-    """Return the sum of the differences under seeded random patterns of signs, (resamples,)."""
-    rng = np.random.default_rng(derive_seed(seed, "sign flips"))
-    batch = max(1, 4_000_000 // differences.size)
-    parts = [
-        (2.0 * rng.integers(0, 2, (min(batch, resamples - start), differences.size)) - 1.0)
-        @ differences
-        for start in range(0, resamples, batch)
-    ]
-    return np.concatenate(parts)
-
-
-def _hits(sums: Vector, observed: float, scale: float, alternative: Alternative) -> int:
-    """Count the sums at least as extreme as the observed; equal up to rounding counts."""
-    slack = 1e-12 * scale
+def _extremity(sums: Floats, alternative: Alternative) -> Floats:
+    """Return how far sums of differences (R,) speak for the alternative."""
     if alternative == "two-sided":
-        return int(np.count_nonzero(np.abs(sums) >= abs(observed) - slack))
-    sign = 1.0 if alternative == "greater" else -1.0
-    return int(np.count_nonzero(sign * sums >= sign * observed - slack))
+        return np.abs(sums)
+    return sums if alternative == "greater" else -sums

@@ -13,13 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from bogp.analysis.wiring import multiplicities
+from bogp.analysis.bipartite_graph import multiplicities
 from bogp.errors import MaskError
 from bogp.graphs.relational import as_bool
-
-Bools = npt.NDArray[np.bool_]
+from bogp.types import BoolArray
 
 _BESIDE = re.compile(
     r"(?:^|[._])(?:to_)?(?:q|k|v|qkv|query|key|value|attn|self_attn|attention|in_proj|downsample|"
@@ -109,7 +107,7 @@ def _natural(name: str) -> tuple[str | int, ...]:
     return tuple(int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name))
 
 
-def chain_paths(masks: Sequence[Any]) -> tuple[Bools, ...]:
+def chain_paths(masks: Sequence[Any]) -> tuple[BoolArray, ...]:
     """Return which kept weights of a chain of layers are on a path from its first to its last.
 
     Removing the weights of dead units makes further units dead, and so on to the fixed point; a
@@ -164,20 +162,20 @@ def dead_units(on_path: Any) -> tuple[int, int]:
     return int((~joined.any(axis=0)).sum()), int((~joined.any(axis=1)).sum())
 
 
-def _fed(weights: Sequence[Bools], joints: Sequence[int]) -> list[Bools]:
+def _fed(weights: Sequence[BoolArray], joints: Sequence[int]) -> list[BoolArray]:
     """Return of each layer the inputs that a path leads to from the front."""
     found = []
-    reached: Bools = np.ones(weights[0].shape[1], dtype=np.bool_)
+    reached: BoolArray = np.ones(weights[0].shape[1], dtype=np.bool_)
     for kept, factor in zip(weights, joints, strict=True):
         found.append(np.repeat(reached, factor))
         reached = np.asarray(kept[:, found[-1]].any(axis=1))
     return found
 
 
-def _read(weights: Sequence[Bools], joints: Sequence[int]) -> list[Bools]:
+def _read(weights: Sequence[BoolArray], joints: Sequence[int]) -> list[BoolArray]:
     """Return of each layer the outputs from which a path leads to the end."""
     found = []
-    read: Bools = np.ones(len(weights[-1]), dtype=np.bool_)
+    read: BoolArray = np.ones(len(weights[-1]), dtype=np.bool_)
     for kept, factor in zip(reversed(weights), reversed(joints), strict=True):
         found.append(read)
         read = np.asarray(kept[read].any(axis=0).reshape(-1, factor).any(axis=1))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 
 from scipy import optimize, stats
 
-from bogp.analysis.checks import check_level
+from bogp.analysis.checks import check_level, check_sd, check_share
 from bogp.errors import SettingError
 
 _MANY = 1_000_000
 """Degrees of freedom from which on Student's t is the normal to more digits than matter."""
+
+MOST_SEEDS = 10**15
+"""More seeds than this are no feasible number."""
 
 
 def t_test_power(
@@ -53,7 +57,7 @@ def seeds_to_tell_apart(
     """Return the seeds that each of two candidates needs for the t test to see a difference.
 
     The smallest number whose :func:`t_test_power` reaches ``power``, and never below 2. None
-    where the difference is 0, or so small beside the SD that no feasible number (10^15) would do.
+    where the difference is 0, or so small beside the SD that :data:`MOST_SEEDS` would not do.
 
     Raises:
         SettingError: as :func:`t_test_power`, or a ``power`` that is not in (0, 1).
@@ -64,23 +68,14 @@ def seeds_to_tell_apart(
     True
     """
     difference, sd, level = *_checked(difference, sd), check_level(level)
-    power = _checked_power(power)
+    power = check_share(power, "power", 0.8)
     if difference == 0.0:
         return None
     effect = _effect(difference, sd)
-    low, high = 1, 2
-    while _power(effect, high, level, paired) < power:
-        low, high = high, 2 * high
-        if high > 10**15:
-            return None
-    # The power grows with the number of seeds: halve what is left of the range.
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _power(effect, middle, level, paired) < power:
-            low = middle
-        else:
-            high = middle
-    return high
+    numbers = range(2, MOST_SEEDS)
+    # The power grows with the number of seeds.
+    place = bisect.bisect_left(numbers, power, key=lambda n: _power(effect, n, level, paired))
+    return numbers[place] if place < len(numbers) else None
 
 
 def detectable_difference(
@@ -94,8 +89,7 @@ def detectable_difference(
     >>> round(detectable_difference(0.002, 5), 5)
     0.00405
     """
-    _, sd = _checked(0.0, sd)
-    level, power = check_level(level), _checked_power(power)
+    sd, level, power = check_sd(sd, "sd"), check_level(level), check_share(power, "power", 0.8)
     if seeds < 1:
         raise SettingError(f"{seeds} seeds give no value to test: give at least 1")
     if seeds < 2:
@@ -166,12 +160,4 @@ def _checked(difference: float, sd: float) -> tuple[float, float]:
     """Return the size of the difference and the SD, or raise SettingError."""
     if not math.isfinite(difference):
         raise SettingError(f"difference {difference} is not a finite number: give one")
-    if not (math.isfinite(sd) and sd >= 0.0):
-        raise SettingError(f"sd {sd} is no standard deviation: give a number >= 0")
-    return abs(float(difference)), float(sd)
-
-
-def _checked_power(power: float) -> float:
-    if not 0.0 < power < 1.0:
-        raise SettingError(f"power {power} is not in (0, 1): give 0.8 say")
-    return float(power)
+    return abs(float(difference)), check_sd(sd, "sd")

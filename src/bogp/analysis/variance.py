@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bogp.analysis.checks import as_matrix, check_level
+from bogp.analysis.checks import as_vector, check_level, check_sd, check_share
 from bogp.analysis.intervals import Interval
+from bogp.analysis.restricted_likelihood import OneWay, restricted_maximum
 from bogp.errors import SettingError
+from bogp.types import Floats
 
 
 @dataclass(frozen=True)
@@ -19,23 +23,27 @@ class VarianceComponents:
     """The outcome of :func:`variance_components`.
 
     Attributes:
-        groups: the number of groups k (graphs).
-        replicates: the number of replicates n a group (seeds).
-        mean: the grand mean.
-        between_sd: the SD of the groups' true means, sqrt(max(0, (MSB - MSW) / n)).
-        within_sd: the SD of replicates inside a group, sqrt(MSW).
-        between_interval: the interval of ``between_sd`` (Williams and Tukey), 0 at the least.
-        within_interval: the exact chi-square interval of ``within_sd``.
-        icc: ICC(1), the share of one replicate's variance that is between groups, with the
-            exact F interval, all cut off at 0; None where nothing varies at all.
-        f_statistic: MSB / MSW on (k - 1, k(n - 1)) degrees of freedom; None where MSW is 0.
-        p_value: P(F >= f_statistic) where the groups are alike; None where nothing varies.
-        truncated: True where MSB < MSW, so that the between-group variance is estimated below 0
-            and ``between_sd`` and ``icc`` are reported as 0.
+        groups: the number of groups k: graphs, or candidates of a search.
+        replicated: how many of them have two values or more.
+        values: the number of values in all.
+        mean: the mean of the groups' true means.
+        between_sd: the SD of the groups' true means.
+        within_sd: the SD of the values of one group, over seeds.
+        between_interval: the interval of ``between_sd``, 0 at the least.
+        within_interval: the interval of ``within_sd``.
+        icc: ICC(1), the share of one value's variance that is between groups, with its interval,
+            all cut off at 0; None where nothing varies at all.
+        f_statistic: MSB / MSW on (k - 1, k(n - 1)) degrees of freedom; None where MSW is 0, or
+            where the numbers of values differ.
+        p_value: of the hypothesis that all groups are alike; None where nothing varies.
+        truncated: whether the groups differ by less than seeds alone would make them, so that
+            ``between_sd`` and ``icc`` are reported as 0.
+        method: "mean squares" where all groups have equally many values, else "likelihood".
     """
 
     groups: int
-    replicates: int
+    replicated: int
+    values: int
     mean: float
     between_sd: float
     within_sd: float
@@ -45,29 +53,72 @@ class VarianceComponents:
     f_statistic: float | None
     p_value: float | None
     truncated: bool
+    method: Literal["mean squares", "likelihood"]
+
+    def seeds_needed(self, reliability: float = 0.8) -> int | None:
+        """Return the seeds a group that make means of this reliability (:func:`seeds_needed`).
+
+        None where the groups do not differ.
+        """
+        return seeds_needed(self.between_sd, self.within_sd, reliability)
 
 
-def variance_components(values: npt.ArrayLike, level: float = 0.95) -> VarianceComponents:
-    """Split the variance of a balanced table into between-group and within-group parts.
+def variance_components(
+    values: Sequence[npt.ArrayLike] | Floats, level: float = 0.95
+) -> VarianceComponents:
+    """Split the variance of values into that between groups and that within them.
 
-    The one-way random effects model y_ij = mu + a_i + e_ij, by analysis of variance: MSB and MSW
-    are the mean squares between and within k groups of n, the between-group variance is
-    (MSB - MSW) / n, and ICC(1) = (MSB - MSW) / (MSB + (n - 1) MSW) with the exact F interval of
-    McGraw and Wong (1996), Psychological Methods 1, table 7. The interval of the between-group
-    SD is that of Williams (1962), Biometrika 49; it is approximate.
+    The one-way random effects model y_ij = mu + a_i + e_ij with n_i values of group i.
+
+    All n_i equal n: analysis of variance. MSB and MSW are the mean squares between and within k
+    groups, the between-group variance is (MSB - MSW) / n, and ICC(1) =
+    (MSB - MSW) / (MSB + (n - 1) MSW) with the exact F interval of McGraw and Wong (1996),
+    Psychological Methods 1, table 7. The interval of the between-group SD is that of Williams
+    (1962), Biometrika 49; it is approximate.
+
+    Otherwise: restricted maximum likelihood with intervals of the profile likelihood (approximate:
+    chi-square with 1 degree of freedom) and the likelihood-ratio p of Self and Liang (1987), JASA
+    82. In a search a candidate is given more seeds for its first value. Likelihood does not mind
+    how the data chose what to measure next (Rubin 1976, Biometrika 63), while mean squares do: with
+    60 candidates, 10 of them replicated for being best, of between- and within-variance 0.04 and
+    0.09, mean squares give 0.022 and 0.120 on average.
 
     Args:
-        values: measurements (groups, replicates), at least two of each.
+        values: the values of each group, one or more each, of two groups or more; one group at
+            least has two. A table (groups, replicates) will do.
         level: the confidence level in (0, 1).
 
     Raises:
-        SettingError: another shape, a value that is not finite, or a level out of range.
+        SettingError: fewer than two groups, no group with two values, a group without a value, a
+            value that is not finite, or a level out of range.
 
     >>> parts = variance_components([[1.0, 2.0], [5.0, 6.0], [9.0, 10.0]])
     >>> parts.f_statistic, round(parts.icc.estimate, 4), round(parts.between_sd, 4)
     (64.0, 0.9692, 3.9686)
+    >>> parts = variance_components([[1.0, 2.0], [5.0, 6.0, 5.5], [9.0]])
+    >>> round(parts.within_sd, 3), parts.replicated, parts.seeds_needed()
+    (0.578, 2, 1)
     """
-    table, level = as_matrix(values, "values", (2, 2)), check_level(level)
+    level = check_level(level)
+    groups = [as_vector(group, f"group {k}") for k, group in enumerate(values)]
+    sizes = {group.size for group in groups}
+    if len(groups) < 2:
+        raise SettingError(f"{len(groups)} groups have no spread: give at least 2")
+    if max(sizes) < 2:
+        raise SettingError(
+            f"none of the {len(groups)} groups has a second value: give two of one at least"
+        )
+    if len(sizes) == 1:
+        return _by_mean_squares(np.stack(groups), groups, level)
+    one_way = OneWay.of(groups)
+    if one_way.within_squares > 0.0:
+        return _by_likelihood(one_way, groups, level)
+    # Without spread inside groups the likelihood has no maximum: the means are the true ones.
+    return _by_mean_squares(np.column_stack([one_way.means, one_way.means]), groups, level)
+
+
+def _by_mean_squares(table: Floats, groups: Sequence[Floats], level: float) -> VarianceComponents:
+    """Return the analysis of variance of a table (k, n)."""
     k, n = table.shape
     means = table.mean(axis=1)
     msb = n * float(((means - means.mean()) ** 2).sum()) / (k - 1)
@@ -78,7 +129,8 @@ def variance_components(values: npt.ArrayLike, level: float = 0.95) -> VarianceC
     ratio = _ratio(msb, msw)
     return VarianceComponents(
         groups=k,
-        replicates=n,
+        replicated=sum(group.size > 1 for group in groups),
+        values=sum(group.size for group in groups),
         mean=float(table.mean()),
         between_sd=math.sqrt(max(0.0, msb - msw) / n),
         within_sd=math.sqrt(msw),
@@ -88,7 +140,36 @@ def variance_components(values: npt.ArrayLike, level: float = 0.95) -> VarianceC
         f_statistic=None if ratio is None or math.isinf(ratio) else ratio,
         p_value=None if ratio is None else float(stats.f.sf(ratio, k - 1, k * (n - 1))),
         truncated=msb < msw,
+        method="mean squares",
     )
+
+
+def _by_likelihood(data: OneWay, groups: Sequence[Floats], level: float) -> VarianceComponents:
+    """Return the restricted maximum likelihood of groups of unequal numbers of values."""
+    found = restricted_maximum(data, level)
+    k, size = len(groups), int(data.counts.sum())
+    between, share = found.ratio * found.within, found.ratio / (1.0 + found.ratio)
+    return VarianceComponents(
+        groups=k,
+        replicated=int((data.counts > 1).sum()),
+        values=size,
+        mean=data.mean(found.ratio),
+        between_sd=math.sqrt(between),
+        within_sd=math.sqrt(found.within),
+        between_interval=_roots(between, found.between_bounds, k, level),
+        within_interval=_roots(found.within, found.within_bounds, size, level),
+        icc=Interval(share, *found.share_bounds, k, level),
+        f_statistic=None,
+        p_value=0.5 * float(stats.chi2.sf(found.gain, 1)) if found.gain > 0.0 else 1.0,
+        truncated=found.ratio == 0.0,
+        method="likelihood",
+    )
+
+
+def _roots(variance: float, bounds: tuple[float, float], count: int, level: float) -> Interval:
+    """Return the interval of an SD from that of its square."""
+    low, high = (math.sqrt(bound) for bound in bounds)
+    return Interval(math.sqrt(variance), low, high, count, level)
 
 
 def reliability(between_sd: float, within_sd: float, seeds: int) -> float:
@@ -100,7 +181,7 @@ def reliability(between_sd: float, within_sd: float, seeds: int) -> float:
     >>> round(reliability(0.21, 0.31, 5), 3)
     0.696
     """
-    between, within = _checked_variances(between_sd, within_sd)
+    between, within = _squares(between_sd, within_sd)
     if seeds < 1:
         raise SettingError(f"{seeds} seeds give no mean: give at least 1")
     total = seeds * between + within
@@ -117,9 +198,8 @@ def seeds_needed(between_sd: float, within_sd: float, reliability: float = 0.8) 
     >>> seeds_needed(0.21, 0.31), seeds_needed(0.2, 0.2), seeds_needed(0.0, 0.2)
     (9, 4, None)
     """
-    if not 0.0 < reliability < 1.0:
-        raise SettingError(f"reliability {reliability} is not in (0, 1): give 0.8 say")
-    between, within = _checked_variances(between_sd, within_sd)
+    check_share(reliability, "reliability", 0.8)
+    between, within = _squares(between_sd, within_sd)
     if between == 0.0:
         return None
     wanted = reliability / (1.0 - reliability) * within / between
@@ -127,12 +207,9 @@ def seeds_needed(between_sd: float, within_sd: float, reliability: float = 0.8) 
     return max(1, math.ceil(wanted * (1.0 - 1e-12)))
 
 
-def _checked_variances(between_sd: float, within_sd: float) -> tuple[float, float]:
+def _squares(between_sd: float, within_sd: float) -> tuple[float, float]:
     """Return the squares of two SDs, or raise SettingError for one that is not >= 0."""
-    for name, value in (("between_sd", between_sd), ("within_sd", within_sd)):
-        if not (math.isfinite(value) and value >= 0.0):
-            raise SettingError(f"{name} {value} is no standard deviation: give a number >= 0")
-    return between_sd**2, within_sd**2
+    return check_sd(between_sd, "between_sd") ** 2, check_sd(within_sd, "within_sd") ** 2
 
 
 def _ratio(msb: float, msw: float) -> float | None:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from bogp.analysis import Collinear, Comparison, Coverage, PropertyCoverage, RankCorrelation
+    from bogp.analysis import (
+        Collinear,
+        Coverage,
+        CoverageComparison,
+        PropertyCoverage,
+        RankCorrelation,
+    )
     from bogp.database import GraphDatabase
     from bogp.graphs import RelationalGraph
 
@@ -34,7 +40,7 @@ class Uniform:
 
     names: tuple[str, ...]  # the properties that can be computed
     vectors: Floats  # of the uniform graphs (graphs, names)
-    comparison: Comparison  # of as many graphs of the database with them
+    comparison: CoverageComparison  # of as many graphs of the database with them
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def _uniform(
     """
     import numpy as np
 
-    from bogp.analysis import compare
+    from bogp.analysis import compare_coverage
     from bogp.graphs import PROPERTIES, properties
     from bogp.keys import derive_seed
 
@@ -104,7 +110,7 @@ def _uniform(
     found = properties(_drawn(database.nodes, pairs, progress), names)
     twins = np.column_stack([found[name] for name in names])
     own = vectors[rows][:, [database.names.index(name) for name in names]]
-    return Uniform(names, twins, compare(names, own, twins))
+    return Uniform(names, twins, compare_coverage(names, own, twins))
 
 
 def _drawn(
@@ -256,7 +262,7 @@ def _collinear_words(group: Collinear) -> str:
     return f"Collinear: {names} {follow} from {group.leader} ({how})."
 
 
-def _uniform_words(found: Comparison, graphs: int) -> list[str]:
+def _uniform_words(found: CoverageComparison, graphs: int) -> list[str]:
     count = found.second.graphs
     capped = ""
     if count < graphs:

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from bogp.analysis.bipartite_graph import Bipartite, Spectrum, bipartite, spectrum
 from bogp.analysis.paths import dead_units
-from bogp.analysis.wiring import Bipartite, Spectrum, bipartite, spectrum
 from bogp.errors import GraphError, UnknownNameError
 from bogp.graphs import PROPERTIES, RelationalGraph, mask_to_graph, properties
 from bogp.masks import Mask

@@ -15,13 +15,13 @@ import numpy as np
 
 from bogp.analysis import (
     Interval,
-    ReplicateComponents,
+    VarianceComponents,
     Winner,
     mean_interval,
     paired_interval,
-    replicate_components,
     shrunken,
     tell_apart_sentence,
+    variance_components,
     winner_interval,
 )
 from bogp.pipeline.finals import Final as Final
@@ -70,7 +70,7 @@ class Evidence:
     conditional: Winner | None
     fresh: Interval | None
     sealed: Interval | None
-    components: ReplicateComponents | None
+    components: VarianceComponents | None
     runner_up: str | None
     comparisons: tuple[Comparison, ...]
     left_out: Mapping[str, str]
@@ -111,14 +111,14 @@ def _by_candidate(trials: Sequence[FinishedTrial], bonus: float) -> dict[int, li
     return values
 
 
-def _components(values: Mapping[int, Sequence[float]]) -> ReplicateComponents | None:
+def _components(values: Mapping[int, Sequence[float]]) -> VarianceComponents | None:
     if len(values) < 2 or all(len(each) < 2 for each in values.values()):
         return None
-    return replicate_components([list(each) for each in values.values()])
+    return variance_components([list(each) for each in values.values()])
 
 
 def _corrected(
-    values: Mapping[int, Sequence[float]], best: int, components: ReplicateComponents | None
+    values: Mapping[int, Sequence[float]], best: int, components: VarianceComponents | None
 ) -> tuple[Winner | None, Winner | None]:
     """Return what the winner is worth, given that it was chosen among all that ended whole."""
     if components is None or not components.within_sd > 0 or best not in values:
@@ -130,7 +130,7 @@ def _corrected(
 
 
 def _runner_up(
-    values: Mapping[int, Sequence[float]], best: int, components: ReplicateComponents | None
+    values: Mapping[int, Sequence[float]], best: int, components: VarianceComponents | None
 ) -> str | None:
     others = [float(np.mean(each)) for index, each in values.items() if index != best]
     if components is None or not others or best not in values:

@@ -124,7 +124,7 @@ def accuracy_varies(run: Run) -> list[Verdict]:
                 f"{100 * parts.within_sd:.2f} pp; p = {parts.p_value:.2g}",
                 f"ICC {format_interval(parts.icc, digits=2)}",
                 "Holds if the graph explains more than half of the variance of a run (ICC above "
-                f"0.5); {parts.groups} graphs × {parts.replicates} seeds.",
+                f"0.5); {parts.groups} graphs × {parts.values // parts.groups} seeds.",
             )
         )
     return verdicts

@@ -156,7 +156,7 @@ def noise_table(result: SearchResult) -> Table | None:
     ]
     notes = [
         *_runner_up_notes(result.evidence),
-        f"{parts.values} trials that ended whole, of {parts.candidates} candidates, "
+        f"{parts.values} trials that ended whole, of {parts.groups} candidates, "
         f"{parts.replicated} of them on several seeds ({parts.method}; intervals of 95 %). "
         "Trials that were stopped early are the poorer ones and are not counted, so that all "
         "candidates of the pool differ more than these.",

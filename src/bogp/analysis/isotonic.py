@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
-from bogp.analysis.checks import Vector, as_pair, is_constant, levels
+from bogp.analysis.checks import as_pair, is_constant, levels
+from bogp.types import Floats
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def monotonicity(x: npt.ArrayLike, y: npt.ArrayLike) -> Monotonicity:
     R² = 1 - residual / total sum of squares, of three fits that hold one another: a line, an
     isotonic regression (increasing or decreasing, the better; Barlow et al. 1972), and the mean
     at each level of ``x``. The isotonic fit always gains some R² from noise: read it beside the
-    permutation p of :func:`~bogp.analysis.correlation.rank_correlation`.
+    permutation p of :func:`~bogp.analysis.rank_correlation`.
 
     Args:
         x: values (N,), N >= 3; values within rounding of each other are one level.
@@ -65,7 +66,7 @@ def monotonicity(x: npt.ArrayLike, y: npt.ArrayLike) -> Monotonicity:
     means = np.bincount(level, weights=right) / weights
     total = float(((right - right.mean()) ** 2).sum())
 
-    def r2(fitted: Vector) -> float:
+    def r2(fitted: Floats) -> float:
         return min(1.0, max(0.0, 1.0 - float(((right - fitted) ** 2).sum()) / total))
 
     rising = r2(isotonic_regression(means, weights=weights).x[level])

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from bogp.analysis.checks import Vector, as_matrix
+from bogp.analysis.checks import as_matrix
 from bogp.analysis.correlation import correlation_matrix
 from bogp.errors import SettingError
 from bogp.graphs.property_vectors import constant_columns
+from bogp.types import Floats
 
 BINS = 12
 """Bars of a property's histogram."""
@@ -91,7 +92,7 @@ class Coverage:
     properties: tuple[PropertyCoverage, ...]
     collinear: tuple[Collinear, ...]
     dimensions: float
-    correlation: Vector = field(repr=False, compare=False)
+    correlation: Floats = field(repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,8 +106,8 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What :func:`compare` says of two sets of graphs.
+class CoverageComparison:
+    """What :func:`compare_coverage` says of two sets of graphs.
 
     Attributes:
         first: the coverage of the one set.
@@ -200,9 +201,9 @@ def coverage(
     )
 
 
-def compare(
+def compare_coverage(
     names: Sequence[str], vectors: npt.ArrayLike, other: npt.ArrayLike, *, bins: int = BINS
-) -> Comparison:
+) -> CoverageComparison:
     """Return the coverage of two sets of graphs side by side.
 
     Histograms span both sets. Occupied cells are those of a grid over the range of both, 10 cells
@@ -218,7 +219,7 @@ def compare(
     Raises:
         SettingError: a table that does not fit the names, or values that are not finite.
 
-    >>> found = compare(["a", "b"], [[0, 0], [4, 1], [8, 0]], [[1, 1], [2, 1], [3, 0]])
+    >>> found = compare_coverage(["a", "b"], [[0, 0], [4, 1], [8, 0]], [[1, 1], [2, 1], [3, 0]])
     >>> found.ratios, found.cells, found.second_cells
     ({'a': 4.0, 'b': 1.0}, 3, 3)
     """
@@ -232,7 +233,7 @@ def compare(
     axes = distinct(first)
     places = [first.names.index(name) for name in axes]
     shares = [(b.sd / a.sd) ** 2 for a, b in pairs if not a.constant]
-    return Comparison(
+    return CoverageComparison(
         first=first,
         second=second,
         ratios={a.name: a.reach / b.reach if b.reach > 0 else None for a, b in pairs},
@@ -269,7 +270,7 @@ def distinct(found: Coverage, most: int = 6) -> tuple[str, ...]:
     return tuple(found.names[place] for place in sorted(chosen))
 
 
-def _table(names: Sequence[str], vectors: npt.ArrayLike) -> Vector:
+def _table(names: Sequence[str], vectors: npt.ArrayLike) -> Floats:
     """Return ``vectors`` as float64 (G, P), checked against the names."""
     table = as_matrix(vectors, "vectors", (1, 1))
     if table.shape[1] != len(names) or len(set(names)) != len(names):
@@ -280,7 +281,7 @@ def _table(names: Sequence[str], vectors: npt.ArrayLike) -> Vector:
     return table
 
 
-def _limits(table: Vector, limits: npt.ArrayLike | None) -> tuple[Vector, Vector]:
+def _limits(table: Floats, limits: npt.ArrayLike | None) -> tuple[Floats, Floats]:
     """Return the least and the largest value (P,) that histograms span."""
     if limits is None:
         return table.min(axis=0), table.max(axis=0)
@@ -295,7 +296,7 @@ def _limits(table: Vector, limits: npt.ArrayLike | None) -> tuple[Vector, Vector
     return wanted[0], wanted[1]
 
 
-def _counts(values: Vector, low: float, high: float, bins: int) -> npt.NDArray[np.int64]:
+def _counts(values: Floats, low: float, high: float, bins: int) -> npt.NDArray[np.int64]:
     """Return the histogram of ``values`` over [low, high], all in one bar if that has no width."""
     width = high - low
     if constant_columns(np.array([[low], [high]])).all():
@@ -313,7 +314,7 @@ def _evenness(counts: npt.NDArray[np.int64]) -> float:
     return max(0.0, entropy) / math.log(len(counts))
 
 
-def _collinear(names: Sequence[str], correlation: Vector) -> tuple[Collinear, ...]:
+def _collinear(names: Sequence[str], correlation: Floats) -> tuple[Collinear, ...]:
     """Return the groups of properties whose \\|r\\| to the first of them is at least 0.999."""
     strength = np.nan_to_num(np.abs(correlation))
     groups: dict[int, list[int]] = {}
@@ -332,7 +333,7 @@ def _collinear(names: Sequence[str], correlation: Vector) -> tuple[Collinear, ..
     return tuple(found)
 
 
-def _dimensions(correlation: Vector) -> float:
+def _dimensions(correlation: Floats) -> float:
     """Return the participation ratio of a correlation matrix, constant properties left out."""
     varying = ~np.isnan(np.diagonal(correlation))
     if not varying.any():
@@ -342,7 +343,7 @@ def _dimensions(correlation: Vector) -> float:
     return float(np.count_nonzero(varying)) ** 2 / squares
 
 
-def _cells(vectors: Vector, limits: Vector) -> int:
+def _cells(vectors: Floats, limits: Floats) -> int:
     """Return how many cells of the grid over ``limits`` hold a vector."""
     if vectors.shape[1] == 0:
         return 1

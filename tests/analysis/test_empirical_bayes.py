@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from bogp.analysis import shrunken
-from bogp.analysis.shrinkage import between_variance
+from bogp.analysis.restricted_likelihood import between_variance
 from bogp.errors import SettingError
 
 # The trials of BCG vaccine (Colditz et al. 1994): log relative risks and their variances.

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from bogp.analysis import wiring
+from bogp.analysis import bipartite_graph as module
+from bogp.analysis.bipartite_graph import bipartite, multiplicities, spectrum
 from bogp.analysis.paths import beside, chain_order, chain_paths, dead_units, joint
-from bogp.analysis.wiring import bipartite, multiplicities, spectrum
 from bogp.errors import GraphError, MaskError
 from bogp.graphs import RelationalGraph, graph_to_mask, properties
 
@@ -139,7 +139,7 @@ def test_an_iterative_solver_agrees(monkeypatch):
     mask = np.random.default_rng(1).random((60, 90)) < 0.1
     mask = np.kron(np.eye(2, dtype=bool), mask)  # two components alike
     exact = spectrum(mask)
-    monkeypatch.setattr(wiring, "LARGEST_DENSE", 8)
+    monkeypatch.setattr(module, "LARGEST_DENSE", 8)
     again = spectrum(mask)
     assert exact.gap == pytest.approx(0, abs=1e-9)
     assert again.largest == pytest.approx(exact.largest)

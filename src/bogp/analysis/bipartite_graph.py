@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import svds
 
 from bogp.errors import MaskError
 from bogp.graphs.relational import as_bool
+from bogp.types import BoolArray
 
-Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
 LARGEST_DENSE = 2048
@@ -202,7 +202,7 @@ def spectrum(mask: Any) -> Spectrum | None:
     )
 
 
-def _spectrum(joined: Bools) -> tuple[float, float, float, float] | None:
+def _spectrum(joined: BoolArray) -> tuple[float, float, float, float] | None:
     """Return the two largest singular values, the bound and the smaller of the mean degrees."""
     joined = joined[joined.any(axis=1)][:, joined.any(axis=0)]
     if not joined.size:
@@ -214,7 +214,7 @@ def _spectrum(joined: Bools) -> tuple[float, float, float, float] | None:
     return largest, second, math.sqrt(left - 1.0) + math.sqrt(right - 1.0), min(left, right)
 
 
-def _mean_difference(joined: Bools) -> float | None:
+def _mean_difference(joined: BoolArray) -> float | None:
     """Return the iterative mean difference of bound of a graph (outputs, inputs)."""
     degrees = joined.sum(axis=0)
     gaps = []
@@ -227,7 +227,7 @@ def _mean_difference(joined: Bools) -> float | None:
     return float(np.mean(gaps)) if gaps else None
 
 
-def _labels(joined: Bools) -> Counts:
+def _labels(joined: BoolArray) -> Counts:
     """Return the component of each output and then of each input, (outputs + inputs,)."""
     outputs, inputs = joined.shape
     if joined.all():
@@ -240,7 +240,7 @@ def _labels(joined: Bools) -> Counts:
     return np.asarray(labels, dtype=np.int64)
 
 
-def _parts(joined: Bools) -> Iterator[Bools]:
+def _parts(joined: BoolArray) -> Iterator[BoolArray]:
     """Yield the biadjacency matrix of each connected component of a graph without isolated nodes.
 
     The largest singular value of a connected graph is simple (Perron and Frobenius), so that two
@@ -261,7 +261,7 @@ def _parts(joined: Bools) -> Iterator[Bools]:
         yield joined[np.ix_(of_part, with_part)]
 
 
-def _two_largest(part: Bools) -> tuple[float, float]:
+def _two_largest(part: BoolArray) -> tuple[float, float]:
     """Return the two largest singular values of a connected graph's biadjacency matrix."""
     if part.all():
         return math.sqrt(part.size), 0.0
@@ -271,24 +271,10 @@ def _two_largest(part: Bools) -> tuple[float, float]:
         matrix: npt.NDArray[Any] = wide.astype("f4" if wide.shape[1] < 1 << 24 else "f8")
         squares = np.linalg.eigvalsh((matrix @ matrix.T).astype(np.float64))[-2:]
     else:
-        squares = np.sort(_lanczos(wide))
+        start = np.random.default_rng(0).standard_normal(len(wide))
+        large = sparse.csr_array(wide, dtype=np.float64)
+        squares = np.sort(svds(large, k=2, v0=start, return_singular_vectors=False)) ** 2
     # What rounding leaves of a square that is 0.
     noise = squares[-1] * len(wide) * 8 * np.finfo(np.float64).eps
     second = math.sqrt(squares[-2]) if squares[-2] > noise else 0.0
     return math.sqrt(squares[-1]), second
-
-
-def _lanczos(wide: Bools) -> npt.NDArray[np.float64]:
-    """Return the two largest eigenvalues of ``wide @ wide.T``, (2,), without that matrix."""
-    matrix = sparse.csr_array(wide, dtype=np.float64)
-    transposed = matrix.T.tocsr()
-
-    def product(vector: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.asarray(matrix @ (transposed @ vector))
-
-    gram = LinearOperator((len(wide), len(wide)), matvec=product, dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(len(wide))
-    found: npt.NDArray[np.float64] = eigsh(
-        gram, k=2, which="LA", v0=start, return_eigenvectors=False
-    )
-    return found

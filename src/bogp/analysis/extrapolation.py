@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bogp.analysis.checks import Vector, as_pair, as_vector
+from bogp.analysis.checks import as_pair, as_vector
 from bogp.errors import SettingError
+from bogp.types import Floats
 
 SLOPES = (0.0, 2.0)
 """The slopes that are believed: a better start is no bad sign, nor doubled at the end."""
@@ -25,7 +26,7 @@ def predict_final(
     *,
     wide_sd: float = WIDE_SD,
     least_sd: float = 1e-4,
-) -> tuple[Vector, Vector]:
+) -> tuple[Floats, Floats]:
     """Return the predicted final values of stopped candidates and the variance of each.
 
     The least-squares line of final on early values of the candidates that went on, its slope held

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bogp.analysis.checks import Vector
 from bogp.errors import SettingError, UnknownNameError
+from bogp.types import Floats
 
 EXACT_NAMES = 12
 """Up to this many names every subset is looked at (4,096 at most)."""
@@ -116,7 +116,7 @@ def strongest_pairs(
     return tuple(sorted(pairs, key=lambda pair: -abs(pair.correlation)))
 
 
-def _checked(matrix: npt.ArrayLike, names: Sequence[str]) -> Vector:
+def _checked(matrix: npt.ArrayLike, names: Sequence[str]) -> Floats:
     """Return the matrix as floats, or raise SettingError if it does not fit the names."""
     table = np.asarray(matrix, dtype=np.float64)
     if table.shape != (len(names), len(names)):
@@ -127,12 +127,12 @@ def _checked(matrix: npt.ArrayLike, names: Sequence[str]) -> Vector:
     return table
 
 
-def _strongest(table: Vector, chosen: Sequence[int]) -> float:
+def _strongest(table: Floats, chosen: Sequence[int]) -> float:
     """Return the largest |r| of two chosen columns, 0 for fewer than two."""
     return max((abs(float(table[i, j])) for i, j in itertools.combinations(chosen, 2)), default=0.0)
 
 
-def _largest(table: Vector, varying: Sequence[int], threshold: float) -> Iterator[tuple[int, ...]]:
+def _largest(table: Floats, varying: Sequence[int], threshold: float) -> Iterator[tuple[int, ...]]:
     """Yield every subset of the largest size that has all |r| below the threshold."""
     for size in range(len(varying), -1, -1):
         found = False
@@ -144,7 +144,7 @@ def _largest(table: Vector, varying: Sequence[int], threshold: float) -> Iterato
             return
 
 
-def _greedy(table: Vector, varying: Sequence[int], threshold: float) -> tuple[int, ...]:
+def _greedy(table: Floats, varying: Sequence[int], threshold: float) -> tuple[int, ...]:
     """Drop the column with the most strong partners until none has one."""
     left = list(varying)
     while True:

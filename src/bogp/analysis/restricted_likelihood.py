@@ -1,4 +1,9 @@
-"""Restricted likelihood of the one-way random effects model with unequal numbers of values."""
+"""Variance between groups by restricted maximum likelihood (Patterson and Thompson 1971).
+
+Two models: unequal numbers of values whose common noise is estimated too (:class:`OneWay`), and one
+value of each group with known noise (:func:`between_variance`). Both likelihoods may have several
+maxima, so that a grid is searched first.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +12,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize, stats
 
-from bogp.analysis.checks import Vector
+from bogp.types import Floats
 
 _MOST = 1.0 - 1e-9
-"""The largest share of variance between candidates that is tried."""
-_GRID = np.concatenate(([0.0], 1.0 / (1.0 + np.geomspace(1e6, 1e-6, 97))))
-"""Shares among which the maximum is looked for first: there may be several."""
+"""The largest share of variance between groups that is tried."""
+
+_SHARES = np.concatenate(([0.0], 1.0 / (1.0 + np.geomspace(1e6, 1e-6, 97))))
+"""Shares of variance between groups among which the maximum is looked for first."""
+
+Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class OneWay:
-    """All that the likelihood needs of the values of K candidates.
+    """All that the likelihood needs of the values of K groups.
 
     Sums are NumPy's own, not BLAS's, whose last digit can depend on the number of threads.
 
     Attributes:
-        counts: the number of values of each (K,).
+        counts: the number of values of each group (K,).
         means: their means (K,).
-        inside: the sum of squares about the means, 0 where that is rounding.
+        within_squares: the sum of squares about these means, 0 where that is rounding.
     """
 
-    counts: npt.NDArray[np.float64]
-    means: Vector
-    inside: float
+    counts: Floats
+    means: Floats
+    within_squares: float
 
     @classmethod
-    def of(cls, groups: Sequence[Vector]) -> OneWay:
-        """Return the sums of the values of each candidate."""
+    def of(cls, groups: Sequence[Floats]) -> OneWay:
+        """Return the sums of the values of each group."""
         means = np.array([group.mean() for group in groups])
         inside = sum(
             float(((group - mean) ** 2).sum()) for group, mean in zip(groups, means, strict=True)
@@ -52,44 +59,38 @@ class OneWay:
         return float((weights * self.means).sum() / weights.sum())
 
     def spread(self, ratio: float) -> float:
-        """Return Wald's (1940) weighted sum of squares of the means, in units of within variance.
-
-        Divided by the within variance it is chi-square with K - 1 degrees of freedom at the true
-        ratio; it falls as the ratio grows.
-        """
+        """Return the weighted sum of squares of the means, in units of within variance."""
         weights = self.counts / (1.0 + ratio * self.counts)
         return float((weights * (self.means - self.mean(ratio)) ** 2).sum())
 
-    def loss(self, share: Vector, within: Vector | None = None) -> Vector:
-        """Return -2 log restricted likelihood, up to a constant, at its best ``within`` if None.
+    def loss(self, share: Floats, within: Floats | None = None) -> Floats:
+        """Return -2 log restricted likelihood, up to a constant.
 
-        Patterson and Thompson (1971), Biometrika 58. ``share`` (P,) is the between-candidate share
-        of variance in [0, 1), the ICC; ``within`` (P,) the variance over seeds.
+        Args:
+            share: the share of variance between groups (P,) in [0, 1), which is the ICC.
+            within: the variance over seeds (P,); the best one for each share if None.
         """
         ratio, size = (share / (1.0 - share))[:, None], float(self.counts.sum())
         weights = self.counts / (1.0 + ratio * self.counts)
         totals = weights.sum(axis=1)
         away = self.means - ((weights * self.means).sum(axis=1) / totals)[:, None]
-        squares = self.inside + (weights * away**2).sum(axis=1)
+        squares = self.within_squares + (weights * away**2).sum(axis=1)
         within = squares / (size - 1.0) if within is None else within
         shape = np.log1p(ratio * self.counts).sum(axis=1) + np.log(totals)
         return np.asarray((size - 1.0) * np.log(within) + squares / within + shape)
 
 
-Bounds = tuple[float, float]
-
-
 @dataclass(frozen=True)
-class Components:
-    """The maximum and the profile intervals, as variances.
+class RestrictedMaximum:
+    """The maximum of the likelihood and its profile intervals, as variances.
 
     Attributes:
         ratio: between / within variance at the maximum.
         within: the within variance there.
-        share_bounds: of the ICC.
-        between_bounds: of the between-candidate variance.
-        within_bounds: of the within-candidate variance.
-        gain: twice the log likelihood won over candidates that are all alike.
+        share_bounds: the interval of the ICC.
+        between_bounds: the interval of the variance between groups.
+        within_bounds: the interval of the variance within groups.
+        gain: twice the log likelihood won over groups that are all alike.
     """
 
     ratio: float
@@ -100,31 +101,31 @@ class Components:
     gain: float
 
 
-def components(data: OneWay, level: float) -> Components:
-    """Return the restricted maximum likelihood and its profile intervals; needs ``inside`` > 0."""
-    share, least = _minimum(data.loss, _GRID)
+def restricted_maximum(data: OneWay, level: float) -> RestrictedMaximum:
+    """Return the maximum and its profile intervals; ``within_squares`` must be above 0."""
+    share, least = _minimum(data.loss, _SHARES)
     ratio, size = share / (1.0 - share), float(data.counts.sum())
-    within = (data.inside + data.spread(ratio)) / (size - 1.0)
+    within = (data.within_squares + data.spread(ratio)) / (size - 1.0)
     between = ratio * within
     limit = least + float(stats.chi2.ppf(level, 1))
     # Whatever the between variance is, the best within variance is in this range.
-    most = (data.inside + data.spread(0.0)) / (size - len(data.counts))
-    noises = np.linspace(math.log(data.inside / size) - 1.0, math.log(most) + 1.0, 49)
+    most = (data.within_squares + data.spread(0.0)) / (size - len(data.counts))
+    log_withins = np.linspace(math.log(data.within_squares / size) - 1.0, math.log(most) + 1.0, 49)
 
     def share_excess(share: float) -> float:
         return float(data.loss(np.array([share]))[0]) - limit
 
     def within_excess(log_within: float) -> float:
         fixed = np.array([math.exp(log_within)])
-        return _minimum(lambda shares: data.loss(shares, fixed), _GRID)[1] - limit
+        return _minimum(lambda shares: data.loss(shares, fixed), _SHARES)[1] - limit
 
     def between_excess(log_between: float) -> float:
-        def loss(log_within: Vector) -> Vector:
+        def loss(log_within: Floats) -> Floats:
             # Up to the largest share: beyond it the numbers overflow.
             share = 1.0 / (1.0 + np.exp(np.minimum(log_within - log_between, 700.0)))
             return data.loss(np.minimum(share, _MOST), np.exp(log_within))
 
-        return _minimum(loss, noises)[1] - limit
+        return _minimum(loss, log_withins)[1] - limit
 
     high = _MOST if share_excess(_MOST) < 0.0 else _cross(share_excess, share, _MOST)
     low = 0.0 if share_excess(0.0) <= 0.0 else _cross(share_excess, 0.0, share)
@@ -134,7 +135,7 @@ def components(data: OneWay, level: float) -> Components:
     centre = math.log(between) if between > 0.0 else math.log(within) - 16.0
     smallest = 0.0 if low == 0.0 else math.exp(_walk(between_excess, centre, -0.5))
     largest = math.exp(_walk(between_excess, centre, 0.5))
-    return Components(
+    return RestrictedMaximum(
         ratio=ratio,
         within=within,
         share_bounds=(low, high),
@@ -144,8 +145,39 @@ def components(data: OneWay, level: float) -> Components:
     )
 
 
-def _minimum(loss: Callable[[Vector], Vector], grid: Vector) -> tuple[float, float]:
-    """Return where a function (P,) -> (P,) is least on the range of a grid, and its value there."""
+def between_variance(values: Floats, noise: Floats) -> float:
+    """Return the variance of the true values behind ``values`` (K,), at least 0.
+
+    The maximum over A >= 0 of the likelihood of all contrasts of ``values``, which are normal with
+    variances ``noise`` + A.
+
+    >>> round(between_variance(np.array([3.0, 1.0, 0.0, -1.0, -3.0]), np.ones(5)), 6)
+    4.0
+    """
+    # No maximum is above the spread of the values, at which every term of the slope is positive.
+    most = values.size * float(np.var(values)) + 1e-300
+
+    def loss(between: float) -> float:
+        weights = 1.0 / (noise + between)
+        total = float(weights.sum())
+        mean = float((weights * values).sum()) / total
+        squares = float((weights * (values - mean) ** 2).sum())
+        return squares - float(np.log(weights).sum()) + math.log(total)
+
+    def losses(points: Floats) -> Floats:
+        return np.array([loss(float(point)) for point in points])
+
+    grid = np.concatenate(([0.0], np.geomspace(1e-6, 1.0, 61) * most))
+    return _minimum(losses, grid, 1e-9 * most)[0]
+
+
+def _minimum(
+    loss: Callable[[Floats], Floats], grid: Floats, tolerance: float | None = None
+) -> tuple[float, float]:
+    """Return where a function (P,) -> (P,) is least on the range of a grid, and its value there.
+
+    The place is found to ``tolerance``, by default a ten-millionth of the steps beside the best.
+    """
     losses = loss(grid)
     best = int(np.argmin(losses))
     ends = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, grid.size - 1)])
@@ -153,7 +185,7 @@ def _minimum(loss: Callable[[Vector], Vector], grid: Vector) -> tuple[float, flo
         lambda point: float(loss(np.array([point]))[0]),
         bounds=ends,
         method="bounded",
-        options={"xatol": 1e-7 * (ends[1] - ends[0])},
+        options={"xatol": 1e-7 * (ends[1] - ends[0]) if tolerance is None else tolerance},
     )
     if float(found.fun) < losses[best]:
         return float(found.x), float(found.fun)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import stats
 
-from bogp.analysis.checks import Vector, as_pair, check_level
+from bogp.analysis.checks import as_pair, check_level
 from bogp.analysis.intervals import Interval
-from bogp.analysis.winner import Winner
+from bogp.analysis.restricted_likelihood import between_variance
+from bogp.analysis.winners_curse import Winner
 from bogp.errors import SettingError
+from bogp.types import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +37,10 @@ class Shrunken:
         level: the confidence level of the intervals.
     """
 
-    values: Vector
-    estimates: Vector
-    sds: Vector
-    shrinkage: Vector
+    values: Floats
+    estimates: Floats
+    sds: Floats
+    shrinkage: Floats
     mean: float
     between_sd: float
     level: float
@@ -114,33 +116,3 @@ def shrunken(means: npt.ArrayLike, variances: npt.ArrayLike, level: float = 0.95
     variance = noise * (1.0 - (1.0 - weights) * drawn) + spread * (values - mean) ** 2
     estimates = values + drawn * (mean - values)
     return Shrunken(values, estimates, np.sqrt(variance), drawn, mean, math.sqrt(between), level)
-
-
-def between_variance(values: Vector, noise: Vector) -> float:
-    """Return the variance of the true values by restricted maximum likelihood, at least 0.
-
-    The maximum over A >= 0 of the likelihood of all contrasts of ``values`` (K,), which are normal
-    with variances ``noise`` + A: Patterson and Thompson (1971), Biometrika 58. The likelihood may
-    have several maxima: a grid finds the highest.
-
-    >>> round(between_variance(np.array([3.0, 1.0, 0.0, -1.0, -3.0]), np.ones(5)), 6)
-    4.0
-    """
-    # No maximum is above the spread of the values, at which every term of the slope is positive.
-    most = values.size * float(np.var(values)) + 1e-300
-
-    def loss(between: float) -> float:
-        weights = 1.0 / (noise + between)
-        total = float(weights.sum())
-        mean = float((weights * values).sum()) / total
-        squares = float((weights * (values - mean) ** 2).sum())
-        return squares - float(np.log(weights).sum()) + math.log(total)
-
-    grid = np.concatenate(([0.0], np.geomspace(1e-6, 1.0, 61) * most))
-    losses = [loss(point) for point in grid]
-    best = int(np.argmin(losses))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-    found = optimize.minimize_scalar(
-        loss, bounds=(low, high), method="bounded", options={"xatol": 1e-9 * most}
-    )
-    return float(found.x) if float(found.fun) < losses[best] else float(grid[best])
