@@ -1,9 +1,9 @@
-"""The channels of a network's tensors: which are one and the same, which are constant."""
+"""The channels of a network's tensors: which go together, which are constant, who reads them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,9 +17,9 @@ class Channels:
     """The channels of one tensor of the network.
 
     Attributes:
-        axis: the dimension of the tensor along which they lie, the batch being 0.
-        units: what each position belongs to (C,), int64. Positions of one unit go together: a
-            flattened channel is as many positions of one unit as it has pixels.
+        axis: the dimension of the tensor along which the channels lie; the batch is dimension 0.
+        units: the unit that each position belongs to (C,), int64. Positions of one unit go
+            together: a flattened channel is as many positions of one unit as it has pixels.
         constants: the value of each position (C,), float64, where it is the same for all inputs and
             at all places; NaN elsewhere.
     """
@@ -31,7 +31,7 @@ class Channels:
 
 @final
 class Units:
-    """Units by number, in sets that stay or go together (union-find), some of them pinned."""
+    """Units by number, in sets that stay or go together (union-find); pinned units stay."""
 
     def __init__(self) -> None:
         self._parents: list[int] = []
@@ -44,13 +44,13 @@ class Units:
         return torch.arange(start, start + count)
 
     def tie(self, left: Tensor, right: Tensor) -> None:
-        """Let the units of two tensors, position by position, stay or go together."""
+        """Make the units of two tensors stay or go together, position by position."""
         for a, b in zip(left.tolist(), right.tolist(), strict=True):
             one, other = self._root(a), self._root(b)
             self._parents[max(one, other)] = min(one, other)
 
     def pin(self, units: Tensor) -> None:
-        """Let units stay: somebody whom we do not understand reads them."""
+        """Make units stay, because a call that bogp does not understand reads them."""
         self._pinned += units.tolist()
 
     def _root(self, unit: int) -> int:
@@ -64,7 +64,7 @@ class Units:
         return torch.tensor([self._root(unit) for unit in range(len(self._parents))]).long()
 
     def pinned(self) -> Tensor:
-        """Return which sets hold a pinned unit (U,), True at their smallest numbers."""
+        """Return which sets hold a pinned unit (U,), bool, at the smallest number of each."""
         stays = torch.zeros(len(self._parents), dtype=torch.bool)
         stays[[self._root(unit) for unit in self._pinned]] = True
         return stays
@@ -81,8 +81,8 @@ class Layer:
         node: the call in the graph.
         source: the channels of its input; None where they are not understood.
         output: the channels of its output.
-        reads: of a reader, whether output o has a weight other than 0 on input i, (out, in).
-        gathers: its input is the network's, so that a selection of it may be put in front.
+        reads: whether output o has a weight other than 0 on input i, (out, in); only for a reader.
+        gathers: whether its input is the network's, so that it may select the features it reads.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Layer:
 
     @property
     def constants(self) -> Tensor:
-        """The constants of a reader's input (in,)."""
+        """The constants of a reader's input (in,), NaN where they are unknown."""
         if self.source is not None:
             return self.source.constants
         assert self.reads is not None
@@ -112,11 +112,12 @@ class Flow:
         shapes: the shape of each node's output; absent where that is no tensor.
         fixed: names of modules whose weights must not change: tied, used twice, read directly.
         units: the units and their ties.
-        channels: of each node, where they are understood.
-        layers: in the order of their calls.
+        channels: the channels of each node's output, where they are understood.
+        layers: the layers that can lose channels, in the order of their calls.
         inputs: nodes that hold the network's input, flattened perhaps.
         reshapes: nodes with a number of features written into them, which must become a flatten.
-        pads: nodes that may add channels: where in their amounts, and those before and after.
+        pads: nodes that pad channels: the position of the amounts among their arguments, and the
+            channels added before and after.
     """
 
     module: nn.Module
@@ -136,3 +137,28 @@ class Flow:
     def rank(self, node: fx.Node) -> int:
         """Return the number of dimensions of a node's tensor."""
         return len(self.shapes[node])
+
+
+def opaque(flow: Flow, node: fx.Node) -> Channels | None:
+    """Pin all channels that the node reads, and return None: its output is not understood."""
+    for source in node.all_input_nodes:
+        if source in flow.channels:
+            flow.units.pin(flow.channels[source].units)
+    return None
+
+
+def source_of(node: fx.Node) -> fx.Node:
+    """Return the node's first input."""
+    return node.all_input_nodes[0]
+
+
+def module_of(flow: Flow, node: fx.Node) -> Any:
+    """Return the module that a node calls."""
+    return flow.module.get_submodule(str(node.target))
+
+
+def argument(node: fx.Node, position: int, name: str, default: Any = None) -> Any:
+    """Return an argument of a call, by position (the tensor being 0) or by name."""
+    if len(node.args) > position:
+        return node.args[position]
+    return node.kwargs.get(name, default)

@@ -1,4 +1,4 @@
-"""A pruned network as a smaller dense one: what is dead or constant is taken out."""
+"""A pruned network as a smaller dense one, without the channels that are dead or constant."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Compacted:
     Attributes:
         model: the smaller network, in evaluation mode, with the inputs and outputs of the first.
         removed: the layers that lost channels, by module name.
-        parameters_before: numbers in the parameters of the model.
-        parameters_after: numbers in the parameters of the smaller network.
-        difference: the largest difference of outputs found (`largest_difference`).
-        note: a sentence on what could not be looked into; empty where all could.
+        parameters_before: how many numbers the parameters of the model hold.
+        parameters_after: how many those of the smaller network hold.
+        difference: the largest difference of outputs that was found.
+        note: a sentence on the modules that torch.fx cannot follow; empty if it can follow all.
     """
 
     model: nn.Module
@@ -74,17 +74,18 @@ def compact(
     """Return ``model`` without the channels that its outputs do not depend on.
 
     A channel goes if no kept weight reads it, or if it is constant (no kept weight of its own) and
-    can be a part of the bias of those who read it. What is tied goes together: the branches of a
-    residual addition, a depthwise convolution and its input, a channel and its pixels. A flattened
-    input that nobody reads is selected away in the first linear layer. What bogp does not
-    understand stays as it is. A layer of which nothing is left keeps one channel that nobody reads.
+    can be a part of the bias of those who read it. Channels that are tied go together: the branches
+    of a residual addition, a depthwise convolution and its input, a channel and its pixels. The
+    first linear layer selects the features of a flattened input that it reads. Calls that bogp does
+    not understand keep all their channels. A layer of which nothing is left keeps one channel that
+    nobody reads.
 
     Args:
         model: any module that torch.fx can follow, or parts of which it can; not changed.
         example: inputs (N, ...), or a tuple of them; they give the shapes and are compared on.
         mask: what is pruned; None takes the weights that are exactly 0.
-        tolerance: the largest difference of outputs, on the example and on random inputs.
-        seed: of those random inputs.
+        tolerance: the largest difference of outputs allowed, on the example and on random inputs.
+        seed: draws those random inputs.
 
     Raises:
         ExportError: the smaller model's outputs differ by more, or the model cannot be run.
@@ -114,8 +115,8 @@ class _Work:
     Attributes:
         calls: what each module is called with.
         tied: modules that share weights.
-        removed: as of `Compacted`, filled on the way.
-        unread: names of modules that torch.fx cannot follow; the model's own is "".
+        removed: the layers that lost channels so far, by name.
+        unread: names of modules that torch.fx cannot follow; the model's own name is "".
     """
 
     calls: Mapping[nn.Module, Arguments]
@@ -127,7 +128,7 @@ class _Work:
 def _shrink(work: _Work, module: nn.Module, name: str, gather: bool = False) -> nn.Module:
     """Return ``module`` smaller, changed in place or as a graph of its own.
 
-    What it cannot follow it opens, and does the same with what it finds inside.
+    Where torch.fx cannot follow the module, the same is done with the modules inside it.
     """
     try:
         traced = trace(module, work.calls[module])
@@ -149,7 +150,7 @@ def _shrink(work: _Work, module: nn.Module, name: str, gather: bool = False) -> 
 
 
 def _shrink_children(work: _Work, module: nn.Module, name: str) -> None:
-    """Make the parts of a module smaller that can be, in place."""
+    """Make those modules inside a module smaller that can be, in place."""
     for child_name, child in list(module.named_children()):
         if child in work.calls and any(child.children()) and not is_torchs(child):
             new = _shrink(work, child, _join(name, child_name))

@@ -1,4 +1,4 @@
-"""Layers with fewer channels."""
+"""Layers with weights: what each does to channels, and the same layer with fewer of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import copy
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
+
+from bogp.export.channels import UNKNOWN, Channels, Flow, Layer, module_of, opaque, source_of
 
 
 @final
 class GatheredLinear(nn.Module):
-    """A linear layer that reads some of its input's features, those numbered ``features`` (k,).
+    """A linear layer that reads only the input features numbered ``features`` (k,).
 
     >>> layer = GatheredLinear(torch.tensor([2]), torch.tensor([[3.0]]), None)
     >>> layer(torch.tensor([[5.0, 6.0, 7.0]])).tolist()
@@ -35,6 +37,115 @@ class GatheredLinear(nn.Module):
         """Return the sizes, as torch's layers do."""
         out, used = self.weight.shape
         return f"used_features={used}, out_features={out}, bias={self.bias is not None}"
+
+
+def linear(flow: Flow, node: fx.Node) -> Channels | None:
+    """Return new channels along the last axis, each of which reads all that were there."""
+    source = source_of(node)
+    if str(node.target) in flow.fixed or source not in flow.shapes:
+        return opaque(flow, node)
+    return _reader(flow, node, flow.rank(source) - 1)
+
+
+def convolution(flow: Flow, node: fx.Node) -> Channels | None:
+    """Return new channels along axis 1; those of a depthwise convolution read one channel each."""
+    module, source = module_of(flow, node), source_of(node)
+    batched = flow.rank(source) == len(module.kernel_size) + 2
+    if str(node.target) in flow.fixed or not batched:
+        return opaque(flow, node)
+    if module.groups == 1:
+        return _reader(flow, node, 1)
+    if module.groups == module.in_channels:
+        return _depthwise(flow, node, module)
+    return opaque(flow, node)
+
+
+def zero_padded(module: Any) -> bool:
+    """Return whether a layer puts zeros around its input."""
+    if getattr(module, "padding_mode", None) != "zeros":
+        return False
+    if isinstance(module.padding, str):
+        return module.padding == "same" and any(size > 1 for size in module.kernel_size)
+    return any(module.padding)
+
+
+def _reader(flow: Flow, node: fx.Node, axis: int) -> Channels:
+    """Note a layer whose every output channel reads all input channels."""
+    module, source = module_of(flow, node), flow.channels.get(source_of(node))
+    if source is not None and (source.axis != axis or isinstance(module, GatheredLinear)):
+        opaque(flow, node)
+        source = None
+    weight = module.weight.detach().double()[:, :, None].flatten(2)  # (out, in, taps)
+    reads = (weight != 0).any(2)
+    known = torch.full((reads.shape[1],), UNKNOWN, dtype=torch.float64)
+    if source is not None:
+        folds = foldable(source.constants, zero_padded(module))
+        known = torch.where(folds, source.constants, known)
+    values = weight.sum(2) @ known.nan_to_num(0.0)
+    if module.bias is not None:
+        values = values + module.bias.detach().double()
+    values[(reads & known.isnan()).any(1)] = UNKNOWN
+    output = flow.fresh(axis, values)
+    gathers = source_of(node) in flow.inputs and module.weight.ndim == 2
+    flow.layers.append(Layer(str(node.target), "reader", node, source, output, reads, gathers))
+    return output
+
+
+def foldable(constants: Tensor, padded: bool) -> Tensor:
+    """Return which inputs of a layer can be a part of its bias (in,), bool.
+
+    A constant can, unless zeros are put around it, because then the sum differs at the border.
+    """
+    return (constants == 0) if padded else ~constants.isnan()
+
+
+def _depthwise(flow: Flow, node: fx.Node, module: Any) -> Channels | None:
+    """Return the outputs of each input channel, which go when it goes."""
+    source = flow.channels.get(source_of(node))
+    if source is None or source.axis != 1:
+        return opaque(flow, node)
+    each = module.out_channels // module.in_channels
+    weight = module.weight.detach().double().flatten(1)
+    given = source.constants.repeat_interleave(each)
+    values = weight.sum(1) * given
+    values[~foldable(given, zero_padded(module))] = UNKNOWN
+    values[(weight == 0).all(1)] = 0.0
+    if module.bias is not None:
+        values = values + module.bias.detach().double()
+    output = Channels(1, source.units.repeat_interleave(each), values)
+    flow.layers.append(Layer(str(node.target), "channelwise", node, source, output))
+    return output
+
+
+def batch_norm(flow: Flow, node: fx.Node) -> Channels | None:
+    """Return the channels of axis 1, each scaled and shifted by its running statistics."""
+    source, module = flow.channels.get(source_of(node)), module_of(flow, node)
+    if source is None or source.axis != 1 or str(node.target) in flow.fixed:
+        return opaque(flow, node)
+    values = torch.full_like(source.constants, UNKNOWN)
+    if module.running_mean is not None:
+        scale = (module.running_var.double() + module.eps).rsqrt()
+        values = (source.constants - module.running_mean.double()) * scale
+        if module.weight is not None:
+            gain = module.weight.detach().double()
+            values = torch.where(gain == 0, 0.0, values * gain) + module.bias.detach().double()
+    output = Channels(1, source.units, values)
+    flow.layers.append(Layer(str(node.target), "channelwise", node, source, output))
+    return output
+
+
+def prelu(flow: Flow, node: fx.Node) -> Channels | None:
+    """Return the channels, negative numbers scaled by one slope or by one for each channel."""
+    source, module = flow.channels.get(source_of(node)), module_of(flow, node)
+    one = module.num_parameters == 1
+    if source is None or (not one and (source.axis != 1 or str(node.target) in flow.fixed)):
+        return opaque(flow, node)
+    slope = module.weight.detach().double()
+    values = torch.where(source.constants < 0, slope * source.constants, source.constants)
+    output = Channels(source.axis, source.units, values)
+    if not one:
+        flow.layers.append(Layer(str(node.target), "channelwise", node, source, output))
+    return output
 
 
 def smaller_reader(module: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
@@ -74,7 +185,7 @@ def smaller_channelwise(module: Any, inputs: Tensor, outputs: Tensor) -> nn.Modu
 
 
 def _set(layer: nn.Module, name: str, value: Tensor | None) -> None:
-    """Set a parameter or buffer of a layer, of whichever kind it was."""
+    """Set a parameter or a buffer of a layer to ``value``, unless that is None."""
     old = getattr(layer, name)
     if value is None:
         return

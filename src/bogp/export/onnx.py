@@ -44,7 +44,7 @@ class OnnxFile:
     Attributes:
         path: where it is.
         size: in bytes.
-        difference: the largest difference from the torch model's outputs (`largest_difference`).
+        difference: the largest difference from the torch model's outputs.
         opset: the version of ONNX's operators that it needs.
     """
 
@@ -76,7 +76,7 @@ def to_onnx(
         mask: what is pruned besides the weights that are 0.
         tolerance: the largest difference allowed.
         batches: the batch sizes to compare at.
-        seed: of the random inputs.
+        seed: draws the random inputs.
 
     Raises:
         ExportError: a package is missing, the model cannot be exported, or the outputs differ.
@@ -155,7 +155,7 @@ def _package(name: str) -> Any:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Let the exporter, which reports its progress and its own matters, say nothing."""
+    """Keep the exporter from printing its progress and warnings within the block."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

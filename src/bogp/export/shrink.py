@@ -1,4 +1,4 @@
-"""Which channels somebody needs, and the network without the others."""
+"""Which channels the outputs of a network depend on, and the network without the others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from bogp.export.channels import Channels, Flow, Layer
-from bogp.export.layer_rules import foldable, zero_padded
-from bogp.export.layers import columns, gathered, smaller_channelwise, smaller_reader
+from bogp.export.layers import (
+    columns,
+    foldable,
+    gathered,
+    smaller_channelwise,
+    smaller_reader,
+    zero_padded,
+)
 
 
 @dataclass(frozen=True)
@@ -19,9 +25,10 @@ class Verdict:
     """Which units stay.
 
     Attributes:
-        roots: the set of each unit (U,).
-        needed: the sets that the outputs depend on (U,), bool.
-        kept: those and, of a tensor without any, one placeholder that nobody reads (U,).
+        roots: the set that each unit belongs to (U,).
+        needed: whether the outputs depend on the set (U,), bool.
+        kept: whether the set stays (U,), bool: if it is needed or, in a tensor of which nothing is
+            needed, as a placeholder that nobody reads.
     """
 
     roots: Tensor
@@ -29,21 +36,21 @@ class Verdict:
     kept: Tensor
 
     def needs(self, channels: Channels) -> Tensor:
-        """Say which positions are needed (C,)."""
+        """Return which positions are needed (C,), bool."""
         return self.needed[self.roots[channels.units]]
 
     def keeps(self, channels: Channels) -> Tensor:
-        """Say which positions stay (C,)."""
+        """Return which positions stay (C,), bool."""
         return self.kept[self.roots[channels.units]]
 
 
 def judge(flow: Flow) -> Verdict:
-    """Return what stays: whatever the network's outputs, or a call unknown to us, depend on.
+    """Return what stays: all that the network's outputs, or calls without a rule, depend on.
 
-    A reader's needed output needs each input that it has a weight on, except constants, which can
-    be a part of its bias. Where zeros are put around its input a constant cannot; but all constants
-    of that input are multiples of one another there, so one of them stands for all. Needs are
-    followed from the end to the start until no more come.
+    A needed output of a reader needs each input on which it has a weight, except a constant, which
+    can be a part of the bias. A constant cannot where zeros are put around the input; but there all
+    constants of the input are multiples of one another, so that one stands in for all of them. The
+    needs are followed from the end of the network to its start until no more are found.
     """
     roots, needed = flow.units.roots(), flow.units.pinned()
     readers = [layer for layer in flow.layers if layer.kind == "reader" and layer.source]
@@ -73,15 +80,15 @@ def _with_placeholders(flow: Flow, roots: Tensor, needed: Tensor) -> Tensor:
 
 
 def _foldable(flow: Flow, layer: Layer) -> Tensor:
-    """Say which inputs of a reader can be a part of its bias (in,)."""
+    """Return which inputs of a reader can be a part of its bias (in,), bool."""
     module = flow.module.get_submodule(layer.name)
     return foldable(layer.constants, zero_padded(module))
 
 
 def _stand_in(flow: Flow, layer: Layer) -> tuple[int, Tensor]:
-    """Return the constant input that stands for all that no bias can hold, and which those are.
+    """Return the input that stands in for the constants that no bias can hold, and which these are.
 
-    It is the largest, so that no weight grows.
+    It is the largest of them, so that no weight grows.
     """
     merged = ~layer.constants.isnan() & ~_foldable(flow, layer)
     sizes = torch.where(merged, layer.constants.abs(), 0.0)
@@ -111,7 +118,7 @@ def rebuild(flow: Flow, verdict: Verdict) -> dict[str, nn.Module]:
 
 
 def kept_inputs(layer: Layer, verdict: Verdict) -> Tensor:
-    """Say which inputs of a layer stay (in,)."""
+    """Return which inputs of a layer stay (in,), bool."""
     if layer.source is not None:
         return verdict.keeps(layer.source)
     assert layer.reads is not None
@@ -126,7 +133,7 @@ def kept_inputs(layer: Layer, verdict: Verdict) -> Tensor:
 def _weight(flow: Flow, layer: Layer, verdict: Verdict) -> tuple[Tensor, Tensor]:
     """Return a reader's weight (out, in, ...) and what to add to its bias (out,), float64.
 
-    What nobody needs is taken out of the weight: into the bias or the constant that stands for it.
+    The weights of inputs that go are moved to the bias, or to the constant that stands in for them.
     """
     module: Any = flow.module.get_submodule(layer.name)
     weight: Tensor = module.weight.detach().double().clone()
@@ -156,7 +163,7 @@ def _smaller(
     outputs: Tensor,
     inputs: Tensor,
 ) -> dict[str, nn.Module]:
-    """Return the smaller reader and, where its bias went there, the norm after it."""
+    """Return the smaller reader and, if it took up the reader's bias, the norm after it."""
     old, norm = module.weight, None
     if module.bias is not None:
         extra = extra + module.bias.detach().double()
@@ -178,7 +185,7 @@ def _smaller(
 
 
 def _norm_after(flow: Flow, layer: Layer) -> tuple[str, Any] | None:
-    """Return a copy of the norm that alone reads a layer; its mean can take up a bias."""
+    """Return a copy of the norm that alone reads a layer, whose mean can take up a bias."""
     users = list(layer.node.users)
     for other in flow.layers:
         module: Any = flow.module.get_submodule(other.name)
@@ -190,9 +197,9 @@ def _norm_after(flow: Flow, layer: Layer) -> tuple[str, Any] | None:
 def rewritten(
     module: nn.Module, flow: Flow, verdict: Verdict, graph: fx.Graph
 ) -> fx.GraphModule | None:
-    """Return ``module`` with a graph in place of its code, or None where the code will do.
+    """Return ``module`` with a graph in place of its code, or None where the code can stay.
 
-    It will not where it has numbers of channels written into it that change: in a reshape, which
+    It cannot stay where a number of channels that changes is written into it: in a reshape, which
     becomes a flatten, or in a padding.
     """
     frozen = [node for node in flow.reshapes if not _whole(flow, verdict, node)]

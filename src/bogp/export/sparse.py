@@ -103,9 +103,9 @@ def to_bsr(model: nn.Module, mask: Mask | None = None, block: int | None = None)
 def save_sparse(model: nn.Module, mask: Mask, path: str | os.PathLike[str]) -> Path:
     """Write the state of ``model`` with only the kept weights of the layers in ``mask``.
 
-    A layer is its kept weights in order and their places: a bit for each weight or, where that is
-    shorter, the gap from each kept weight to the next in 1, 2 or 4 bytes. Everything else is
-    written as it is, a tensor of several names once.
+    The file has a layer's kept weights in order, and their places: a bit for each weight or, where
+    that is shorter, the gap from each kept weight to the next in 1, 2 or 4 bytes. All other tensors
+    are written as they are, each shared one once.
 
     Raises:
         MaskError: the mask does not fit the model.
@@ -184,14 +184,14 @@ def _with_sparse(
 
 
 def _may_go(model: nn.Module, name: str) -> bool:
-    """Say whether nobody reads the layer's weight past its forward, as torch's layers do."""
+    """Return whether a layer may be replaced: layers inside torch's own have their weights read."""
     parent = model.get_submodule(name.rpartition(".")[0])
     containers = nn.ModuleList | nn.ModuleDict
     return not name or isinstance(parent, containers) or not is_torchs(parent)
 
 
 def _converted(weight: Tensor, convert: Callable[[Tensor], Tensor | None]) -> Tensor | None:
-    """Return the sparse weight, after one product with it."""
+    """Return the sparse weight, after one product that shows whether torch can compute with it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse .* tensor support is in beta")
         sparse = convert(weight)
@@ -205,7 +205,7 @@ def _csr(weight: Tensor) -> Tensor:
 
 
 def _bsr(weight: Tensor, sides: tuple[int, ...]) -> Tensor | None:
-    """Return the weight in the blocks that store least, or None where they hold too much."""
+    """Return the weight in the blocks that store the fewest weights; None if these are too many."""
     best: Tensor | None = None
     stored = LARGEST_SHARE * weight.numel()
     for side in sorted(sides, reverse=True):
@@ -219,7 +219,7 @@ def _bsr(weight: Tensor, sides: tuple[int, ...]) -> Tensor | None:
 
 
 def _places(kept: Tensor) -> tuple[str, Tensor]:
-    """Return the places of the kept weights (N,) in the shorter of two ways, and which it is."""
+    """Return the places of the kept weights (N,) in the shorter of two ways, after its suffix."""
     bits = torch.from_numpy(np.packbits(kept.numpy()))
     positions = kept.nonzero().flatten().numpy()
     gaps = np.diff(positions, prepend=0)

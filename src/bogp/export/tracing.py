@@ -1,4 +1,4 @@
-"""From a module to a graph of its calls, by torch.fx, with the shape of every tensor."""
+"""The graph of a module's calls, by torch.fx, with the shape of every tensor."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class UntraceableError(Exception):
 
 @dataclass(frozen=True)
 class Traced:
-    """A module's graph.
+    """The graph of a module.
 
     Attributes:
-        graph: its nodes in the order of execution.
+        graph: the calls in the order of execution.
         shapes: the shape of each node's output; absent where that is no tensor.
-        leaves: names of the modules in it that could not be looked into.
+        leaves: names of the modules in it that torch.fx cannot follow.
     """
 
     graph: fx.Graph
@@ -39,7 +39,7 @@ class Traced:
 def trace(module: nn.Module, arguments: Arguments) -> Traced:
     """Return the graph of ``module``, called with ``arguments``, in evaluation mode.
 
-    Modules inside it that torch.fx cannot follow are single nodes of it.
+    A module inside it that torch.fx cannot follow is a single node.
 
     Raises:
         UntraceableError: the module itself cannot be followed, or takes more than tensors.
@@ -62,7 +62,7 @@ def trace(module: nn.Module, arguments: Arguments) -> Traced:
 
 
 def recorded(model: nn.Module, inputs: tuple[Tensor, ...]) -> dict[nn.Module, Arguments]:
-    """Return what each module of ``model`` is first called with when it sees ``inputs``."""
+    """Run ``model`` on ``inputs``; return what each of its modules is first called with."""
     calls: dict[nn.Module, Arguments] = {}
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ def tied_modules(model: nn.Module) -> frozenset[nn.Module]:
 
 
 class _Tracer(fx.Tracer):
-    """torch.fx's tracer, with the modules ``opaque`` as leaves beside torch's own layers."""
+    """torch.fx's tracer; the modules ``opaque`` and torch's own layers are single nodes."""
 
     def __init__(self, opaque: set[nn.Module]) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class _Tracer(fx.Tracer):
 
 
 def is_torchs(module: nn.Module) -> bool:
-    """Say whether a module is one of torch's own layers, which are not looked into."""
+    """Return whether a module is one of torch's own layers, which are single nodes."""
     return fx.Tracer().is_leaf_module(module, "")
 
 
@@ -116,9 +116,9 @@ def _inner(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _tensor_names(module: nn.Module, arguments: Arguments) -> tuple[str, ...] | None:
-    """Return the names of the arguments that are given, or None where all there are are given.
+    """Return the names of the arguments that are given, or None where every argument is.
 
-    An argument left to its default must not be traced: `if targets is None` would be taken for
+    An argument that keeps its default must not be traced, since a traced `if targets is None` is
     false.
     """
     args, kwargs = arguments
@@ -139,7 +139,7 @@ def _tensor_names(module: nn.Module, arguments: Arguments) -> tuple[str, ...] | 
 def _trace_with(
     module: nn.Module, opaque: set[nn.Module], names: tuple[str, ...] | None
 ) -> fx.Graph:
-    """Return the graph, as called with the arguments ``names`` alone."""
+    """Return the graph of a call with the arguments ``names`` alone."""
     if names is None:
         return _Tracer(opaque).trace(module)
     if len(names) > len(_FORWARDS):

@@ -1,4 +1,4 @@
-"""What changes of shape do to channels: means, reshapes, slices, padding, concatenation."""
+"""Rules of calls that change a shape: means, reshapes, slices, padding, concatenation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import math
 import torch
 from torch import fx
 
-from bogp.export.channels import UNKNOWN, Channels, Flow
-from bogp.export.reading import argument, module_of, opaque, source_of
+from bogp.export.channels import UNKNOWN, Channels, Flow, argument, module_of, opaque, source_of
 
 
 def mean(flow: Flow, node: fx.Node) -> Channels | None:
-    """Average over dimensions other than the channels'."""
+    """Return the channels as they are after a mean over other dimensions."""
     source = flow.channels.get(source_of(node))
     dims = argument(node, 1, "dim")
     dims = (dims,) if isinstance(dims, int) else dims
@@ -28,7 +27,7 @@ def mean(flow: Flow, node: fx.Node) -> Channels | None:
 
 
 def flatten(flow: Flow, node: fx.Node) -> Channels | None:
-    """Join neighbouring dimensions: a channel becomes as many positions as it had places."""
+    """Return the channels, each with as many positions as it had places."""
     if node.op == "call_module":
         module = module_of(flow, node)
         start, end = module.start_dim, module.end_dim
@@ -39,7 +38,7 @@ def flatten(flow: Flow, node: fx.Node) -> Channels | None:
 
 
 def reshape(flow: Flow, node: fx.Node) -> Channels | None:
-    """Understand one reshape, that of each example to a vector."""
+    """Return the channels of a reshape that makes a vector of each example."""
     wanted = node.args[1] if len(node.args) == 2 else node.args[1:]
     source = source_of(node)
     if isinstance(wanted, list | tuple) and len(wanted) == 2 and source in flow.shapes:
@@ -75,7 +74,7 @@ def _flattened(flow: Flow, node: fx.Node, start: int, end: int) -> Channels | No
 
 
 def permute(flow: Flow, node: fx.Node) -> Channels | None:
-    """Move dimensions; the channels move along."""
+    """Return the channels along the dimension to which theirs moves."""
     source = flow.channels.get(source_of(node))
     dims = node.args[1] if len(node.args) == 2 else node.args[1:]
     if source is None or not isinstance(dims, list | tuple):
@@ -94,7 +93,7 @@ def permute(flow: Flow, node: fx.Node) -> Channels | None:
 
 
 def cat(flow: Flow, node: fx.Node) -> Channels | None:
-    """Put channels one after the other."""
+    """Return the channels of all tensors, one after the other."""
     tensors, dim = node.args[0], argument(node, 1, "dim", 0)
     sources = list(tensors) if isinstance(tensors, list | tuple) else []
     known = [flow.channels[each] for each in sources if each in flow.channels]
@@ -115,7 +114,7 @@ def cat(flow: Flow, node: fx.Node) -> Channels | None:
 
 
 def slices(flow: Flow, node: fx.Node) -> Channels | None:
-    """Take every so many places of each channel."""
+    """Return the channels as they are after a slice of their places."""
     source, index = flow.channels.get(source_of(node)), node.args[1]
     parts = index if isinstance(index, tuple) else (index,)
     if source is None or not all(isinstance(part, slice) for part in parts):
@@ -126,7 +125,7 @@ def slices(flow: Flow, node: fx.Node) -> Channels | None:
 
 
 def pad(flow: Flow, node: fx.Node) -> Channels | None:
-    """Put a number around the places of each channel, or further channels of it beside them."""
+    """Return the channels with a number around their places, or channels of it beside them."""
     source, amounts = flow.channels.get(source_of(node)), argument(node, 1, "pad")
     value = argument(node, 3, "value", None) or 0.0
     plain = argument(node, 2, "mode", "constant") == "constant" and len(node.args) > 1
