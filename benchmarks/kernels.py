@@ -24,10 +24,10 @@ from bogp.graphs import edges_for_sparsity, generate, graph_to_mask
 from bogp.graphs.kernels.compiled import compiled
 from bogp.masks import Mask
 from bogp.training import Recipe, mlp, train_population
-from bogp.training.kernels import pack, start, train_batches, wire
+from bogp.training.kernels import make_layout, pack, start, train_batches
 from bogp.training.kernels.cost import SPARSE, pays
 from bogp.training.kernels.networks import buffers
-from bogp.training.kernels.optimisers import ADAM, update
+from bogp.training.kernels.optimisers import Optimiser, update
 from bogp.training.kernels.steps import _backward, _forward, _gather, _gradient, _loss, _product
 from bogp.training.kernels.vectors import LANES
 
@@ -109,12 +109,12 @@ def tile(
     square: torch.Tensor,
     rounds: int,
 ) -> dict[str, float]:
-    wiring = wire([[mask(kind, sparsity, 0)]])
+    layout = make_layout([[mask(kind, sparsity, 0)]])
     normal = np.random.default_rng(0).normal(0, 1, (HIDDEN, INPUTS))
-    state = start(wiring, pack(wiring, [[normal]], [[np.zeros(HIDDEN)]]))
-    memory = buffers(wiring, np.float32)
+    state = start(layout, pack(layout, [[(normal, np.zeros(HIDDEN))]]))
+    memory = buffers(layout, np.float32)
     memory.tile[:] = np.random.default_rng(0).random(len(memory.tile))
-    given = (wiring.arrays, state.parameters, state.gradients, memory)
+    given = (layout.arrays, state.parameters, state.gradients, memory)
     sides: dict[str, Callable[[], object]] = {
         "product": lambda: repeat(*given, True),
         "gradient": lambda: repeat(*given, False),
@@ -284,15 +284,13 @@ def pieces(
         [mask(kind, 0.9, seed), np.ones((CLASSES, HIDDEN), dtype=bool)]
         for seed in range(candidates)
     ]
-    wiring = wire(masks, np.flatnonzero(inputs.any(axis=0)))
+    layout = make_layout(masks, np.flatnonzero(inputs.any(axis=0)))
     rng = np.random.default_rng(1)
-    weights = [[rng.normal(0, 0.05, layer.shape) for layer in layers] for layers in masks]
-    state = start(wiring, pack(wiring, weights, [[np.zeros(len(m)) for m in k] for k in masks]))
-    memory, order = buffers(wiring, np.float32), rng.permutation(len(targets))
-    given = (wiring.arrays, candidates, inputs, targets, order, state.parameters, state.gradients)
-    moments = (state.first, state.second, state.turned, memory)
+    state = start(layout, pack(layout, networks(masks, rng)))
+    memory, order = buffers(layout, np.float32), rng.permutation(len(targets))
+    given = (layout.arrays, candidates, inputs, targets, order, Optimiser(), state, memory)
     return {
-        name: lambda part=part: piece(part, *given, *moments)
+        name: lambda part=part: piece(part, *given)
         for part, name in enumerate(("gather", "forward", "loss", "backward", "optimiser"))
     }
 
@@ -305,21 +303,17 @@ def piece(
     inputs: Any,
     targets: Any,
     order: Any,
-    parameters: Any,
-    gradients: Any,
-    first: Any,
-    second: Any,
-    turned: Any,
+    optimiser: Any,
+    state: Any,
     memory: Any,
 ) -> None:
     """Do one part of every tile, or the optimiser's step of every mini-batch, of an epoch."""
-    settings = np.array([0.9, 0.999, 1e-8, 0.0, 0.0])
     if part == 4:
         for step in range(1, (len(order) + BATCH - 1) // BATCH + 1):
             for k in range(candidates):
                 update(
-                    ADAM, parameters, gradients, first, second, arrays.keep, arrays.begins[k, 0],
-                    arrays.begins[k, 2], step, 0.0, settings,
+                    optimiser, state, arrays.keep, arrays.begins[k, 0], arrays.begins[k, 2], step,
+                    0.0,
                 )  # fmt: skip
         return
     for begin in range(0, len(order), LANES):
@@ -329,11 +323,21 @@ def piece(
             continue
         for k in range(candidates):
             if part == 1:
-                _forward(arrays, k, parameters, memory)
+                _forward(arrays, k, state.parameters, memory)
             elif part == 2:
                 _loss(arrays.sizes, memory, targets, order, begin, count, 0.0, BATCH)
             else:
-                _backward(arrays, k, gradients, turned, memory, count)
+                _backward(arrays, k, state, memory, count)
+
+
+def networks(
+    masks: list[list[np.ndarray]], rng: np.random.Generator
+) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """Return a random weight and a bias of zeros for each layer of each candidate."""
+    return [
+        [(rng.normal(0, 0.05, layer.shape), np.zeros(len(layer))) for layer in layers]
+        for layers in masks
+    ]
 
 
 def data(examples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -347,22 +351,21 @@ def data(examples: int) -> tuple[np.ndarray, np.ndarray]:
 def population(
     kind: str, candidates: int, inputs: np.ndarray, targets: np.ndarray, threads: int
 ) -> Callable[[], object]:
-    """Return one epoch of K candidates, wiring and packing included."""
+    """Return one epoch of K candidates, layout and packing included."""
     masks = [
         [mask(kind, 0.9, seed), np.ones((CLASSES, HIDDEN), dtype=bool)]
         for seed in range(candidates)
     ]
     live = np.flatnonzero(inputs.any(axis=0))
     rng = np.random.default_rng(1)
-    weights = [[rng.normal(0, 0.05, layer.shape) for layer in layers] for layers in masks]
-    biases = [[np.zeros(len(layer)) for layer in layers] for layers in masks]
+    dense = networks(masks, rng)
 
     def epoch() -> None:
-        wiring = wire(masks, live)
-        state = start(wiring, pack(wiring, weights, biases))
+        layout = make_layout(masks, live)
+        state = start(layout, pack(layout, dense))
         order = rng.permutation(len(targets))
         rates = np.full(-(-len(targets) // BATCH), 3e-3)
-        train_batches(wiring, state, inputs, targets, order, BATCH, rates, threads=threads)
+        train_batches(layout, state, inputs, targets, order, BATCH, rates, threads=threads)
 
     return epoch
 

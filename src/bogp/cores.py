@@ -1,8 +1,10 @@
-"""How many cores there are to work on."""
+"""How many cores there are to work on, and how many threads torch takes."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 _most: int | None = None
 """What this process leaves the others, if it was told; set once, as a worker starts."""
@@ -25,3 +27,20 @@ def available_cores() -> int:
     except AttributeError:  # not on every system
         cores = os.cpu_count() or 1
     return cores if _most is None else min(cores, _most)
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Run a block with torch on ``count`` CPU threads and restore torch's setting after it.
+
+    How many threads torch has may change the last bits of a sum.
+    """
+    # Imported here because torch takes seconds to import, and counting cores needs none of it.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -10,6 +10,17 @@ class BogpError(Exception):
     """Base of all errors a user can cause and mend; the command line prints it and exits with 2."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what ``error`` says, or its type where it says nothing.
+
+    For sentences that quote what another library said, which may be of several lines.
+
+    >>> first_line(ValueError("no such shape\\nsee the manual")), first_line(KeyError())
+    ('no such shape', 'KeyError')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class UnknownNameError(BogpError):
     """A name (property, dataset, engine, ...) that bogp does not know."""
 

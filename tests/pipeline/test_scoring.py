@@ -11,6 +11,7 @@ import torch
 from bogp.pipeline.pruning import support_mask
 from torch import nn
 
+from bogp.cores import torch_threads
 from bogp.criteria import CRITERIA, Context, Criterion, criterion, magnitude, synflow
 from bogp.data import split
 from bogp.errors import DataError, LayerCollapseWarning, MaskError, SettingError, SparsityError
@@ -27,7 +28,7 @@ from bogp.pipeline import (
 )
 from bogp.pipeline.methods import check_method, inverted
 from bogp.pipeline.scoring import EXAMPLES, next_mask, scoring_examples
-from bogp.training import Recipe, initialise, mlp, model_factory, torch_threads
+from bogp.training import Recipe, initialise, mlp, model_factory
 
 FACTORY = model_factory("mlp:16", 20, 4)
 DATA_METHODS = ["snip", "grasp", "synflow"]

@@ -19,15 +19,16 @@ from bogp.training import (
     mlp,
     model_factory,
     resnet,
-    stack,
+    torch_stack,
     train,
     train_population,
     vit,
 )
-from bogp.training.checks import class_count
+from bogp.training.checks import check_fit
 from bogp.training.outputs import evaluation_batch
-from bogp.training.stack import Task, TorchStack
-from bogp.training.stacking import stacks
+from bogp.training.task import Task
+from bogp.training.torch_stack import TorchStack
+from bogp.training.vmap_check import vmap_agrees
 
 DRAWS = torch.Generator().manual_seed(0)
 IMAGES = torch.rand(70, 8, 8, generator=DRAWS, dtype=torch.float64)
@@ -147,8 +148,8 @@ def test_exact_populations_leave_vmap_out_with_the_same_result(kind, monkeypatch
     def refused(*_):
         raise AssertionError("vmap")
 
-    monkeypatch.setattr(stack, "vmap", refused)
-    monkeypatch.setattr(stack, "stacks", refused)
+    monkeypatch.setattr(torch_stack, "vmap", refused)
+    monkeypatch.setattr(torch_stack, "vmap_agrees", refused)
     found = together(kind, exact=True)
     for k, candidate in enumerate(found.candidates):
         expected = alone(kind, k)
@@ -160,7 +161,7 @@ def test_exact_populations_leave_vmap_out_with_the_same_result(kind, monkeypatch
 
 def test_vmap_is_tried_and_taken_where_it_can():
     taken = {
-        kind: stacks(factory().double(), inputs)
+        kind: vmap_agrees(factory().double(), inputs)
         for kind, (factory, inputs, _) in KINDS.items()
         if kind != "dropout"
     }
@@ -170,7 +171,7 @@ def test_vmap_is_tried_and_taken_where_it_can():
     assert not taken["averaging"]
     model = resnet(8, (8, 8), 3, width=2).double()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    stacks(model, IMAGES)
+    vmap_agrees(model, IMAGES)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -308,7 +309,7 @@ def test_a_look_at_the_classes_changes_nothing_of_the_model():
     model.inner[1].eval()
     before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     seen = model.seen
-    assert class_count(model, ROWS) == 3
+    assert check_fit(model, ROWS) == 3
     assert evaluation_batch(model, ROWS, 64) == 64
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert model.seen is seen
@@ -324,7 +325,7 @@ def test_a_model_that_cannot_take_the_inputs_is_told_by_their_shape(spec):
     kind = type(model).__name__
     sentence = rf"{kind} cannot take inputs of shape \(1, 2, 3, 5\) and type torch.float32 \(.+\): "
     with pytest.raises(SettingError, match=sentence):
-        class_count(model, torch.rand(4, 2, 3, 5))
+        check_fit(model, torch.rand(4, 2, 3, 5))
 
 
 def test_targets_go_with_the_logits():

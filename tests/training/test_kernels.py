@@ -17,9 +17,10 @@ from bogp.errors import MaskError, RecipeError
 from bogp.graphs import generate, graph_to_mask
 from bogp.masks import Mask
 from bogp.training import Recipe, mlp, train
-from bogp.training.kernels import Optimiser, logits, pack, start, train_batches, unpack, wire
+from bogp.training.kernels import logits, make_layout, pack, start, train_batches, unpack
 from bogp.training.kernels.cost import COSTS, OVERHEAD, grouping
 from bogp.training.kernels.networks import parts
+from bogp.training.kernels.optimisers import ADAM, ADAMW, SGD, Optimiser
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 2e-4}
 
@@ -35,6 +36,12 @@ class Population:
     inputs: np.ndarray
     targets: np.ndarray
     order: np.ndarray
+
+    @property
+    def networks(self) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+        """The weight and the bias of each layer of each candidate."""
+        pairs = zip(self.weights, self.biases, strict=True)
+        return [list(zip(*layers, strict=True)) for layers in pairs]
 
 
 def population(sizes=(40, 24, 18, 7), candidates=4, examples=300, seed=0) -> Population:
@@ -64,14 +71,14 @@ def population(sizes=(40, 24, 18, 7), candidates=4, examples=300, seed=0) -> Pop
 
 def ours(given: Population, batch: int, rates: Any, dtype=np.float64, chosen=None, **options):
     """Return [(weight, bias) of each layer] of each candidate, and the losses."""
-    wiring = wire(chosen or given.masks, given.live, options.pop("costs", None))
-    state = start(wiring, pack(wiring, given.weights, given.biases, dtype))
+    layout = make_layout(chosen or given.masks, given.live, options.pop("costs", None))
+    state = start(layout, pack(layout, given.networks, dtype))
     inputs = given.inputs.astype(dtype)
     losses = train_batches(
-        wiring, state, inputs, given.targets, given.order, batch, rates, **options
+        layout, state, inputs, given.targets, given.order, batch, rates, **options
     )
-    trained = [unpack(wiring, state.parameters, k) for k in range(wiring.candidates)]
-    return trained, losses, logits(wiring, state.parameters, inputs)
+    trained = [unpack(layout, state.parameters, k) for k in range(layout.candidates)]
+    return trained, losses, logits(layout, state.parameters, inputs)
 
 
 def theirs(given: Population, k: int, batch: int, rates: Any, make: Any, smoothing=0.0):
@@ -111,22 +118,18 @@ def theirs(given: Population, k: int, batch: int, rates: Any, make: Any, smoothi
 
 
 OPTIMISERS = {
-    "sgd": (Optimiser("sgd"), lambda p: torch.optim.SGD(p, lr=0.1)),
+    "sgd": (Optimiser(SGD, first=0.0), lambda p: torch.optim.SGD(p, lr=0.1)),
     "momentum": (
-        Optimiser("sgd", momentum=0.9, weight_decay=0.01),
+        Optimiser(SGD, first=0.9, weight_decay=0.01),
         lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
-    ),
-    "nesterov": (
-        Optimiser("sgd", momentum=0.8, nesterov=True),
-        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8, nesterov=True),
     ),
     "adam": (Optimiser(), lambda p: torch.optim.Adam(p, lr=0.1)),
     "adam with decay": (
-        Optimiser("adam", betas=(0.8, 0.95), epsilon=1e-6, weight_decay=0.02),
+        Optimiser(ADAM, 0.8, 0.95, epsilon=1e-6, weight_decay=0.02),
         lambda p: torch.optim.Adam(p, lr=0.1, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.02),
     ),
     "adamw": (
-        Optimiser("adamw", weight_decay=0.05),
+        Optimiser(ADAMW, weight_decay=0.05),
         lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.05),
     ),
 }
@@ -221,7 +224,7 @@ def test_how_rows_are_grouped_changes_no_number(rows):
 
 def test_inputs_that_are_never_on_may_be_left_out():
     data, rates = population(), [0.01] * 4
-    optimiser = Optimiser("adamw", weight_decay=0.1)
+    optimiser = Optimiser(ADAMW, weight_decay=0.1)
     some = ours(data, 150, rates, optimiser=optimiser)[0]
     data.live = np.arange(40)
     assert_same(some, ours(data, 150, rates, optimiser=optimiser)[0])
@@ -229,12 +232,12 @@ def test_inputs_that_are_never_on_may_be_left_out():
 
 def test_an_input_that_is_on_after_all_is_not_passed_over():
     data = population()
-    wiring = wire(data.masks, data.live)
-    flat = pack(wiring, data.weights, data.biases, np.float64)
+    layout = make_layout(data.masks, data.live)
+    flat = pack(layout, data.networks, np.float64)
     dead = np.setdiff1d(np.arange(40), data.live)[0]
     data.inputs[3, dead] = 0.5
     with pytest.raises(MaskError, match=f"input {dead} is not always zero"):
-        logits(wiring, flat, data.inputs)
+        logits(layout, flat, data.inputs)
 
 
 def test_pruned_weights_are_zero_and_a_diverged_candidate_harms_no_other():
@@ -255,9 +258,9 @@ def test_large_logits_neither_overflow_nor_lose_the_loss():
     masks = [[np.ones((3, 2), dtype=bool)]]
     weights = [[np.array([[900.0, 0], [-800.0, 0], [0, 700.0]])]]
     inputs, targets = np.array([[1.0, 0], [0, 1.0], [-1.0, 1.0]]), np.array([1, 0, 2])
-    wiring = wire(masks)
-    state = start(wiring, pack(wiring, weights, [[np.zeros(3)]], np.float64))
-    found = train_batches(wiring, state, inputs, targets, np.arange(3), 3, [0.0])
+    layout = make_layout(masks)
+    state = start(layout, pack(layout, [[(weights[0][0], np.zeros(3))]], np.float64))
+    found = train_batches(layout, state, inputs, targets, np.arange(3), 3, [0.0])
     there = torch.tensor(inputs) @ torch.tensor(weights[0][0]).T
     assert found[0] == pytest.approx(
         float(nn.functional.cross_entropy(there, torch.tensor(targets)))
@@ -307,54 +310,54 @@ def test_parts_cover_all_candidates_in_order(costs, count):
 def test_what_does_not_fit_is_refused():
     good = np.ones((3, 4), dtype=bool)
     with pytest.raises(MaskError, match="no candidates"):
-        wire([])
+        make_layout([])
     with pytest.raises(MaskError, match="candidate 1 has masks of shapes"):
-        wire([[good], [good.T]])
+        make_layout([[good], [good.T]])
     with pytest.raises(MaskError, match="layer 1 reads 4 inputs and layer 0 gives 3"):
-        wire([[good, good]])
+        make_layout([[good, good]])
     with pytest.raises(MaskError, match="int64"):
-        wire([[good.astype(np.int64)]])
-    wiring = wire([[good]])
+        make_layout([[good.astype(np.int64)]])
+    layout = make_layout([[good]])
     with pytest.raises(MaskError, match="its mask needs"):
-        pack(wiring, [[np.ones((4, 3))]], [[np.ones(3)]])
-    state = start(wiring, pack(wiring, [[np.ones((3, 4))]], [[np.ones(3)]]))
+        pack(layout, [[(np.ones((4, 3)), np.ones(3))]])
+    state = start(layout, pack(layout, [[(np.ones((3, 4)), np.ones(3))]]))
     inputs, targets = np.ones((5, 4), dtype=np.float32), np.zeros(5, dtype=np.int64)
     with pytest.raises(RecipeError, match="2 learning rates do not fit 1 mini-batches"):
-        train_batches(wiring, state, inputs, targets, np.arange(5), 5, [0.1, 0.1])
+        train_batches(layout, state, inputs, targets, np.arange(5), 5, [0.1, 0.1])
     with pytest.raises(MaskError, match="do not fit masks of 4 inputs"):
-        train_batches(wiring, state, inputs.astype(float), targets, np.arange(5), 5, [0.1])
+        train_batches(layout, state, inputs.astype(float), targets, np.arange(5), 5, [0.1])
     with pytest.raises(MaskError, match="not all in"):
-        logits(wiring, state.parameters, inputs, active=[1])
+        logits(layout, state.parameters, inputs, active=[1])
     with pytest.raises(MaskError, match="do not increase"):
-        logits(wiring, state.parameters, inputs, active=[0, 0])
+        logits(layout, state.parameters, inputs, active=[0, 0])
     with pytest.raises(RecipeError, match="batch of 0 examples"):
-        train_batches(wiring, state, inputs, targets, np.arange(5), 0, [0.1])
+        train_batches(layout, state, inputs, targets, np.arange(5), 0, [0.1])
     with pytest.raises(MaskError, match="4 targets do not fit 5"):
-        train_batches(wiring, state, inputs, targets[1:], np.arange(5), 5, [0.1])
+        train_batches(layout, state, inputs, targets[1:], np.arange(5), 5, [0.1])
     with pytest.raises(MaskError, match="class 7"):
-        train_batches(wiring, state, inputs, targets + 7, np.arange(5), 5, [0.1])
+        train_batches(layout, state, inputs, targets + 7, np.arange(5), 5, [0.1])
     with pytest.raises(MaskError, match="example 9"):
-        train_batches(wiring, state, inputs, targets, np.arange(5, 10), 5, [0.1])
+        train_batches(layout, state, inputs, targets, np.arange(5, 10), 5, [0.1])
 
 
 def test_candidates_that_stop_keep_what_they_have():
     data, rates = population(), [0.01] * 4
-    wiring = wire(data.masks, data.live)
-    state = start(wiring, pack(wiring, data.weights, data.biases, np.float64))
-    before = [unpack(wiring, state.parameters, k) for k in range(4)]
+    layout = make_layout(data.masks, data.live)
+    state = start(layout, pack(layout, data.networks, np.float64))
+    before = [unpack(layout, state.parameters, k) for k in range(4)]
     chosen = {"active": [1, 3], "threads": 2}
     losses = train_batches(
-        wiring, state, data.inputs, data.targets, data.order, 150, rates, **chosen
+        layout, state, data.inputs, data.targets, data.order, 150, rates, **chosen
     )
     everyone, all_losses, all_outputs = ours(data, 150, rates)
     np.testing.assert_array_equal(losses, all_losses[[1, 3]])
-    found = [unpack(wiring, state.parameters, k) for k in range(4)]
+    found = [unpack(layout, state.parameters, k) for k in range(4)]
     assert_same([found[k] for k in (0, 2)], [before[k] for k in (0, 2)])
     assert_same([found[k] for k in (1, 3)], [everyone[k] for k in (1, 3)])
-    outputs = logits(wiring, state.parameters, data.inputs, **chosen)
+    outputs = logits(layout, state.parameters, data.inputs, **chosen)
     np.testing.assert_array_equal(outputs, all_outputs[[1, 3]])
     none = train_batches(
-        wiring, state, data.inputs, data.targets, data.order, 150, rates, active=[]
+        layout, state, data.inputs, data.targets, data.order, 150, rates, active=[]
     )
     assert none.shape == (0,)
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from bogp.cores import torch_threads
 from bogp.errors import MaskError
 from bogp.masks import Mask, complete_mask
-from bogp.training import Recipe, evaluate, initialise, mlp, torch_threads, train
+from bogp.training import Recipe, evaluate, initialise, mlp, train
 
 
 @pytest.fixture

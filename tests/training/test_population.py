@@ -12,6 +12,7 @@ from bogp.data import Split
 from bogp.errors import MaskError, RecipeError, SettingError, UnknownNameError
 from bogp.masks import Mask, choose_layers, complete_mask
 from bogp.training import (
+    Candidate,
     Halving,
     Metrics,
     Recipe,
@@ -23,7 +24,7 @@ from bogp.training import (
     train,
     train_population,
 )
-from bogp.training.stack import Task
+from bogp.training.task import Task
 
 COUNT = 5
 
@@ -357,12 +358,13 @@ def test_as_many_at_once_as_memory_holds(data, monkeypatch):
     each = 8 * (5 * 643 + 3 * 32 * (36 + 16 + 16 + 3))
     for memory, count in ((2 * each * 7.5, 7), (each, 1), (1e12, 9)):
         monkeypatch.setattr(population_run, "free_memory", lambda device, memory=memory: memory)
-        assert population_run.affordable(model, task, 9) == count
+        assert population_run.affordable(model, task, [None] * 9, population.TorchStack) == count
     # An evaluation of 500 examples at once takes more than a mini-batch of 32 thrice.
-    task = Task(inputs, targets, recipe(), 0, other=inputs.repeat(5, 1, 1, 1)[:500])
+    validation = (inputs.repeat(5, 1, 1, 1)[:500], targets.repeat(5)[:500])
+    task = Task(inputs, targets, recipe(), 0, validation)
     each = 8 * (5 * 643 + 500 * (36 + 16 + 16 + 3))
     monkeypatch.setattr(population_run, "free_memory", lambda device: 2 * each * 7.5)
-    assert population_run.affordable(model, task, 9) == 7
+    assert population_run.affordable(model, task, [None] * 9, population.TorchStack) == 7
 
 
 def test_with_the_kernels_memory_holds_what_the_masks_keep(data, monkeypatch):
@@ -374,8 +376,8 @@ def test_with_the_kernels_memory_holds_what_the_masks_keep(data, monkeypatch):
     monkeypatch.setattr(
         population_run, "free_memory", lambda device: 2 * (each * 7.5 + 110 * 36 * 8)
     )
-    assert population_run.affordable(model, task, 9, population.KernelStack, [mask]) == 7
-    assert population_run.affordable(model, task, 9) < 7
+    assert population_run.affordable(model, task, [mask] * 9, population.KernelStack) == 7
+    assert population_run.affordable(model, task, [mask] * 9, population.TorchStack) < 7
 
 
 def test_progress_counts_epochs_of_candidates(data):
@@ -426,10 +428,10 @@ def test_halving_checks_its_numbers():
 
 def test_a_diverged_loss_counts_below_any_other():
     fine = Metrics(0.9, 0.3, 10)
-    assert population_run.Course(0, [0.5], [0.9], fine).score == 0.9
-    assert population_run.Course(0, [math.nan], [0.9], fine).score == -1.0
-    assert population_run.Course(0, [0.5], [0.9], Metrics(0.9, math.inf, 10)).score == -1.0
-    assert population_run.Course(0, [0.5], [0.9], fine, finite=False).score == -1.0
+    assert Candidate(0, None, fine, (0.5,), (0.9,)).score == 0.9
+    assert Candidate(0, None, fine, (math.nan,), (0.9,)).score == -1.0
+    assert Candidate(0, None, Metrics(0.9, math.inf, 10), (0.5,), (0.9,)).score == -1.0
+    assert Candidate(0, None, fine, (0.5,), (0.9,), finite=False).score == -1.0
 
 
 def test_what_the_kernels_cannot_take_goes_through_torch(data):

@@ -57,7 +57,7 @@ def _criteria() -> dict[str, str]:
 def _datasets() -> dict[str, str]:
     from bogp.data import DATASETS
 
-    return _meanings(dict(DATASETS))
+    return {name: dataset.help for name, dataset in DATASETS.items()}
 
 
 def _engines() -> dict[str, str]:
@@ -115,6 +115,12 @@ def _metrics() -> dict[str, str]:
     return _meanings(dict(METRICS))
 
 
+def _models() -> dict[str, str]:
+    from bogp.training.models import MODELS
+
+    return {form: family.help for form, family in MODELS.items()}
+
+
 def _parts() -> dict[str, str]:
     from bogp.replication import MODELS, PART, PARTS
 
@@ -165,6 +171,7 @@ KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "kinds": _kinds,
     "methods": _methods,
     "metrics": _metrics,
+    "models": _models,
     "parts": _parts,
     "properties": _properties,
     "protocols": _protocols,

@@ -1,4 +1,4 @@
-"""What every source of data becomes: four tensors in memory, checked."""
+"""What every source of data becomes: tensors in memory, checked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from bogp.errors import DataError
 
@@ -16,10 +17,10 @@ from bogp.errors import DataError
 class Dataset:
     """A classification dataset in memory: inputs float32 or int64 (N, *shape), targets int64.
 
-    Targets are (N,), one class an example, or (N, T), one a position: the next token, say, of
-    inputs that are token numbers (N, T). Images are floats in [0, 1] (byte / 255). Training and
-    test inputs have one shape and type, every input is finite and every target lies in
-    [0, classes). Treat the tensors as read-only: they are shared by whoever holds the dataset, and
+    Targets are (N,), one class an example, or (N, T), one class a position: of inputs that are
+    token numbers (N, T), say, the next tokens. Images are floats in [0, 1] (byte / 255). Training
+    and test inputs have one shape and type, every input is finite and every target lies in
+    [0, classes). Treat the tensors as read-only: whoever holds the dataset shares them, and
     `fingerprint` is computed once.
 
     Attributes:
@@ -39,28 +40,26 @@ class Dataset:
     """
 
     name: str
-    train_inputs: torch.Tensor
-    train_targets: torch.Tensor
-    test_inputs: torch.Tensor
-    test_targets: torch.Tensor
+    train_inputs: Tensor
+    train_targets: Tensor
+    test_inputs: Tensor
+    test_targets: Tensor
     classes: int
-    select_inputs: torch.Tensor | None = None
-    select_targets: torch.Tensor | None = None
+    select_inputs: Tensor | None = None
+    select_targets: Tensor | None = None
 
     def __post_init__(self) -> None:
         if (self.select_inputs is None) != (self.select_targets is None):
             raise DataError(
                 f"dataset {self.name!r} has validation inputs or targets alone: give both or none"
             )
-        for part in self._parts():
-            self._check(part)
-        train, first = self.train_inputs, self.train_targets
-        for part in self._parts()[1:]:
-            inputs, targets = self._part(part)
+        for part, pair in self._parts().items():
+            self._check_part(f"the {part} set of dataset {self.name!r}", *pair)
+        for part, (inputs, targets) in self._parts().items():
             for what, given, wanted in (
-                ("inputs of shape", tuple(inputs.shape[1:]), tuple(train.shape[1:])),
-                ("inputs of type", inputs.dtype, train.dtype),
-                ("targets of shape", tuple(targets.shape[1:]), tuple(first.shape[1:])),
+                ("inputs of shape", tuple(inputs.shape[1:]), self.shape),
+                ("inputs of type", inputs.dtype, self.train_inputs.dtype),
+                ("targets of shape", targets.shape[1:], self.train_targets.shape[1:]),
             ):
                 if given != wanted:
                     raise DataError(
@@ -72,23 +71,18 @@ class Dataset:
                 f"dataset {self.name!r} has {self.classes} class(es): at least 2 are needed"
             )
 
-    def _parts(self) -> tuple[str, ...]:
-        held = ("training", "test")
-        return held if self.select_inputs is None else (*held, "validation")
+    def _parts(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the inputs and targets of each part, by its name in errors."""
+        parts = {
+            "training": (self.train_inputs, self.train_targets),
+            "test": (self.test_inputs, self.test_targets),
+        }
+        if self.select_inputs is not None and self.select_targets is not None:
+            parts["validation"] = (self.select_inputs, self.select_targets)
+        return parts
 
-    def _part(self, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-        if part == "training":
-            return self.train_inputs, self.train_targets
-        if part == "validation":
-            assert self.select_inputs is not None
-            assert self.select_targets is not None
-            return self.select_inputs, self.select_targets
-        return self.test_inputs, self.test_targets
-
-    def _check(self, part: str) -> None:
-        """Raise DataError, naming the ``part``, unless its inputs and targets are sound."""
-        inputs, targets = self._part(part)
-        where = f"the {part} set of dataset {self.name!r}"
+    def _check_part(self, where: str, inputs: Tensor, targets: Tensor) -> None:
+        """Raise DataError, naming the part by ``where``, unless its tensors are sound."""
         if inputs.dtype not in (torch.float32, torch.int64) or targets.dtype != torch.int64:
             raise DataError(
                 f"{where} holds {inputs.dtype} inputs and {targets.dtype} targets: "
@@ -127,14 +121,14 @@ class Dataset:
     @property
     def features(self) -> int:
         """The number of values in one input, flattened."""
-        return math.prod(self.train_inputs.shape[1:])
+        return math.prod(self.shape)
 
     @cached_property
     def fingerprint(self) -> str:
         """The sha256 of the content (classes, shapes and values; not the name), 64 hex digits."""
         digest = hashlib.sha256(f"classes {self.classes}".encode())
-        for part in self._parts():
-            for tensor in self._part(part):
+        for pair in self._parts().values():
+            for tensor in pair:
                 kind = "<f4" if tensor.is_floating_point() else "<i8"
                 digest.update(f";{kind} {tuple(tensor.shape)}:".encode())
                 array = tensor.detach().cpu().contiguous().numpy()

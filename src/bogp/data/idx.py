@@ -6,14 +6,18 @@ dimensions as big-endian 32-bit numbers, then the bytes.
 
 from __future__ import annotations
 
+import gzip
 import math
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from bogp.data.arrays import Arrays, make_dataset
+from bogp.data.dataset import Dataset
 from bogp.errors import DataError
 
 IDX_FILES = {
@@ -50,6 +54,19 @@ def read_idx_folder(folder: Path) -> dict[str, bytes]:
         files[name] = _read(path)
         parse_idx(files[name], IDX_FILES[name], str(path))
     return files
+
+
+def idx_dataset(name: str, files: Mapping[str, bytes]) -> Dataset:
+    """Return the dataset of the four files, given unzipped under their standard names.
+
+    Raises:
+        DataError: a file does not match its own header, or images and labels do not match.
+    """
+    images, labels, test_images, test_labels = (
+        parse_idx(files[file], dimensions, file) for file, dimensions in IDX_FILES.items()
+    )
+    parts: dict[str, Arrays] = {"train": (images, labels), "test": (test_images, test_labels)}
+    return make_dataset(name, parts)
 
 
 def parse_idx(content: bytes, dimensions: int, where: str) -> npt.NDArray[np.uint8]:
@@ -101,36 +118,35 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def _read(path: Path) -> bytes:
+    """Return the content of a file, unzipped where its name ends in .gz."""
     try:
-        content = path.read_bytes()
+        return _unzip(path) if path.suffix == ".gz" else path.read_bytes()
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is corrupt ({error}): fetch it again") from error
     except OSError as error:
         raise DataError(
             f"cannot read {str(path)!r} ({error.strerror or error}): check its permissions"
         ) from error
-    return _unzip(content, path) if path.suffix == ".gz" else content
 
 
-def _unzip(content: bytes, path: Path) -> bytes:
-    """Return the whole of a gzip file, or raise DataError; zlib tells how far a cut one got."""
-    parts, whole, rest = [], False, content
-    try:
-        while rest:
-            stream = zlib.decompressobj(wbits=31)
-            parts.append(stream.decompress(rest))
-            whole, rest = stream.eof, stream.unused_data.lstrip(b"\0")
-    except zlib.error as error:
-        raise DataError(f"{path} is corrupt ({error}): fetch it again") from error
-    unzipped = b"".join(parts)
-    if whole:
-        return unzipped
-    expected = _expected_bytes(unzipped)
+def _unzip(path: Path) -> bytes:
+    """Return the whole of a gzip file, or raise DataError, which says how far a cut one got."""
+    content, whole = bytearray(), True
+    with gzip.open(path) as file:
+        try:
+            while part := file.read1():
+                content += part
+        except EOFError:
+            whole = False
+    if content and whole:
+        return bytes(content)
     raise DataError(
-        f"{path} is truncated: expected {expected} unzipped bytes, found {len(unzipped)} "
-        f"in a gzip stream of {len(content)} bytes without its end; fetch it again"
+        f"{path} is truncated: expected {_expected_bytes(content)} unzipped bytes, found "
+        f"{len(content)} in a gzip file without its end; fetch it again"
     )
 
 
-def _expected_bytes(content: bytes) -> str:
+def _expected_bytes(content: bytearray) -> str:
     """Return how long the beginning of an IDX file says that the whole is, in words."""
     dimensions = content[3] if len(content) > 3 else 0
     header = 4 + 4 * dimensions

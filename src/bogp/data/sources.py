@@ -1,32 +1,25 @@
-"""`load_dataset`: a dataset by name, path or function."""
+"""`load_dataset`: a dataset by name, file, folder or function."""
 
 from __future__ import annotations
 
 import os
-import re
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from bogp.data.arrays import build_dataset
+from bogp.data.arrays import Arrays, make_dataset
 from bogp.data.dataset import Dataset
-from bogp.data.function import load_function
-from bogp.data.idx import IDX_FILES, parse_idx, read_idx_folder
-from bogp.data.mnist import is_canonical, mnist_files
-from bogp.data.split import stratified_draw
-from bogp.data.text import load_text
-from bogp.errors import DataError, UnknownNameError
+from bogp.data.idx import idx_dataset, read_idx_folder
+from bogp.data.mnist import is_canonical
+from bogp.data.named import DATASETS
+from bogp.data.torch_datasets import load_function
+from bogp.errors import DataError, UnknownNameError, first_line
+from bogp.user_functions import is_function_path
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 """The arrays of an .npz file (keras' names)."""
-
-DIGITS_TEST = 360
-DIGITS_SEED = 0
 
 
 def load_dataset(source: str | os.PathLike[str]) -> Dataset:
@@ -55,13 +48,18 @@ def load_dataset(source: str | os.PathLike[str]) -> Dataset:
     """
     text = os.fspath(source)
     if text in DATASETS:
-        return DATASETS[text]()
-    path, exists, is_folder = _look_up(text)
+        return DATASETS[text].load()
+    try:
+        path = Path(text).expanduser()
+        exists, is_folder = bool(text) and path.exists(), bool(text) and path.is_dir()
+    except (OSError, RuntimeError) as error:  # no permission, too long, or no such ~user
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot look at {text!r} ({reason}): give another path") from error
     if is_folder:
-        return load_idx(path)
+        return _load_idx(path)
     if path.suffix.lower() == ".npz":
-        return load_npz(path)
-    if re.fullmatch(r"[^\W\d]\w*(\.\w+)*:[^\W\d]\w*", text):
+        return _load_npz(path)
+    if is_function_path(text):
         return load_function(text)
     if exists:
         raise DataError(f"file {text!r} is not an .npz file: give one, or a folder of IDX files")
@@ -73,33 +71,8 @@ def load_dataset(source: str | os.PathLike[str]) -> Dataset:
     raise UnknownNameError("dataset", text, DATASETS)
 
 
-def load_mnist() -> Dataset:
-    """Return MNIST from the checked cache, which is made by a download if need be.
-
-    Raises:
-        DataError: it is not in the cache and cannot be fetched.
-    """
-    return _from_idx("mnist", mnist_files())
-
-
-def load_digits() -> Dataset:
-    """Return scikit-learn's 8 x 8 digits, the values 0 to 16 divided by 16.
-
-    The 360 test images are a stratified draw (`stratified_draw`) with a seed of its own, the same
-    for everyone: no seed of a search moves an image from one set to the other.
-    """
-    # Imported here: scikit-learn takes a second to import and only this source needs it.
-    from sklearn.datasets import load_digits as sklearn_digits
-
-    digits = sklearn_digits()
-    inputs, targets = (digits.images / 16).astype(np.float32), digits.target.astype(np.int64)
-    test = stratified_draw(targets, DIGITS_TEST, DIGITS_SEED)
-    parts = inputs[~test], targets[~test], inputs[test], targets[test]
-    return build_dataset("digits", dict(zip(ARRAYS, parts, strict=True)))
-
-
-def load_idx(folder: Path) -> Dataset:
-    """Return the dataset of a ``folder`` of four IDX files, each plain or .gz.
+def _load_idx(folder: Path) -> Dataset:
+    """Return the dataset of a folder of four IDX files, each plain or .gz.
 
     It is called after the folder, except that MNIST itself is called mnist wherever it lies.
 
@@ -107,43 +80,7 @@ def load_idx(folder: Path) -> Dataset:
         DataError: a file is missing, corrupt or truncated, or images and labels do not match.
     """
     files = read_idx_folder(folder)
-    name = "mnist" if is_canonical(files) else folder.resolve().name
-    return _from_idx(name, files)
-
-
-def load_npz(path: Path) -> Dataset:
-    """Return the dataset of an .npz file with arrays x_train, y_train, x_test and y_test.
-
-    Raises:
-        DataError: the file or an array is missing, corrupt, or of a wrong type or shape.
-    """
-    if not path.is_file():
-        raise DataError(f"no data at {str(path)!r}: give an existing .npz file")
-    return build_dataset(path.stem, _npz_arrays(path))
-
-
-DATASETS: dict[str, Callable[[], Dataset]] = {
-    "mnist": load_mnist,
-    "digits": load_digits,
-    "text": load_text,
-}
-"""The datasets known by name."""
-
-
-def _look_up(text: str) -> tuple[Path, bool, bool]:
-    """Return the path that ``text`` may be, whether it exists and whether it is a folder."""
-    try:
-        path = Path(text).expanduser()
-        return path, bool(text) and path.exists(), bool(text) and path.is_dir()
-    except (OSError, RuntimeError) as error:  # no permission, too long, or no such ~user
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot look at {text!r} ({reason}): give another path") from error
-
-
-def _from_idx(name: str, files: dict[str, bytes]) -> Dataset:
-    """Return the dataset of four IDX files given by standard name."""
-    parts = [parse_idx(files[file], IDX_FILES[file], file) for file in IDX_FILES]
-    return build_dataset(name, dict(zip(ARRAYS, parts, strict=True)))
+    return idx_dataset("mnist" if is_canonical(files) else folder.resolve().name, files)
 
 
 _UNREADABLE = (
@@ -153,7 +90,14 @@ _UNREADABLE = (
 """What numpy and zipfile raise on a file that is damaged or holds Python objects."""
 
 
-def _npz_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _load_npz(path: Path) -> Dataset:
+    """Return the dataset of an .npz file, called after the file.
+
+    Raises:
+        DataError: the file or an array is missing, corrupt, or of a wrong type or shape.
+    """
+    if not path.is_file():
+        raise DataError(f"no data at {str(path)!r}: give an existing .npz file")
     try:
         # np.load takes what is no zip file for something else and then complains about that.
         if not zipfile.is_zipfile(path):
@@ -166,9 +110,10 @@ def _npz_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
                     f"{str(path)!r} has no array {', '.join(missing)} (it has "
                     f"{', '.join(sorted(file.files)) or 'none'}): save {', '.join(ARRAYS)}"
                 )
-            return {name: np.asarray(file[name]) for name in ARRAYS}
+            x_train, y_train, x_test, y_test = (np.asarray(file[name]) for name in ARRAYS)
     except _UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"cannot read {str(path)!r} ({reason}): save it again with numpy.savez"
+            f"cannot read {str(path)!r} ({first_line(error)}): save it again with numpy.savez"
         ) from error
+    parts: dict[str, Arrays] = {"train": (x_train, y_train), "test": (x_test, y_test)}
+    return make_dataset(path.stem, parts)

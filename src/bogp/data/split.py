@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from bogp.data.dataset import Dataset
-from bogp.errors import SettingError, UnknownNameError
+from bogp.errors import SettingError, UnknownNameError, first_line
 from bogp.keys import derive_seed
 
 PROTOCOLS = ("holdout", "paper")
@@ -49,10 +49,9 @@ class Split:
                 if isinstance(value, torch.Tensor)
             }
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
             raise SettingError(
-                f"device {str(device)!r} cannot be used ({reason}): give cpu, or one that torch "
-                "finds here"
+                f"device {str(device)!r} cannot be used ({first_line(error)}): give cpu, or one "
+                "that torch finds here"
             ) from error
         return replace(self, **parts)
 

@@ -1,4 +1,4 @@
-"""From torch Datasets to a dataset in memory."""
+"""From torch Datasets, and from a function that returns them, to a dataset in memory."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import TensorDataset
 
-from bogp.data.arrays import LABEL_LIMIT, build_dataset
+from bogp.data.arrays import Arrays, make_dataset
 from bogp.data.dataset import Dataset
-from bogp.data.split import held_out
-from bogp.errors import DataError
-from bogp.keys import derive_seed
-
-Arrays = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]
-
-SHARE = 1 / 6
-"""Of the training set that is put by as the test set, where there is neither that nor another."""
+from bogp.errors import DataError, first_line
+from bogp.user_functions import current_folder_importable, import_function
 
 
 def from_datasets(
@@ -44,35 +38,34 @@ def from_datasets(
     >>> len(own.train_inputs), len(own.test_inputs)
     (10, 2)
     """
-    parts = {"train": _collect(train, f"the training set of {name!r}")}
-    if select is not None:
-        parts["select"] = _collect(select, f"the validation set of {name!r}")
-    if test is not None:
-        parts["test"] = _collect(test, f"the test set of {name!r}")
-    else:
-        source, share = ("train", SHARE) if select is None else ("select", 0.5)
-        parts |= _put_by(parts[source], source, share, name, seed)
-    arrays = {f"x_{part}": pair[0] for part, pair in parts.items()}
-    arrays |= {f"y_{part}": pair[1] for part, pair in parts.items()}
-    return build_dataset(name, arrays, tokens=True)
+    given = {"train": ("training", train), "select": ("validation", select), "test": ("test", test)}
+    parts = {
+        part: _collect(dataset, f"the {what} set of {name!r}")
+        for part, (what, dataset) in given.items()
+        if dataset is not None or part == "train"
+    }
+    return make_dataset(name, parts, tokens=True, seed=seed)
 
 
-def _put_by(pair: Arrays, source: str, share: float, name: str, seed: int) -> dict[str, Arrays]:
-    """Return what is left of a part, and the test set that is drawn from it."""
-    inputs, targets = pair
-    count = round(share * len(targets))
-    if not 0 < count < len(targets):
-        what = "training" if source == "train" else "validation"
+def load_function(source: str) -> Dataset:
+    """Return the dataset of ``"package.module:function"``, loaded into memory.
+
+    The function is called without arguments and returns two map-style torch Datasets, training and
+    test, or three, training, validation and test, as :func:`from_datasets` takes them. Every item
+    is asked for once, so that a transform that draws at random is frozen into one draw.
+
+    Raises:
+        DataError: the import, the function, the call or an item fails or is of a wrong shape.
+    """
+    result = import_function(source, "dataset", "datasets", DataError)()
+    if not isinstance(result, tuple | list) or len(result) not in (2, 3):
         raise DataError(
-            f"the {what} set of {name!r} has {len(targets)} examples, too few to put some by as "
-            "the test set: give a test set, or more examples"
+            f"{source!r} returned {_kind(result)}: it must return (train_dataset, test_dataset) "
+            "or (train_dataset, validation_dataset, test_dataset)"
         )
-    if targets.min() < 0 or targets.max() >= max(LABEL_LIMIT, targets.size):
-        wrong = targets.min() if targets.min() < 0 else targets.max()
-        raise DataError(f"{name!r} has label {wrong}: number the classes 0, 1, 2, ...")
-    drawn = held_out(torch.from_numpy(targets), count, derive_seed(seed, "put by"))
-    keep, hold = (rows.numpy() for rows in drawn)
-    return {source: (inputs[keep], targets[keep]), "test": (inputs[hold], targets[hold])}
+    train, *select, test = result
+    with current_folder_importable():
+        return from_datasets(train, select[0] if select else None, test, name=source)
 
 
 def _collect(dataset: Any, where: str) -> Arrays:
@@ -84,7 +77,7 @@ def _collect(dataset: Any, where: str) -> Arrays:
         length = len(dataset)
     except Exception as error:
         raise DataError(
-            f"{where} is {kind(dataset)} without a length: return a map-style torch Dataset"
+            f"{where} is {_kind(dataset)} without a length: return a map-style torch Dataset"
         ) from error
     inputs: list[npt.NDArray[Any]] = []
     labels: list[npt.NDArray[np.int64]] = []
@@ -132,16 +125,20 @@ def _whole(dataset: Any, where: str) -> Arrays | None:
 
 
 def _item(dataset: Any, index: int, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Return the input and the target, () or (T,), of one example."""
     try:
         item = dataset[index]
     except Exception as error:
-        raise DataError(f"example {index} of {where} cannot be read: {reason(error)}") from error
+        raise DataError(
+            f"example {index} of {where} cannot be read: {type(error).__name__}: "
+            f"{first_line(error)}"
+        ) from error
     if not isinstance(item, tuple | list) or len(item) != 2:
-        raise DataError(f"example {index} of {where} is {kind(item)}: it must be (tensor, int)")
+        raise DataError(f"example {index} of {where} is {_kind(item)}: it must be (tensor, int)")
     value, label = item
     if not isinstance(value, torch.Tensor | np.ndarray) or not value.ndim:
         raise DataError(
-            f"example {index} of {where} has {kind(value)} as its input: return a tensor of at "
+            f"example {index} of {where} has {_kind(value)} as its input: return a tensor of at "
             "least one dimension (a ToTensor transform makes one of an image)"
         )
     try:
@@ -154,17 +151,12 @@ def _item(dataset: Any, index: int, where: str) -> tuple[npt.NDArray[Any], npt.N
         return array, np.array(operator.index(label), dtype=np.int64)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise DataError(
-            f"example {index} of {where} is not a pair (tensor, int): {reason(error)}"
+            f"example {index} of {where} is not a pair (tensor, int): {type(error).__name__}: "
+            f"{first_line(error)}"
         ) from error
 
 
-def kind(value: Any) -> str:
+def _kind(value: Any) -> str:
     """Return what a value is, in words."""
     size = f" of length {len(value)}" if isinstance(value, tuple | list) else ""
     return f"a {type(value).__name__}{size}"
-
-
-def reason(error: BaseException) -> str:
-    """Return the first line of an error."""
-    lines = str(error).splitlines() or ["no reason given"]
-    return f"{type(error).__name__}: {lines[0][:200]}"

@@ -10,10 +10,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
+from bogp.cores import torch_threads
 from bogp.engines.design import spread
 from bogp.engines.ledger import Ledger
 from bogp.engines.model import Model, restored
-from bogp.engines.surrogate import Posterior, one_torch_thread, standardise
+from bogp.engines.surrogate import Posterior, standardise
 from bogp.engines.tells import raw_means
 from bogp.errors import SettingError, UnknownNameError
 from bogp.keys import derive_seed
@@ -83,7 +84,7 @@ class FiniteSearch(abc.ABC):
         else:
             picks += self._opening(picks, q - len(picks))
             if len(picks) < q:
-                with one_torch_thread():
+                with torch_threads(1):
                     self._model.commit(ledger.tells)
                     waiting = np.array([*ledger.pending, *picks], dtype=np.int64)
                     picks += self._wanted(waiting, self._free(picks), q - len(picks), seed)
@@ -100,7 +101,7 @@ class FiniteSearch(abc.ABC):
         allowed = ledger.repeatable
         ledger.room(q, int(allowed.sum()), "candidates are told and not pending")
         seed = derive_seed(self._seed, "replicate", ledger.asks, len(ledger.tells))
-        with one_torch_thread():
+        with torch_threads(1):
             self._model.commit(ledger.tells)
             picks = self._repeated(self._model.posterior(ledger.tells), allowed, q, seed)
         ledger.open(picks)
@@ -149,7 +150,7 @@ class FiniteSearch(abc.ABC):
         In units of the values. Looking changes nothing of what is asked later. Before two values
         are told the deviation is 1: their scale is not known.
         """
-        with one_torch_thread():
+        with torch_threads(1):
             found = self._model.posterior(self._ledger.tells)
         scale = self._model.fit(self._ledger.tells).scaling
         means = found.mean.numpy() * scale.scale + scale.centre
@@ -188,7 +189,7 @@ class FiniteSearch(abc.ABC):
         """Return ``count`` told candidates to evaluate again."""
 
     def _standardised_means(self) -> Floats:
-        with one_torch_thread():
+        with torch_threads(1):
             means: Floats = self._model.posterior(self._ledger.tells).mean.numpy()
         return means
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import final
@@ -207,14 +206,3 @@ def over_blocks(work: Callable[[slice], None], size: int, threads: int) -> None:
         return
     with ThreadPoolExecutor(min(threads, len(parts))) as executor:
         list(executor.map(work, parts))
-
-
-@contextlib.contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Run a block with torch on one thread: how many it has may change the last bits of a sum."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -18,7 +18,7 @@ from torch import nn
 from bogp.data import Dataset
 from bogp.errors import SettingError
 from bogp.training import ModelFactory, initialise, model_factory
-from bogp.training.models import is_own
+from bogp.training.models import is_user_function
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def model_record(source: ModelSource) -> str | dict[str, Any]:
 
 def own_fingerprint(source: ModelSource, dataset: Dataset) -> dict[str, str]:
     """Return what tells one ``"package.module:function"`` from itself after an edit, as JSON."""
-    if isinstance(source, GivenModel) or not is_own(source):
+    if isinstance(source, GivenModel) or not is_user_function(source):
         return {}
     return {"model_fingerprint": _fingerprint(_made(network_factory(source, dataset)), False)}
 

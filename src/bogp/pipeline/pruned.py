@@ -20,7 +20,7 @@ from bogp.masks import (
     without_torch_prune,
 )
 from bogp.masks.tensors import read_state
-from bogp.training.structure import _sensitive, structure
+from bogp.training.structure import weights_on_paths
 
 PROJECTIONS = ("q", "k", "v")
 """What is stacked in the weight of ``nn.MultiheadAttention``, in this order."""
@@ -192,7 +192,7 @@ def _no_chain(
 def _network_paths(network: nn.Module, mask: Mask, example: Tensor) -> dict[str, Tensor] | None:
     """Return which kept weights are on a path of the network itself; None where it is unreadable.
 
-    The reading of :func:`bogp.training.structure`, which says how it is done.
+    See :func:`bogp.training.structure.weights_on_paths`.
     """
     inputs = example[:1]
     try:
@@ -204,6 +204,4 @@ def _network_paths(network: nn.Module, mask: Mask, example: Tensor) -> dict[str,
             f"an input of shape {tuple(inputs.shape)} and type {inputs.dtype} does not pass "
             f"through the model ({reason}): give an example of what the model takes"
         ) from error
-    if structure(network, mask, inputs).effective_sparsity is None:
-        return None
-    return _sensitive(network, mask, torch.ones_like(inputs, dtype=torch.float64))
+    return weights_on_paths(network, mask, inputs)

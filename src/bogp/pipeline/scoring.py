@@ -6,6 +6,7 @@ import copy
 
 from torch import Tensor, nn
 
+from bogp.cores import torch_threads
 from bogp.criteria import Context, criterion
 from bogp.data import Split
 from bogp.data.split import held_out
@@ -14,7 +15,6 @@ from bogp.keys import derive_seed
 from bogp.masks import Mask, densities, select
 from bogp.pipeline.methods import Method, check_method
 from bogp.sparsity import kept_count
-from bogp.training import torch_threads
 from bogp.training.checks import check_data, check_fit
 from bogp.training.outputs import leaf_outputs
 

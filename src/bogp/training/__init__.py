@@ -1,18 +1,18 @@
 """Training masked networks: recipe, models, the loop of one, populations, evaluation."""
 
+from bogp.training.candidate import Candidate as Candidate
+from bogp.training.candidate import Halving as Halving
 from bogp.training.evaluate import Metrics as Metrics
 from bogp.training.evaluate import evaluate as evaluate
 from bogp.training.loop import Trained as Trained
-from bogp.training.loop import initialise as initialise
-from bogp.training.loop import torch_threads as torch_threads
 from bogp.training.loop import train as train
-from bogp.training.models import ModelFactory as ModelFactory
+from bogp.training.models import MODELS as MODELS
 from bogp.training.models import model_factory as model_factory
 from bogp.training.models import relational_network as relational_network
-from bogp.training.population import Candidate as Candidate
-from bogp.training.population import Halving as Halving
 from bogp.training.population import Population as Population
 from bogp.training.population import train_population as train_population
+from bogp.training.randomness import ModelFactory as ModelFactory
+from bogp.training.randomness import initialise as initialise
 from bogp.training.recipe import RECIPES as RECIPES
 from bogp.training.recipe import Recipe as Recipe
 from bogp.training.recipe import recipe as recipe

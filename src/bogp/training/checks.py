@@ -10,16 +10,53 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from bogp.errors import DataError, RecipeError, SettingError
+from bogp.errors import DataError, RecipeError, SettingError, first_line
 from bogp.training.memory import out_of_memory
 from bogp.training.outputs import evaluating, same_buffers
 from bogp.training.randomness import seeded, unchanged_state
 from bogp.training.recipe import Recipe
-
-Pair = tuple[Tensor, Tensor]
-"""Inputs (N, *shape) and targets, (N,) or, one for each position of a sequence, (N, T)."""
+from bogp.training.recipe import recipe as find_recipe
+from bogp.training.task import Pair, Task
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+def make_task(
+    train: Pair, recipe: Recipe | str, order_seed: int, validation: Pair | None = None
+) -> Task:
+    """Return the task of training on ``train`` by a recipe or its name.
+
+    Raises:
+        DataError: see :func:`check_data`.
+        RecipeError: the recipe stops early and there is nothing to validate on.
+        UnknownNameError: no such recipe.
+    """
+    recipe = find_recipe(recipe)
+    if recipe.patience is not None and validation is None:
+        raise RecipeError(
+            f"recipe: patience = {recipe.patience} needs data to validate on: "
+            "give validation=(inputs, targets), or leave patience out"
+        )
+    train, validation = check_data(train, validation)
+    return Task(*train, recipe, order_seed, validation)
+
+
+def check_model(model: nn.Module, task: Task) -> None:
+    """Raise the error of a model that cannot be trained on the data of ``task``.
+
+    Raises:
+        SettingError: the model cannot take the inputs, or all its parameters are frozen.
+        DataError: a label that the model has not.
+        RecipeError: the last mini-batch is of one example and the model cannot train on one.
+    """
+    validation = {} if task.validation is None else {"validation": task.validation[1]}
+    check_fit(model, task.inputs, training=task.targets, **validation)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise SettingError(
+            f"{type(model).__name__} has no parameter that requires a gradient: "
+            "leave at least one of them unfrozen"
+        )
+    _check_last_batch(model, task)
 
 
 def check_data(train: Pair, validation: Pair | None = None) -> tuple[Pair, Pair | None]:
@@ -75,27 +112,18 @@ def _wrong_targets(what: str, targets: Tensor) -> DataError:
     )
 
 
-def check_labels(classes: int, **targets: Tensor) -> None:
-    """Raise DataError unless each target is in [0, classes); the names say whose they are."""
-    for what, values in targets.items():
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high >= classes:
-            raise DataError(
-                f"label {low if low < 0 else high} of the {what} targets is not in "
-                f"[0, {classes}): the model tells {classes} classes apart, so number them from 0"
-            )
-
-
 def check_fit(model: nn.Module, inputs: Tensor, **targets: Tensor) -> int:
     """Return the number of classes of a model that goes with inputs and ``targets``.
 
-    Shown by :func:`class_count`; the names of ``targets`` say whose they are.
+    One example passes through the model, in evaluation mode; the model and torch's random state are
+    left as they were. The names of ``targets`` say in errors whose they are.
 
     Raises:
         SettingError: the model cannot take the inputs, or gives no row of logits for each target.
         DataError: targets (N, T) and one row of logits for an example; a label that it has not.
     """
     logits = _logits_of_one(model, inputs)
+    classes = logits.shape[-1]
     for what, values in targets.items():
         if logits.dim() == 2 and values.dim() == 2:
             raise _wrong_targets(what, values)
@@ -105,8 +133,13 @@ def check_fit(model: nn.Module, inputs: Tensor, **targets: Tensor) -> int:
                 f"{what} targets have shape {tuple(values.shape)}: it must give one row of logits "
                 "for each target"
             )
-    check_labels(logits.shape[-1], **targets)
-    return logits.shape[-1]
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high >= classes:
+            raise DataError(
+                f"label {low if low < 0 else high} of the {what} targets is not in "
+                f"[0, {classes}): the model tells {classes} classes apart, so number them from 0"
+            )
+    return classes
 
 
 def check_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> None:
@@ -124,22 +157,10 @@ def check_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> None:
     except Exception as error:
         if out_of_memory(error):
             raise
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise SettingError(
-            f"{type(model).__name__} cannot be trained ({reason}): its output must carry gradients "
-            "in training mode; give the plain module, of DataParallel its .module"
+            f"{type(model).__name__} cannot be trained ({first_line(error)}): its output must "
+            "carry gradients in training mode; give the plain module, of DataParallel its .module"
         ) from error
-
-
-def class_count(model: nn.Module, inputs: Tensor) -> int:
-    """Return the number of classes of a model, by a forward pass of one example.
-
-    The pass is in evaluation mode and leaves the model, and torch's random state, as they were.
-
-    Raises:
-        SettingError: the model cannot take the example, or gives no logits for it.
-    """
-    return _logits_of_one(model, inputs).shape[-1]
 
 
 def _logits_of_one(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -159,7 +180,7 @@ def _logits_of_one(model: nn.Module, inputs: Tensor) -> Tensor:
         raise SettingError(
             f"{type(model).__name__} cannot take inputs of shape (1, "
             f"{', '.join(str(size) for size in inputs.shape[1:])}) and type {inputs.dtype} "
-            f"({_reason(error)}): give the model and the data that belong together"
+            f"({first_line(error)}): give the model and the data that belong together"
         ) from error
     if not isinstance(logits, Tensor) or logits.dim() not in (2, 3) or len(logits) != 1:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -170,49 +191,35 @@ def _logits_of_one(model: nn.Module, inputs: Tensor) -> Tensor:
     return logits
 
 
-def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
-
-
-def check_last_batch(model: nn.Module, inputs: Tensor, recipe: Recipe) -> None:
+def _check_last_batch(model: nn.Module, task: Task) -> None:
     """Raise RecipeError if a mini-batch is of one example and ``model`` cannot train on one.
 
     Batch normalisation cannot: one number has no variance.
     """
-    examples = len(inputs)
-    size = min(recipe.batch_size or examples, examples)
+    examples, size = len(task.inputs), task.batch_size
     if (examples % size or size) > 1:
         return
     trial = copy.deepcopy(model).train()
     try:
         with torch.no_grad(), unchanged_state():
-            trial(inputs[:1])
+            trial(task.inputs[:1])
     except Exception as error:
         if out_of_memory(error):
             raise
         better = [other for other in range(size + 1, examples + 1) if examples % other != 1]
         fix = f"batch_size = {better[0]}, say" if better else "more of them"
         raise RecipeError(
-            f"batch_size = {recipe.batch_size} leaves a mini-batch of one of the {examples} "
-            f"examples, on which {type(model).__name__} cannot train ({_reason(error)}): give {fix}"
+            f"batch_size = {task.recipe.batch_size} leaves a mini-batch of one of the {examples} "
+            f"examples, on which {type(model).__name__} cannot train ({first_line(error)}): "
+            f"give {fix}"
         ) from error
-
-
-def check_trainable(model: nn.Module) -> None:
-    """Raise SettingError if all parameters are frozen."""
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise SettingError(
-            f"{type(model).__name__} has no parameter that requires a gradient: "
-            "leave at least one of them unfrozen"
-        )
 
 
 def check_counts(
     masks: Sequence[object],
     seeds: Sequence[int],
     initial: Sequence[object] | None,
-    together: int | None,
-    threads: int | None,
+    **numbers: int | None,
 ) -> None:
     """Raise SettingError unless there are as many masks as seeds and the numbers are above 0."""
     if not masks or len(masks) != len(seeds):
@@ -223,26 +230,6 @@ def check_counts(
         raise SettingError(
             f"{len(initial)} initial weights for {len(masks)} masks: give as many of each"
         )
-    if together is not None and together < 1:
-        raise SettingError(f"together = {together} is below 1: train at least one at once")
-    if threads is not None and threads < 1:
-        raise SettingError(f"threads = {threads} is below 1: give 1 or more, or None for all cores")
-
-
-def check_rungs(rungs: Sequence[int], recipe: Recipe) -> None:
-    """Raise SettingError if a rung is not before the end of the recipe."""
-    late = [rung for rung in rungs if rung >= recipe.epochs]
-    if late:
-        raise SettingError(
-            f"rung {late[0]} is not before the end of a recipe of {recipe.epochs} epochs and would "
-            f"stop nobody: give rungs below {recipe.epochs}, or more epochs"
-        )
-
-
-def check_patience(recipe: Recipe, validation: object) -> None:
-    """Raise RecipeError if the recipe stops early and there is nothing to go by."""
-    if recipe.patience is not None and validation is None:
-        raise RecipeError(
-            f"recipe: patience = {recipe.patience} needs data to validate on: "
-            "give validation=(inputs, targets), or leave patience out"
-        )
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise SettingError(f"{name} = {number} is below 1: give 1 or more, or leave it out")

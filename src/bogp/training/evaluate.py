@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +41,7 @@ def widest(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-class Tally:
+class _Tally:
     """Counts over mini-batches of K models' logits, from which :class:`Metrics` are made."""
 
     def __init__(self, models: int, classes: int, device: torch.device) -> None:
@@ -82,7 +83,7 @@ class Tally:
         return [Metrics(hit, loss, count, tuple(each), error) for hit, loss, each, error in columns]
 
 
-LARGEST = 4096
+_LARGEST = 4096
 """Examples that a model evaluates at once, where memory may take so many."""
 
 
@@ -110,15 +111,31 @@ def measure(
     model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int | None = None
 ) -> Metrics:
     """Return what :func:`evaluate` does, of data that have been checked."""
-    batch_size = batch_size or evaluation_batch(model, inputs, LARGEST)
+    batch_size = batch_size or evaluation_batch(model, inputs, _LARGEST)
+    with evaluating(model):
+        return measure_models(lambda batch: model(batch)[None], inputs, targets, batch_size)[0]
+
+
+def measure_models(
+    logits: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, batch_size: int
+) -> list[Metrics]:
+    """Return the metrics of K models, which are in evaluation mode.
+
+    Args:
+        logits: from a mini-batch of inputs to the logits of each model, (K, B, classes) or
+            (K, B, T, classes).
+        inputs: (N, *shape).
+        targets: (N,) or (N, T).
+        batch_size: inputs at once.
+    """
     tally = None
     # No inference mode: what a module keeps of it could not be trained with.
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad():
         for batch, labels in zip(
             torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
         ):
-            logits = model(batch)
-            tally = tally or Tally(1, logits.shape[-1], logits.device)
-            tally.add(logits[None], labels)
+            found = logits(batch)
+            tally = tally or _Tally(len(found), found.shape[-1], found.device)
+            tally.add(found, labels)
     assert tally is not None
-    return tally.metrics()[0]
+    return tally.metrics()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -11,19 +11,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bogp.masks import Mask, check_fits
-from bogp.training.chain import linear_chain
-from bogp.training.evaluate import Metrics, Tally
-from bogp.training.kernels import Optimiser, logits, pack, start, train_batches, unpack, wire
+from bogp.masks import Mask
+from bogp.training.evaluate import Metrics, measure_models
+from bogp.training.kernels import logits, make_layout, pack, start, train_batches, unpack
 from bogp.training.kernels.cost import pays
-from bogp.training.stack import MEASURED, State, Task
+from bogp.training.kernels.optimisers import ADAM, ADAMW, SGD, Optimiser
+from bogp.training.perceptron import linear_layers
+from bogp.training.recipe import Recipe
+from bogp.training.stack import Stack
+from bogp.training.task import State, Task
+from bogp.types import BoolArray
 
 Vector = npt.NDArray[Any]
 
+_MEASURED = 2048
+"""Examples that a stack evaluates at once."""
 
-def takes(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> bool:
-    """Return whether the compiled kernels can train it: a perceptron on the CPU, weights masked."""
-    weights = {f"{name}.weight" for name in linear_names(model, task.inputs) or ()}
+
+def can_train(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> bool:
+    """Return whether the kernels can train it: it is a perceptron on the CPU, of masked weights."""
+    weights = {f"{name}.weight" for name in linear_layers(model, task.inputs) or ()}
     return (
         bool(weights)
         and all(parameter.requires_grad for parameter in model.parameters())
@@ -33,128 +40,100 @@ def takes(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> bool:
     )
 
 
-def worthwhile(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> bool:
-    """Return whether the kernels are the faster way for what they take; see ``kernels.cost``."""
-    names = linear_names(model, task.inputs) or ()
-    layers = [model.get_submodule(name) for name in names]
-    sizes = [task.inputs[0].numel(), *(int(layer.out_features) for layer in layers)]  # type: ignore[arg-type]
-    weights = {f"{name}.weight": model.get_parameter(f"{name}.weight").numel() for name in names}
-    kept = [kept_weights(mask, weights) for mask in masks]
-    density = sum(kept) / (len(kept) * sum(weights.values()))
-    batch = min(task.recipe.batch_size or len(task.targets), len(task.targets))
-    return pays(sizes, batch, task.inputs.element_size(), density)
+def is_faster(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> bool:
+    """Return whether the kernels are the faster way for a perceptron: :func:`kernels.cost.pays`."""
+    names = linear_layers(model, task.inputs) or ()
+    weights = [model.get_parameter(f"{name}.weight") for name in names]
+    sizes = [task.inputs[0].numel(), *(len(weight) for weight in weights)]
+    total = len(masks) * sum(weight.numel() for weight in weights)
+    density = (total - sum(map(_pruned, masks))) / total
+    return pays(sizes, task.batch_size, task.inputs.element_size(), density)
 
 
-def kept_weights(mask: Mask | None, weights: Mapping[str, int]) -> int:
-    """Return how many of ``weights``, numbers by name, ``mask`` keeps: all that it has not."""
-    layers = {} if mask is None else dict(mask.items())
-    return sum(
-        int(layers[name].sum()) if name in layers else count for name, count in weights.items()
-    )
-
-
-def linear_names(model: nn.Module, inputs: Tensor) -> tuple[str, ...] | None:
-    """Return the linear layers of a perceptron with ReLU between all of them, or None."""
-    chain = linear_chain(model, inputs)
-    if chain is None:
-        return None
-    kinds = [kind for kind, _ in chain if kind != "flatten"]
-    if kinds != (["linear", "relu"] * len(kinds))[: len(kinds)] or len(kinds) % 2 == 0:
-        return None
-    return tuple(name for kind, name in chain if kind == "linear")
+def _pruned(mask: Mask | None) -> int:
+    """Return how many weights ``mask`` prunes."""
+    return 0 if mask is None else mask.total - mask.kept
 
 
 @final
-class KernelStack:
-    """K candidates at work, as :class:`bogp.training.stack.TorchStack` has them.
+class KernelStack(Stack):
+    """K masked perceptrons at work in the compiled kernels.
 
-    The flat state is shared by the stacks that :meth:`select` makes, each of which trains its own
-    candidates in it.
+    A stack that :meth:`select` makes shares its weights and its optimiser's memory with the stack
+    that it comes from: each of them trains only its own candidates there.
     """
 
     def __init__(
         self, models: Sequence[nn.Module], masks: Sequence[Mask | None], task: Task
     ) -> None:
-        """Stack ``models`` (K,), masked by ``masks`` (K,); the models given are not changed."""
-        names = linear_names(models[0], task.inputs)
+        super().__init__(models, masks, task)
+        names = linear_layers(models[0], task.inputs)
         assert names is not None
-        for model, mask in zip(models, masks, strict=True):
-            if mask is not None:
-                check_fits(model, mask)
-        self.task, self.names = task, names
-        pairs = zip(models, masks, strict=True)
-        self.masks = [_layer_masks(model, mask, names) for model, mask in pairs]
-        states = [model.state_dict() for model in models]
+        self.names = names
+        self.masks = [
+            _layer_masks(model, mask, names) for model, mask in zip(models, masks, strict=True)
+        ]
         self.inputs = _matrix(task.inputs)
         self.live = _live(task)
-        self.wiring = wire(self.masks, self.live)
-        weights, biases = ([_numbers(state, names, part) for state in states] for part in _PARTS)
-        packed = pack(self.wiring, weights, biases, dtype=self.inputs.dtype)
-        self.state = start(self.wiring, packed)
-        self.active = list(range(len(models)))
-        self.generator = torch.Generator().manual_seed(task.order_seed)
-        self.epoch = 0
+        self.layout = make_layout(self.masks, self.live)
+        states = [model.state_dict() for model in models]
+        layers = [[_layer(state, name) for name in names] for state in states]
+        self.state = start(self.layout, pack(self.layout, layers, self.inputs.dtype))
+        self.active = list(range(len(models)))  # the candidates that this stack trains
+
+    @staticmethod
+    def memory(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> tuple[float, float]:
+        """Return the bytes that a stack takes in any case, and those of each candidate.
+
+        The data are copied once. A candidate takes five numbers and the places (16 bytes) of each
+        parameter that its mask keeps, and the dense network and mask that it is packed from.
+        """
+        width = max(p.element_size() for p in model.parameters())
+        parameters = sum(p.numel() for p in model.parameters())
+        kept = parameters - min(map(_pruned, masks))
+        data = task.inputs.numel() * task.inputs.element_size()
+        return data, kept * (5 * width + 16) + parameters * (width + 1)
 
     def __len__(self) -> int:
-        """Return the number of candidates."""
+        """Return K."""
         return len(self.active)
 
     def advance(self) -> Tensor:
         """Train one epoch and return the mean training loss of each candidate, float64 (K,)."""
-        recipe, count = self.task.recipe, len(self.task.targets)
-        whole = recipe.batch_size is None or recipe.batch_size >= count
-        order = (
-            np.arange(count) if whole else torch.randperm(count, generator=self.generator).numpy()
-        )
-        steps = recipe.steps(count)
-        done = self.epoch * steps
-        rates = [recipe.rate_at(done + k, steps * recipe.epochs) for k in range(steps)]
-        # Each epoch's stack may share its state with others, which have steps of their own.
-        self.state.steps = done
+        recipe, rates = self.task.recipe, self.task.rates(self.epoch)
         losses = train_batches(
-            self.wiring,
+            self.layout,
             self.state,
             self.inputs,
             self.task.targets.numpy(),
-            order,
-            count if recipe.batch_size is None else recipe.batch_size,
+            self.task.order(self.generator).numpy(),
+            self.task.batch_size,
             rates,
-            Optimiser(
-                recipe.optimizer,
-                weight_decay=recipe.weight_decay,
-                momentum=recipe.momentum,
-            ),
+            _optimiser(recipe),
             smoothing=recipe.label_smoothing,
+            taken=self.epoch * len(rates),
             active=self.active,
             threads=torch.get_num_threads(),
         )
         self.epoch += 1
         return torch.from_numpy(losses)
 
-    def evaluate(
-        self, inputs: Tensor, targets: Tensor, batch_size: int = MEASURED
-    ) -> list[Metrics]:
-        """Return the metrics of each candidate on ``inputs`` (N, *shape), ``targets`` (N,)."""
-        tally = Tally(len(self), int(self.wiring.arrays.sizes[-1]), inputs.device)
-        for batch, labels in zip(
-            torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
-        ):
-            found = logits(
-                self.wiring,
-                self.state.parameters,
-                _matrix(batch),
-                active=self.active,
-                threads=torch.get_num_threads(),
-            )
-            tally.add(torch.from_numpy(found), labels)
-        return tally.metrics()
+    def evaluate(self) -> list[Metrics]:
+        """Return the metrics of each candidate on the data that the task validates on, (K,)."""
+        assert self.task.validation is not None
+        return measure_models(self._logits, *self.task.validation, _MEASURED)
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits, (K, B, classes)."""
+        flat, threads = self.state.parameters, torch.get_num_threads()
+        found = logits(self.layout, flat, _matrix(inputs), active=self.active, threads=threads)
+        return torch.from_numpy(found)
 
     def select(self, rows: Sequence[int]) -> KernelStack:
         """Return a stack that goes on with the candidates ``rows`` alone, which must increase."""
         other = copy.copy(self)
         other.active = [self.active[row] for row in rows]
-        other.generator = torch.Generator()
-        other.generator.set_state(self.generator.get_state())
+        other.generator = self._generator_copy()
         return other
 
     def joined(self, other: KernelStack) -> KernelStack:
@@ -162,60 +141,61 @@ class KernelStack:
         whole = copy.copy(self)
         members = [(stack, k) for stack in (self, other) for k in stack.active]
         whole.masks = [stack.masks[k] for stack, k in members]
-        whole.wiring = wire(whole.masks, self.live)
-        flats = {
-            name: _packed(whole, [(stack, k, getattr(stack.state, name)) for stack, k in members])
-            for name in ("parameters", "first", "second")
-        }
-        whole.state = start(whole.wiring, flats["parameters"])
-        whole.state.first[:], whole.state.second[:] = flats["first"], flats["second"]
+        whole.layout = make_layout(whole.masks, self.live)
+
+        def repacked(name: str) -> Vector:
+            layers = [unpack(stack.layout, getattr(stack.state, name), k) for stack, k in members]
+            return pack(whole.layout, layers, self.inputs.dtype)
+
+        whole.state = start(whole.layout, repacked("parameters"))
+        whole.state.first[:], whole.state.second[:] = repacked("first"), repacked("second")
         whole.active = list(range(len(members)))
         return whole
 
     def states(self) -> list[State]:
-        """Return the state dict of each candidate, pruned weights exactly zero."""
+        """Return the state dict of each candidate, pruned weights exactly zero, (K,)."""
         found = []
         for k in self.active:
-            layers = unpack(self.wiring, self.state.parameters, k)
+            layers = unpack(self.layout, self.state.parameters, k)
             found.append(
                 {
                     f"{name}.{part}": torch.from_numpy(values)
                     for name, layer in zip(self.names, layers, strict=True)
-                    for part, values in zip(_PARTS, layer, strict=True)
+                    for part, values in zip(("weight", "bias"), layer, strict=True)
                 }
             )
         return found
 
     def finite(self) -> list[bool]:
         """Return of each candidate whether all its parameters are finite, (K,)."""
-        found = []
-        for k in self.active:
-            begins = self.wiring.arrays.begins[k]
-            spans = [(int(begins[j]), len(place)) for j, place in enumerate(self.wiring.places[k])]
-            parts = [self.state.parameters[at : at + size] for at, size in spans]
-            found.append(all(bool(np.isfinite(part).all()) for part in parts))
-        return found
+        begins = self.layout.arrays.begins
+        parameters = (self.state.parameters[begins[k, 0] : begins[k, -1]] for k in self.active)
+        return [bool(np.isfinite(each).all()) for each in parameters]
 
 
-_PARTS = ("weight", "bias")
+def _optimiser(recipe: Recipe) -> Optimiser:
+    """Return a recipe's optimiser as the kernels have it."""
+    if recipe.optimizer == "sgd":
+        return Optimiser(SGD, first=recipe.momentum, weight_decay=recipe.weight_decay)
+    kind = ADAMW if recipe.optimizer == "adamw" else ADAM
+    return Optimiser(kind, weight_decay=recipe.weight_decay)
 
 
-def _layer_masks(
-    model: nn.Module, mask: Mask | None, names: Sequence[str]
-) -> list[npt.NDArray[np.bool_]]:
+def _layer_masks(model: nn.Module, mask: Mask | None, names: Sequence[str]) -> list[BoolArray]:
     """Return the mask of each layer's weight, (out, in)."""
-    parameters = dict(model.named_parameters())
     found = []
     for name in names:
         weight = f"{name}.weight"
-        whole = torch.ones(parameters[weight].shape, dtype=torch.bool)
+        whole = torch.ones(model.get_parameter(weight).shape, dtype=torch.bool)
         layer = whole if mask is None else mask.get(weight, whole)
         found.append(layer.cpu().contiguous().numpy())
     return found
 
 
-def _numbers(state: State, names: Sequence[str], part: str) -> list[Vector]:
-    return [state[f"{name}.{part}"].detach().numpy() for name in names]
+def _layer(state: State, name: str) -> tuple[Vector, Vector]:
+    """Return the weight (out, in) and the bias (out,) of a layer."""
+    weight, bias = (state[f"{name}.{part}"].detach().numpy() for part in ("weight", "bias"))
+    return weight, bias
 
 
 def _matrix(inputs: Tensor) -> Vector:
@@ -223,15 +203,8 @@ def _matrix(inputs: Tensor) -> Vector:
 
 
 def _live(task: Task) -> npt.NDArray[np.int64]:
-    """Return the inputs that are ever on, in the data that train or the data that select."""
+    """Return the inputs that are ever on, in the data that train or the data that validate."""
     on = (task.inputs != 0).flatten(1).any(0)
-    if task.other is not None:
-        on |= (task.other != 0).flatten(1).any(0)
+    if task.validation is not None:
+        on |= (task.validation[0] != 0).flatten(1).any(0)
     return on.nonzero().flatten().numpy()
-
-
-def _packed(whole: KernelStack, members: Sequence[tuple[KernelStack, int, Vector]]) -> Vector:
-    layers = [unpack(stack.wiring, flat, k) for stack, k, flat in members]
-    weights = [[weight for weight, _ in candidate] for candidate in layers]
-    biases = [[bias for _, bias in candidate] for candidate in layers]
-    return pack(whole.wiring, weights, biases, dtype=whole.inputs.dtype)

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from bogp.cores import torch_threads
 from bogp.masks import Mask, check_fits
-from bogp.training.checks import (
-    check_data,
-    check_fit,
-    check_last_batch,
-    check_patience,
-    check_trainable,
-)
-from bogp.training.evaluate import measure, widest
+from bogp.training.checks import check_model, make_task
+from bogp.training.evaluate import measure
 from bogp.training.outputs import as_rows
 from bogp.training.randomness import module_seed, seeded
 from bogp.training.recipe import Recipe
-from bogp.training.recipe import recipe as find_recipe
+from bogp.training.steps import Pruned, make_optimizer, train_epoch, zero_pruned
+from bogp.training.task import Pair, Task
 
 
 @dataclass(frozen=True)
@@ -46,23 +39,6 @@ class Trained:
         return not (self.finite and all(math.isfinite(loss) for loss in self.losses))
 
 
-@contextlib.contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Run a block on ``count`` CPU threads and restore torch's setting after it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def initialise(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Return ``factory()`` with its weights drawn from ``seed``, global random state untouched."""
-    with seeded(seed):
-        return factory()
-
-
 def train(
     model: nn.Module,
     inputs: Tensor,  # (N, *shape)
@@ -71,7 +47,7 @@ def train(
     *,
     mask: Mask | None = None,
     seed: int,
-    validation: tuple[Tensor, Tensor] | None = None,
+    validation: Pair | None = None,
 ) -> Trained:
     """Return a copy of ``model`` trained on cross-entropy with the masked weights held at zero.
 
@@ -90,63 +66,37 @@ def train(
             mini-batch is of one example and the model normalises over batches.
         SettingError: the model cannot take the data.
     """
-    recipe = find_recipe(recipe)
-    check_patience(recipe, validation)
-    (inputs, targets), validation = check_data((inputs, targets), validation)
+    task = make_task((inputs, targets), recipe, seed, validation)
     model = copy.deepcopy(model).to(inputs.device).train()
-    named = {} if validation is None else {"validation": validation[1]}
-    check_fit(model, inputs, training=targets, **named)
-    check_trainable(model)
-    check_last_batch(model, inputs, recipe)
-    with torch_threads(recipe.threads), seeded(module_seed(seed)):
-        return _train(model, (inputs, targets), recipe, mask, seed, validation)
+    check_model(model, task)
+    with torch_threads(task.recipe.threads), seeded(module_seed(seed)):
+        return _train(model, task, _pruned(model, mask))
 
 
-def _train(
-    model: nn.Module,
-    data: tuple[Tensor, Tensor],
-    recipe: Recipe,
-    mask: Mask | None,
-    seed: int,
-    validation: tuple[Tensor, Tensor] | None,
-) -> Trained:
-    inputs, targets = data
-    pruned = _apply(model, mask)
-    optimizer = make_optimizer(model.parameters(), recipe)
-    generator = torch.Generator().manual_seed(seed)
+def _train(model: nn.Module, task: Task, pruned: Pruned) -> Trained:
+    """Return ``model`` after all epochs of the task, or as patience left it."""
+
+    def loss(inputs: Tensor, targets: Tensor) -> Tensor:
+        rows = as_rows(model(inputs), targets)
+        return nn.functional.cross_entropy(*rows, label_smoothing=task.recipe.label_smoothing)
+
+    zero_pruned(pruned)
+    optimizer = make_optimizer(model.parameters(), task.recipe)
+    generator = task.generator()
     losses: list[float] = []
     accuracies: list[float] = []
-    steps, last = recipe.steps(len(targets)), math.nan
-    for epoch in range(recipe.epochs):
-        total = torch.zeros((), dtype=widest(inputs.device), device=inputs.device)
-        batches = epoch_batches(inputs, targets, recipe, generator)
-        for step, (batch_inputs, batch_targets) in enumerate(batches, epoch * steps):
-            set_rate(optimizer, recipe.rate_at(step, recipe.epochs * steps))
-            loss = nn.functional.cross_entropy(
-                *as_rows(model(batch_inputs), batch_targets),
-                label_smoothing=recipe.label_smoothing,
-            )
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            for parameter, layer in pruned:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(layer)
-            optimizer.step()
-            total += loss.detach() * len(batch_targets)
-        losses.append(float(total) / len(targets))
-        if validation is not None:
-            measured = measure(model, *validation)
-            last = measured.loss
+    for epoch in range(task.recipe.epochs):
+        losses.append(float(train_epoch(task, epoch, generator, optimizer, pruned, loss)))
+        if task.validation is not None:
+            measured = measure(model, *task.validation)
             accuracies.append(measured.accuracy)
-            if out_of_patience(accuracies, recipe.patience):
+            if out_of_patience(accuracies, task.recipe.patience):
                 break
-    # A diverged gradient is NaN even where it is masked: NaN * 0.
-    with torch.no_grad():
-        for parameter, layer in pruned:
-            parameter.masked_fill_(layer == 0, 0.0)
-    if validation is None:
-        last = measure(model, batch_inputs, batch_targets).loss
-    finite = math.isfinite(last) and all(bool(p.isfinite().all()) for p in model.parameters())
+    if task.validation is None:
+        some = slice(task.batch_size)
+        measured = measure(model, task.inputs[some], task.targets[some])
+    numbers = all(bool(parameter.isfinite().all()) for parameter in model.parameters())
+    finite = numbers and math.isfinite(measured.loss)
     return Trained(model.eval(), tuple(losses), tuple(accuracies), finite)
 
 
@@ -161,41 +111,10 @@ def out_of_patience(accuracies: Sequence[float], patience: int | None) -> bool:
     return len(accuracies) - 1 - int(np.argmax(accuracies)) >= patience
 
 
-def _apply(model: nn.Module, mask: Mask | None) -> list[tuple[nn.Parameter, Tensor]]:
+def _pruned(model: nn.Module, mask: Mask | None) -> Pruned:
+    """Return the parameters that ``mask`` prunes, and their masks as numbers."""
     if mask is None:
-        return []
+        return ()
     check_fits(model, mask)
-    parameters: Mapping[str, nn.Parameter] = dict(model.named_parameters())
-    pruned = [(parameters[n], layer.to(parameters[n])) for n, layer in mask.items()]
-    with torch.no_grad():
-        for parameter, layer in pruned:
-            parameter.mul_(layer)
-    return pruned
-
-
-def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
-    """Return torch's optimiser for the recipe."""
-    shared: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=recipe.momentum, fused=True, **shared)
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, fused=True, **shared)
-    return torch.optim.Adam(parameters, fused=True, **shared)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of the next step."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def epoch_batches(
-    inputs: Tensor, targets: Tensor, recipe: Recipe, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch's mini-batches, in the order that ``generator`` draws."""
-    if recipe.batch_size is None or recipe.batch_size >= len(targets):
-        yield inputs, targets
-        return
-    order = torch.randperm(len(targets), generator=generator).to(inputs.device)
-    for rows in torch.split(order, recipe.batch_size):
-        yield inputs[rows], targets[rows]
+    parameters = dict(model.named_parameters())
+    return [(parameters[name], layer.to(parameters[name])) for name, layer in mask.items()]

@@ -1,27 +1,100 @@
-"""The networks that bogp prunes, by name."""
+"""The networks that bogp prunes, by name: to add a family is a function and a line of the table."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 from torch import nn
 
 from bogp.errors import SettingError
 from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.masks import Mask
-from bogp.training.loop import initialise
-from bogp.training.own_model import own_model
+from bogp.training.randomness import ModelFactory, initialise, seeded
 from bogp.training.zoo import gpt, lenet_5, lenet_300_100, mlp, resnet, vit
+from bogp.user_functions import import_function, is_function_path
 
-ModelFactory = Callable[[], nn.Module]
 
-_FORMS = (
-    "'mlp:128' or 'mlp:128,128,128' (hidden units), 'lenet-300-100', 'lenet-5', 'resnet-8', "
-    "'resnet-20', 'vit', 'gpt', or 'package.module:function' for one of your own"
-)
+@dataclass(frozen=True)
+class ModelFamily:
+    """The models whose names have one form.
+
+    Attributes:
+        form: the name of one of them, as an example.
+        help: what they are, in a line.
+        pattern: the regular expression of their names; its group, if any, is the variant.
+        make: makes one from (variant, shape of one input, classes, **options).
+        inputs: whether they need images or tokens, or take anything.
+        options: what may follow a name as ``:name=value,name=value``.
+    """
+
+    form: str
+    help: str
+    pattern: str
+    make: Callable[..., nn.Module]
+    inputs: Literal["any", "images", "tokens"]
+    options: tuple[str, ...] = ()
+
+
+_SIZES = ("width", "depth", "heads", "ratio", "attention")
+
+MODELS = {
+    family.form: family
+    for family in (
+        ModelFamily(
+            "mlp:128",
+            "multilayer perceptrons: mlp:300,100 has two hidden layers, of 300 and 100 units",
+            r"mlp:(\d+(?:,\d+)*)",
+            lambda widths, shape, classes: mlp(
+                [math.prod(shape), *map(int, widths.split(",")), classes]
+            ),
+            "any",
+        ),
+        ModelFamily(
+            "lenet-300-100",
+            "the perceptron of LeCun et al. 1998",
+            "lenet-300-100",
+            lambda _, shape, classes: lenet_300_100(math.prod(shape), classes),
+            "any",
+        ),
+        ModelFamily(
+            "lenet-5",
+            "the convolutional network of LeCun et al. 1998, for images",
+            "lenet-5",
+            lambda _, shape, classes: lenet_5(shape, classes),
+            "images",
+        ),
+        ModelFamily(
+            "resnet-8",
+            "residual networks of 6n + 2 layers (He et al. 2016): resnet-20, say; for images",
+            r"resnet-(\d+)",
+            lambda depth, shape, classes, **options: resnet(int(depth), shape, classes, **options),
+            "images",
+            ("width",),
+        ),
+        ModelFamily(
+            "vit",
+            "a small vision transformer (Dosovitskiy et al. 2021), for images",
+            "vit",
+            lambda _, shape, classes, **options: vit(shape, classes, **options),
+            "images",
+            ("patch", "pool", *_SIZES),
+        ),
+        ModelFamily(
+            "gpt",
+            "a small causal language model (Radford et al. 2019), for token numbers",
+            "gpt",
+            lambda _, shape, classes, **options: gpt(classes, shape[0], **options),
+            "tokens",
+            _SIZES,
+        ),
+    )
+}
+"""The families of models, by the name of one of each."""
 
 
 def model_factory(spec: str, features: int | Sequence[int], classes: int) -> ModelFactory:
@@ -30,9 +103,9 @@ def model_factory(spec: str, features: int | Sequence[int], classes: int) -> Mod
     Args:
         spec: ``"mlp:128"`` is features-128-classes, the paper's network, and ``"mlp:128,128,128"``
             has three hidden layers; ``"lenet-300-100"``, ``"lenet-5"``, ``"resnet-8"`` (any 6n +
-            2), ``"vit"`` and ``"gpt"`` are those of :mod:`bogp.training.zoo`, the last four with
+            2), ``"vit"`` and ``"gpt"`` are those of :mod:`bogp.training.zoo`, the last three with
             sizes of choice (``"vit:width=48,depth=3"``); ``"package.module:function"`` is what a
-            function of the user's returns, called without arguments.
+            function of your own returns, called without arguments.
         features: shape of one input, or how many numbers it holds, which is enough for perceptrons
             (and for ``"gpt"``, as the length).
         classes: number of classes; the vocabulary of ``"gpt"``.
@@ -44,75 +117,77 @@ def model_factory(spec: str, features: int | Sequence[int], classes: int) -> Mod
     >>> model_factory("resnet-8:width=4", (8, 8), 10)().fc.in_features
     16
     """
-    if match := re.fullmatch(r"mlp:(\d+(?:,\d+)*)", spec):
-        sizes = [_number(features), *(int(width) for width in match[1].split(",")), classes]
-        return _checked(lambda: mlp(sizes))
-    if spec == "lenet-300-100":
-        return _checked(lambda: lenet_300_100(_number(features), classes))
-    match = re.fullmatch(r"(lenet-5|resnet-\d+|vit|gpt)(?::(.*))?", spec)
-    if match is None:
-        if is_own(spec):
-            return own_model(spec)
-        raise SettingError(f"model {spec!r} is unknown: give {_FORMS}")
-    name, written = match[1], match[2]
-    shape = _shape(name, features)
-    sized = _options(spec, _OPTIONS[name.split("-")[0]], written)
-    if name == "lenet-5":
-        return _checked(lambda: lenet_5(shape, classes))
-    if name == "vit":
-        return _checked(lambda: vit(shape, classes, **sized))
-    if name == "gpt":
-        return _checked(lambda: gpt(classes, shape[0], **sized))
-    depth = int(name.removeprefix("resnet-"))
-    return _checked(lambda: resnet(depth, shape, classes, **sized))
+    for family in MODELS.values():
+        match = re.fullmatch(rf"({family.pattern})(?::(.*))?", spec)
+        if match is not None:
+            name, *variant, written = match.groups()
+            shape = _shape(name, family.inputs, features)
+            options = _options(spec, family.options, written)
+            factory = partial(family.make, "".join(variant), shape, classes, **options)
+            initialise(factory, 0)  # what is wrong with it is told before any work is done
+            return factory
+    if is_user_function(spec):
+        return _user_model(spec)
+    raise SettingError(
+        f"model {spec!r} is unknown: give {', '.join(map(repr, MODELS))}, or "
+        "'package.module:function' for one of your own"
+    )
 
 
-def is_own(spec: str) -> bool:
-    """Return whether ``spec`` names a function of the user's."""
-    zoo = re.match(r"(mlp|lenet-5|resnet-\d+|vit|gpt):", spec)
-    return zoo is None and bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", spec))
+def is_user_function(spec: str) -> bool:
+    """Return whether the model ``spec`` is a function of the user's, and no family of bogp's."""
+    own = {form.partition(":")[0] for form in MODELS}
+    return is_function_path(spec) and spec.partition(":")[0] not in own
 
 
-def _checked(factory: ModelFactory) -> ModelFactory:
-    """Return ``factory``, after one call: what is wrong is told before any work is done."""
-    initialise(factory, 0)
-    return factory
+def _user_model(source: str) -> ModelFactory:
+    """Return the function ``"package.module:function"``, after two calls to see that it works.
+
+    Raises:
+        SettingError: the import, the function or a call fails, or it returns something else than
+            an nn.Module, or the same one twice.
+    """
+    # What a module draws while it is imported must not move the global random state either.
+    with seeded(0):
+        function = import_function(source, "model", "an nn.Module", SettingError)
+
+    def make() -> nn.Module:
+        model = function()
+        if not isinstance(model, nn.Module):
+            raise SettingError(
+                f"{source!r} returned a {type(model).__name__}: it must return an nn.Module"
+            )
+        return model
+
+    with seeded(0):
+        first, second = make(), make()
+    if any(p is q for p, q in zip(first.parameters(), second.parameters(), strict=False)):
+        raise SettingError(
+            f"{source!r} returned the same model twice, so that no seed could change its initial "
+            "weights: make a new one in each call"
+        )
+    return make
 
 
-def _number(features: int | Sequence[int]) -> int:
-    return features if isinstance(features, int) else math.prod(features)
-
-
-def _shape(name: str, features: int | Sequence[int]) -> tuple[int, ...]:
+def _shape(name: str, inputs: str, features: int | Sequence[int]) -> tuple[int, ...]:
     """Return the shape of one input of the model ``name``.
 
     Raises:
         SettingError: a number for a network of images, or images for one of tokens.
     """
     shape = (features,) if isinstance(features, int) else tuple(features)
-    if name == "gpt":
-        if len(shape) != 1:
-            raise SettingError(
-                f"model 'gpt' reads sequences of tokens and cannot take inputs of shape {shape}: "
-                "give data of shape (length,)"
-            )
-    elif len(shape) not in (2, 3):
+    if inputs == "tokens" and len(shape) != 1:
+        raise SettingError(
+            f"model {name!r} reads sequences of tokens and cannot take inputs of shape {shape}: "
+            "give data of shape (length,)"
+        )
+    if inputs == "images" and len(shape) not in (2, 3):
         given = f"{features} numbers" if isinstance(features, int) else f"inputs of shape {shape}"
         raise SettingError(
             f"model {name!r} needs the shape of an image and was given {given}: give data of shape "
             "(height, width) or (channels, height, width), or use an mlp"
         )
     return shape
-
-
-_SIZES = ("width", "depth", "heads", "ratio", "attention")
-_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "lenet": (),
-    "resnet": ("width",),
-    "vit": ("patch", "pool", *_SIZES),
-    "gpt": _SIZES,
-}
-"""What may follow a model's name as ``:name=value,name=value``."""
 
 
 def _options(spec: str, names: Sequence[str], written: str | None) -> dict[str, Any]:

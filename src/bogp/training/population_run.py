@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bogp.errors import RecipeError
 from bogp.masks import Mask
-from bogp.training.checks import Pair
-from bogp.training.evaluate import Metrics
-from bogp.training.kernel_stack import KernelStack, kept_weights
-from bogp.training.loop import initialise, out_of_patience
+from bogp.training.candidate import Candidate, Halving
+from bogp.training.loop import out_of_patience
 from bogp.training.memory import free_memory, out_of_memory
-from bogp.training.outputs import evaluation_batch, leaf_outputs
-from bogp.training.stack import MEASURED, State, Task, TorchStack
+from bogp.training.randomness import ModelFactory, initialise
+from bogp.training.stack import Stack
+from bogp.training.task import State, Task
 from bogp.types import Progress
-
-Stack = TorchStack | KernelStack
-
-
-@dataclass
-class Course:
-    """One candidate on its way."""
-
-    row: int
-    losses: list[float] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
-    metrics: Metrics = field(default_factory=lambda: Metrics(math.nan, math.nan, 0))
-    weights: State | None = None
-    finite: bool = True
-    ended: str = ""
-
-    @property
-    def score(self) -> float:
-        """The last accuracy; of a candidate that has diverged, below any other."""
-        whole = all(map(math.isfinite, (*self.losses, self.metrics.loss)))
-        return self.accuracies[-1] if whole and self.finite else -1.0
-
-    def add(self, loss: float, measured: Metrics, finite: bool) -> None:
-        """Note one more epoch."""
-        self.losses.append(loss)
-        self.accuracies.append(measured.accuracy)
-        self.metrics, self.finite = measured, finite
 
 
 @dataclass
@@ -58,50 +29,40 @@ class _Group:
     stack: Stack | None = None
 
 
+@dataclass
 class Run:
-    """One call of :func:`bogp.training.train_population` at work."""
+    """One call of :func:`bogp.training.train_population` at work.
 
-    def __init__(
-        self,
-        factory: Callable[[], nn.Module],
-        masks: Sequence[Mask | None],
-        seeds: Sequence[int],
-        initial: Sequence[State] | None,
-        task: Task,
-        validation: Pair,
-        keep_weights: bool,
-    ) -> None:
-        self.factory, self.masks, self.seeds, self.initial = factory, masks, seeds, initial
-        self.task, self.validation, self.keep_weights = task, validation, keep_weights
-        self.courses = [Course(row) for row in range(len(masks))]
-        self.together = 1
-        self.short = False  # of memory: then no stack is kept but the one at work
-        self.kind: type[Stack] = TorchStack
-        self.progress: Progress | None = None
+    Attributes:
+        task: what all candidates share.
+        factory: makes the network.
+        candidates: what each is, and as the run goes on, what has become of it.
+        initial: the weights that each begins from instead of those of its seed.
+        kind: the stack that trains them.
+        together: how many candidates are trained at once; fewer, once memory has run out.
+        keep_weights: whether the candidates are to hold their weights at the end.
+        progress: called with (epochs done, epochs in all) of all candidates together.
+    """
 
-    def model(self, row: int) -> nn.Module:
-        """Return candidate ``row`` before its training, in the type of inputs of real numbers."""
-        model = initialise(self.factory, self.seeds[row])
-        given = None if self.initial is None else self.initial[row]
-        numbers = [self.task.inputs, *(() if given is None else given.values())]
-        # Before the initial weights come in, which a narrower type would round.
-        for tensor in numbers:
-            if tensor.is_floating_point():
-                model = model.to(tensor.dtype)
-                break
-        if given is not None:
-            model.load_state_dict(given)
-        return model
+    task: Task
+    factory: ModelFactory
+    candidates: list[Candidate]
+    initial: Sequence[State] | None
+    kind: type[Stack]
+    together: int
+    keep_weights: bool
+    progress: Progress | None
+    short: bool = field(default=False, init=False)
+    """Whether memory has run out once: from then on no stack is kept but the one at work."""
 
-    def go(
-        self, rungs: Sequence[int] = (), survivors: Callable[[int], int] = lambda count: count
-    ) -> None:
-        """Train all candidates to their ends; ``survivors`` of a number go on after each rung."""
-        groups = self._grouped(range(len(self.masks)))
+    def go(self, halving: Halving | None) -> None:
+        """Train all candidates to their ends."""
+        groups = self._grouped(range(len(self.candidates)))
         self._report()
-        for rung in rungs:
-            groups = self._each(groups, partial(self._advance, epochs=rung))
-            groups = self._halve(groups, survivors)
+        if halving is not None:
+            for rung in halving.rungs:
+                groups = self._each(groups, partial(self._advance, epochs=rung))
+                groups = self._halve(groups, halving)
         self._each(groups, partial(self._advance, epochs=self.task.recipe.epochs))
 
     def _grouped(self, rows: Sequence[int]) -> list[_Group]:
@@ -144,9 +105,10 @@ class Run:
     ) -> list[_Group]:
         """Return the groups still to be done, after ``group`` found too little memory.
 
-        The stacks of the others are let go first, if there are any; only then is the group halved.
-        A failed step leaves a stack half-way through an epoch. Whoever's stack is gone begins anew
-        and runs again what it had run, which gives what it gave.
+        If ``others`` hold stacks, those are let go first; only where none does is the group halved.
+        A failed step leaves a stack half-way through an epoch, so that this group's goes too. A
+        group without its stack begins anew and runs again what it had run, which gives what it
+        gave.
         """
         self.short = True
         for each in (group, *waiting, *done):
@@ -159,39 +121,51 @@ class Run:
 
     def _advance(self, group: _Group, epochs: int) -> None:
         """Train a group until it has run ``epochs``; let go whoever is done or out of patience."""
-        patience = self.task.recipe.patience
-        while group.rows and (run := len(self.courses[group.rows[0]].losses)) < epochs:
+        recipe = self.task.recipe
+        while group.rows and (run := self.candidates[group.rows[0]].epochs) < epochs:
             stack = group.stack = group.stack or self._stack(group.rows, run)
-            losses = stack.advance().tolist()
-            metrics = stack.evaluate(*self.validation)
-            finite = stack.finite()
-            ended = {}
-            for row, measured in zip(group.rows, metrics, strict=True):
-                curve = [*self.courses[row].accuracies, measured.accuracy]
-                if run + 1 == self.task.recipe.epochs:
+            measured = zip(
+                group.rows, stack.advance().tolist(), stack.evaluate(), stack.finite(), strict=True
+            )
+            after, ended = {}, {}
+            for row, loss, metrics, finite in measured:
+                before = self.candidates[row]
+                after[row] = replace(
+                    before,
+                    losses=(*before.losses, loss),
+                    accuracies=(*before.accuracies, metrics.accuracy),
+                    metrics=metrics,
+                    finite=finite,
+                )
+                if run + 1 == recipe.epochs:
                     ended[row] = "whole"
-                elif out_of_patience(curve, patience):
+                elif out_of_patience(after[row].accuracies, recipe.patience):
                     ended[row] = "patience"
             weights = self._weights(group, ended)
-            for row, *epoch in zip(group.rows, losses, metrics, finite, strict=True):
-                self.courses[row].add(*epoch)
+            for row, candidate in after.items():
+                self.candidates[row] = candidate
             self._report()
             self._let_go(group, ended, weights)
 
     def _stack(self, rows: Sequence[int], epochs: int) -> Stack:
         """Return the stack of candidates after ``epochs``."""
-        masks = [self.masks[row] for row in rows]
-        stack = self.kind([self.model(row) for row in rows], masks, self.task)
+        models, masks = [], []
+        for row in rows:
+            candidate = self.candidates[row]
+            initial = None if self.initial is None else self.initial[row]
+            models.append(starting_model(self.factory, candidate.seed, initial, self.task.inputs))
+            masks.append(candidate.mask)
+        stack = self.kind(models, masks, self.task)
         for _ in range(epochs):
             stack.advance()
         return stack
 
-    def _halve(self, groups: Sequence[_Group], survivors: Callable[[int], int]) -> list[_Group]:
+    def _halve(self, groups: Sequence[_Group], halving: Halving) -> list[_Group]:
         """Return the groups of the best candidates; the others' training ends."""
         rows = [row for group in groups for row in group.rows]
         # Of equals the one given first goes on.
-        rank = {row: (-self.courses[row].score, row) for row in rows}
-        worst = sorted(rows, key=rank.__getitem__)[survivors(len(rows)) :]
+        rank = {row: (-self.candidates[row].score, row) for row in rows}
+        worst = sorted(rows, key=rank.__getitem__)[halving.survivors(len(rows)) :]
 
         def end(group: _Group) -> None:
             ended = {row: "rung" for row in group.rows if row in worst}
@@ -205,7 +179,7 @@ class Run:
         if not wanted or not self.keep_weights:
             return {}
         if group.stack is None:
-            group.stack = self._stack(group.rows, len(self.courses[group.rows[0]].losses))
+            group.stack = self._stack(group.rows, self.candidates[group.rows[0]].epochs)
         rows = zip(group.rows, group.stack.states(), strict=True)
         return {row: state for row, state in rows if row in wanted}
 
@@ -214,8 +188,9 @@ class Run:
         if not ended:
             return
         for row, how in ended.items():
-            self.courses[row].ended = how
-            self.courses[row].weights = weights.get(row)
+            self.candidates[row] = replace(
+                self.candidates[row], ended=how, weights=weights.get(row)
+            )
         places = [k for k, row in enumerate(group.rows) if row not in ended]
         stack, group.stack = group.stack, None
         group.rows = [group.rows[k] for k in places]
@@ -239,8 +214,8 @@ class Run:
 
     def _report(self) -> None:
         if self.progress is not None:
-            done = sum(len(course.losses) for course in self.courses)
-            self.progress(done, len(self.courses) * self.task.recipe.epochs)
+            done = sum(candidate.epochs for candidate in self.candidates)
+            self.progress(done, len(self.candidates) * self.task.recipe.epochs)
 
 
 def _unless_short(make: Callable[[], Stack]) -> Stack | None:
@@ -255,42 +230,33 @@ def _unless_short(make: Callable[[], Stack]) -> Stack | None:
 
 def _joined(first: Stack | None, second: Stack | None) -> Stack | None:
     """Return both as one, or None where that cannot be, for want of a stack or of memory."""
-    if isinstance(first, KernelStack) and isinstance(second, KernelStack):
-        return _unless_short(lambda: first.joined(second))
-    if isinstance(first, TorchStack) and isinstance(second, TorchStack):
-        return _unless_short(lambda: first.joined(second))
-    return None
+    if first is None or second is None:
+        return None
+    return _unless_short(lambda: first.joined(second))
+
+
+def starting_model(
+    factory: ModelFactory, seed: int, initial: State | None, inputs: Tensor
+) -> nn.Module:
+    """Return a network before its training, in the type of ``inputs`` if they are real numbers.
+
+    Its weights are ``initial``, or those that ``seed`` draws.
+    """
+    model = initialise(factory, seed)
+    # Before the initial weights come in, which a narrower type would round.
+    for tensor in (inputs, *(() if initial is None else initial.values())):
+        if tensor.is_floating_point():
+            model = model.to(tensor.dtype)
+            break
+    if initial is not None:
+        model.load_state_dict(initial)
+    return model
 
 
 def affordable(
-    model: nn.Module,
-    task: Task,
-    count: int,
-    kind: type[Stack] = TorchStack,
-    masks: Sequence[Mask | None] = (None,),
+    model: nn.Module, task: Task, masks: Sequence[Mask | None], kind: type[Stack]
 ) -> int:
-    """Return how many of ``count`` candidates to train at once: as many as half the memory holds.
-
-    With torch a candidate takes five times its parameters (weights, gradients, mask and two
-    moments) and, roughly, the outputs of all its layers: three times over for a mini-batch, or once
-    for the examples of an evaluation. With the kernels it takes five numbers and the places
-    (16 bytes) of each parameter that its mask keeps, and the dense network and mask that it is
-    packed from; and the data once.
-    """
-    width = max(p.element_size() for p in model.parameters())
-    parameters = sum(p.numel() for p in model.parameters())
-    free = free_memory(task.inputs.device) / 2
-    if kind is KernelStack:
-        sizes = {name: p.numel() for name, p in model.named_parameters()}
-        kept = max(kept_weights(mask, sizes) for mask in masks)
-        free -= task.inputs.numel() * task.inputs.element_size()
-        each = float(kept * (5 * width + 16) + parameters * (width + 1))
-    else:
-        batch = min(task.recipe.batch_size or len(task.inputs), len(task.inputs))
-        model = model.to(task.inputs.device)
-        outputs = sum(leaf_outputs(model, task.inputs[:1]))
-        measured = 0
-        if task.other is not None:
-            measured = min(len(task.other), evaluation_batch(model, task.inputs, MEASURED))
-        each = width * (5 * parameters + max(3 * batch, measured) * outputs)
-    return max(1, min(count, int(free // each)))
+    """Return how many candidates to train at once: as many as half of the free memory holds."""
+    shared, each = kind.memory(model, masks, task)
+    free = free_memory(task.inputs.device) / 2 - shared
+    return max(1, min(len(masks), int(free // each)))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from bogp.keys import derive_seed
+
+ModelFactory = Callable[[], nn.Module]
+"""Makes a network with fresh initial weights, drawn from torch's global random state."""
 
 
 @contextlib.contextmanager
@@ -29,6 +32,12 @@ def unchanged_state() -> Iterator[None]:
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     with torch.random.fork_rng(devices=devices):
         yield
+
+
+def initialise(factory: ModelFactory, seed: int) -> nn.Module:
+    """Return ``factory()`` with its weights drawn from ``seed``, global random state untouched."""
+    with seeded(seed):
+        return factory()
 
 
 def module_seed(seed: int) -> int:

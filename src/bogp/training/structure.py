@@ -1,4 +1,4 @@
-"""What a mask makes of a network: weights on a path, size and arithmetic."""
+"""What a mask makes of a network: its size, its arithmetic, and the weights on a path."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Structure:
 
     Attributes:
         sparsity: share of the prunable weights that the mask removes.
-        effective_sparsity: the same, counting as removed also the kept weights that are on no path
-            from the input to the output (Vysogorets & Kempe 2023, "Connectivity Matters"); None
-            where the network cannot be read so: attention, or inputs that are token numbers.
+        effective_sparsity: the same share, where kept weights that are on no path from the input to
+            the output count as removed too (Vysogorets & Kempe 2023, "Connectivity Matters"); None
+            where paths cannot be told: see :func:`weights_on_paths`.
         compression: parameters of the dense network over those that are left (Blalock et al. 2020).
-        speed_up: multiply-adds of linear and convolutional layers and of the projections of
-            attention, dense over masked: what arithmetic on the kept weights alone would gain at
-            best (Blalock et al. 2020).
+        speed_up: multiply-adds of the dense network over those of the masked one, in linear and
+            convolutional layers and the projections of attention: the most that arithmetic on the
+            kept weights alone can gain (Blalock et al. 2020).
     """
 
     sparsity: float
@@ -39,7 +39,9 @@ class Structure:
 
 
 def structure(model: nn.Module, mask: Mask, inputs: Tensor) -> Structure:
-    """Return what ``mask`` makes of ``model``; ``inputs`` (N, *shape) give the shapes alone.
+    """Return what ``mask`` makes of ``model``.
+
+    Of ``inputs`` (N, *shape) only the shape and the type count.
 
     Raises:
         MaskError: the mask does not fit the model.
@@ -52,10 +54,13 @@ def structure(model: nn.Module, mask: Mask, inputs: Tensor) -> Structure:
     check_fits(model, mask)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     dense, masked = _multiply_adds(model, mask, inputs[:1])
-    on_path = _weights_on_a_path(model, mask, inputs[:1])
+    on_path = weights_on_paths(model, mask, inputs)
+    effective = None
+    if on_path is not None:
+        effective = 1.0 - sum(int(layer.sum()) for layer in on_path.values()) / mask.total
     return Structure(
         sparsity=mask.sparsity,
-        effective_sparsity=None if on_path is None else 1.0 - on_path / mask.total,
+        effective_sparsity=effective,
         compression=parameters / (parameters - mask.total + mask.kept),
         speed_up=dense / masked if masked else float("inf"),
     )
@@ -75,7 +80,7 @@ _NORMS = (
     nn.InstanceNorm3d,
     nn.Dropout,
 )
-"""Layers that join no channels, or all alike, and would only hide a path."""
+"""Layers that join no channels, or join all alike: they could only hide a path."""
 
 
 _POOLS: dict[type[nn.Module], Callable[..., Tensor]] = {
@@ -91,12 +96,12 @@ _ADAPTIVE_POOLS: dict[type[nn.Module], Callable[..., Tensor]] = {
 
 
 def _multiply_adds(model: nn.Module, mask: Mask, inputs: Tensor) -> tuple[float, float]:
-    """Return multiply-adds of layers for one input, dense and masked."""
+    """Return the multiply-adds for one input, of the dense network and of the masked one."""
     totals = [0.0, 0.0]
     names = {parameter: name for name, parameter in model.named_parameters()}
 
     def add(weight: Any, places: float, rows: slice = slice(None)) -> None:
-        """Count ``rows`` of a weight, each weight used at ``places``."""
+        """Count ``rows`` of a weight, of which each entry is used at so many ``places``."""
         kept = mask.get(names.get(weight, ""))
         totals[0] += places * weight[rows].numel()
         totals[1] += places * (weight[rows].numel() if kept is None else int(kept[rows].sum()))
@@ -123,22 +128,29 @@ def _multiply_adds(model: nn.Module, mask: Mask, inputs: Tensor) -> tuple[float,
     return totals[0], totals[1]
 
 
-def _weights_on_a_path(model: nn.Module, mask: Mask, inputs: Tensor) -> int | None:
-    """Return how many of the mask's kept weights are on a path from the input to the output.
+def weights_on_paths(model: nn.Module, mask: Mask, inputs: Tensor) -> dict[str, Tensor] | None:
+    """Return which of the mask's weights are kept and on a path from the input to the output.
 
-    With kept weights 1, pruned ones 0, no biases and inputs of ones, all numbers are positive, and
-    the output changes with a weight just where a path of kept weights runs through it (Tanaka et
-    al. 2020 use the same pass for SynFlow). None where the unmasked network has weights that its
-    output does not change with, has attention, or cannot take such numbers: then this reading of it
-    is wrong.
+    Kept weights are set to 1, pruned ones and biases to 0, and the input to ones. All numbers in
+    the network are then positive, so that the output changes with a weight just where a path of
+    kept weights runs through it (Tanaka et al. 2020 use the same pass for SynFlow).
+
+    The result is None where this cannot be told: the network has attention, takes token numbers or
+    cannot compute such numbers, or it has weights that its output does not change with even where
+    nothing is pruned.
+
+    Args:
+        model: unchanged.
+        mask: fits the model.
+        inputs: (N, *shape), of which only the shape and the type count.
     """
     if not inputs.is_floating_point():
         return None
     whole = {name: torch.ones_like(layer) for name, layer in mask.items()}
     try:
-        if any(not on.all() for on in _sensitive(model, whole, inputs).values()):
+        if not all(on.all() for on in _sensitive(model, whole, inputs[:1]).values()):
             return None
-        return sum(int(on.sum()) for on in _sensitive(model, mask, inputs).values())
+        return _sensitive(model, mask, inputs[:1])
     except Exception as error:
         if out_of_memory(error):
             raise
@@ -146,7 +158,7 @@ def _weights_on_a_path(model: nn.Module, mask: Mask, inputs: Tensor) -> int | No
 
 
 def _sensitive(model: nn.Module, mask: Mapping[str, Tensor], inputs: Tensor) -> dict[str, Tensor]:
-    """Return which kept weights the output of the all-positive network changes with."""
+    """Return which weights the output of the all-positive network changes with, by their layers."""
     model = copy.deepcopy(model).double().requires_grad_(True)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
@@ -171,7 +183,11 @@ def _sensitive(model: nn.Module, mask: Mapping[str, Tensor], inputs: Tensor) -> 
 
 @final
 class _NoAttention(TorchFunctionMode):
-    """Refuses attention, over equal tokens flat but for rounding, which would be read as paths."""
+    """Stops a forward pass at attention, by NotImplementedError.
+
+    The tokens of the all-positive network are equal, so that no output changes with their
+    attention but by rounding, and rounding would be read as a path.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -183,7 +199,7 @@ class _NoAttention(TorchFunctionMode):
 
 
 def _positive(module: nn.Module) -> Callable[..., Any] | None:
-    """Return the hook that lets a module of the all-positive network hide no path, if any."""
+    """Return the hook that keeps a module of the all-positive network from hiding paths, if any."""
     if isinstance(module, _LAYERS):
         return lambda _, __, out: out / out.detach().amax().clamp(min=1e-30)
     if isinstance(module, _NORMS):
@@ -201,7 +217,7 @@ def _positive(module: nn.Module) -> Callable[..., Any] | None:
 
 
 def _run(model: nn.Module, inputs: Tensor, handles: Sequence[RemovableHandle]) -> Tensor:
-    """Return the output in evaluation mode, and remove the hooks of this one pass."""
+    """Return the output in evaluation mode, and remove the hooks, which are for this one pass."""
     try:
         with evaluating(model):
             output: Tensor = model(inputs)

@@ -18,7 +18,8 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from bogp.graphs.kernels.compiled import compiled, inlined
-from bogp.training.kernels.optimisers import update
+from bogp.training.kernels.layout import Arrays
+from bogp.training.kernels.optimisers import Optimiser, State, update
 from bogp.training.kernels.vectors import (
     LANES,
     gradient_1,
@@ -28,7 +29,6 @@ from bogp.training.kernels.vectors import (
     product_2,
     product_4,
 )
-from bogp.training.kernels.wiring import Arrays
 
 Vector = npt.NDArray[Any]
 Integers = npt.NDArray[np.int64]
@@ -51,16 +51,11 @@ def train(
     targets: Integers,  # (N,)
     order: Integers,  # examples in the order of the mini-batches
     batch: int,
-    kind: int,
-    settings: npt.NDArray[np.float64],
+    optimiser: Optimiser,
     smoothing: float,
     rates: npt.NDArray[np.float64],  # one learning rate a mini-batch
     taken: int,  # steps taken before
-    parameters: Vector,
-    gradients: Vector,
-    first: Vector,
-    second: Vector,
-    turned: Vector,
+    state: State,
     buffers: Buffers,
     losses: npt.NDArray[np.float64],  # (K,), the sum over examples is added to it
 ) -> None:
@@ -69,20 +64,20 @@ def train(
     for number in range((len(order) + batch - 1) // batch):
         begin, end = number * batch, min(len(order), (number + 1) * batch)
         for k in candidates:
-            _turn(arrays, k, parameters, turned)
+            _transpose(arrays, k, state)
         for start in range(begin, end, LANES):
             count = min(LANES, end - start)
             _gather(inputs, order, start, count, arrays.live, buffers.tile)
             for k in candidates:
-                _forward(arrays, k, parameters, buffers)
+                _forward(arrays, k, state.parameters, buffers)
                 losses[k] += _loss(
                     arrays.sizes, buffers, targets, order, start, count, smoothing, end - begin
                 )
-                _backward(arrays, k, gradients, turned, buffers, count)
+                _backward(arrays, k, state, buffers, count)
         for k in candidates:
             update(
-                kind, parameters, gradients, first, second, arrays.keep, arrays.begins[k, 0],
-                arrays.begins[k, layers], taken + number + 1, rates[number], settings,
+                optimiser, state, arrays.keep, arrays.begins[k, 0], arrays.begins[k, layers],
+                taken + number + 1, rates[number],
             )  # fmt: skip
 
 
@@ -147,14 +142,15 @@ def _gather(
 
 
 @compiled
-def _turn(arrays: Arrays, k: int, parameters: Vector, turned: Vector) -> None:
+def _transpose(arrays: Arrays, k: int, state: State) -> None:
     """Copy the weights of a candidate's later layers in the order of their transposes."""
+    parameters = state.parameters
     for layer in range(1, len(arrays.sizes) - 1):
         begin, end, place = arrays.transposes[k, layer]
         weights = arrays.begins[k, layer]
         for q in range(begin, end):
             source = arrays.sources[q]
-            turned[place + q - begin] = (
+            state.transposed[place + q - begin] = (
                 parameters[weights + source] if source >= 0 else parameters.dtype.type(0)
             )
 
@@ -241,9 +237,7 @@ def _forward(arrays: Arrays, k: int, parameters: Vector, buffers: Buffers) -> No
 
 
 @compiled
-def _backward(
-    arrays: Arrays, k: int, gradients: Vector, turned: Vector, buffers: Buffers, count: int
-) -> None:
+def _backward(arrays: Arrays, k: int, state: State, buffers: Buffers, count: int) -> None:
     """Add the gradients of candidate ``k``, from the errors of its logits at ``errors[0:]``."""
     hidden, errors = buffers.hidden, buffers.errors
     here, there = 0, len(errors) // 2
@@ -253,14 +247,14 @@ def _backward(
         if layer > 0:
             inputs, begin = hidden, _begin(arrays.sizes, layer - 1)
         _gradient(
-            arrays, low, high, inputs, begin, errors, here, gradients, arrays.begins[k, layer],
-            count,
+            arrays, low, high, inputs, begin, errors, here, state.gradients,
+            arrays.begins[k, layer], count,
         )  # fmt: skip
         if layer > 0:
             low, high = arrays.backward[k, layer]
             _product(
-                arrays, low, high, errors, here, turned, arrays.transposes[k, layer, 2], errors,
-                there, False,
+                arrays, low, high, errors, here, state.transposed, arrays.transposes[k, layer, 2],
+                errors, there, False,
             )  # fmt: skip
             _gate(errors, there, hidden, begin, arrays.sizes[layer] * LANES)
             here, there = there, here

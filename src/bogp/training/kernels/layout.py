@@ -1,4 +1,4 @@
-"""The masks of many perceptrons as flat arrays that the kernels walk.
+"""How the weights of many masked perceptrons lie in memory, as arrays that the kernels walk.
 
 The weights of all candidates lie in one flat vector, candidate after candidate and layer after
 layer. A layer's weights lie group after group (see :mod:`bogp.training.kernels.vectors`) and row
@@ -40,14 +40,14 @@ class Arrays(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Wiring:
-    """The masks of K candidates as flat arrays."""
+class Layout:
+    """Where the weights of K candidates lie that their masks keep."""
 
     arrays: Arrays
     places: tuple[tuple[Integers, ...], ...]
     """Where each entry goes in its layer's (out, in + 1) matrix, bias last; -1 for padding."""
     costs: npt.NDArray[np.float64]  # (K,) relative time of one mini-batch
-    transposed: int  # length of the buffer of transposed weights
+    transposed_size: int  # length of the buffer of transposed weights
 
     @property
     def candidates(self) -> int:
@@ -62,7 +62,7 @@ class Wiring:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """One layer's mask, wired; spans are absolute, the rest counts from the layer's begin."""
+    """The layout of one layer; spans are absolute, the rest counts from the layer's begin."""
 
     forward: tuple[int, int]
     backward: tuple[int, int]
@@ -73,7 +73,7 @@ class _Layer:
 
 
 class _Builder:
-    """Groups, columns and sources as they grow; equal masks are wired once."""
+    """Groups, columns and sources as they grow; equal masks are laid out once."""
 
     def __init__(self, costs: dict[int, float]) -> None:
         self.costs = costs
@@ -84,13 +84,13 @@ class _Builder:
         self.layers: dict[tuple[bool, tuple[int, ...], bytes], _Layer] = {}
 
     def layer(self, mask: Bools, live: Integers | None) -> _Layer:
-        """Return the wiring of a layer's mask (out, in); ``live`` for the first layer only."""
+        """Return the layout of a layer's mask (out, in); ``live`` for the first layer only."""
         key = (live is not None, mask.shape, np.packbits(mask).tobytes())
         if key not in self.layers:
-            self.layers[key] = self._wire(mask, live)
+            self.layers[key] = self._lay_out(mask, live)
         return self.layers[key]
 
-    def _wire(self, mask: Bools, live: Integers | None) -> _Layer:
+    def _lay_out(self, mask: Bools, live: Integers | None) -> _Layer:
         out, inputs = mask.shape
         kept = mask if live is None else mask[:, live]
         kept = np.concatenate([kept, np.ones((out, 1), dtype=np.bool_)], axis=1)
@@ -106,11 +106,11 @@ class _Builder:
             keep = np.append(keep, np.ones(len(loose_rows), dtype=np.bool_))
             backward, sources = (0, 0), (0, 0)
         else:
-            backward, turned_rows, turned_columns, more = self._add(mask.T)
+            backward, transposed_rows, transposed_columns, more = self._add(mask.T)
             where = np.full(mask.shape, -1, dtype=np.int32)
             weights = columns < inputs
             where[rows[weights], columns[weights]] = np.flatnonzero(weights)
-            source = where[turned_columns, turned_rows]
+            source = where[transposed_columns, transposed_rows]
             sources = (self.source_count, self.source_count + len(source))
             self.sources.append(source)
             self.source_count += len(source)
@@ -136,12 +136,12 @@ class _Builder:
         return span, all_rows, all_columns, float(cost)
 
 
-def wire(
+def make_layout(
     masks: Sequence[Sequence[Bools]],
     live: npt.ArrayLike | None = None,
     costs: dict[int, float] | None = None,
-) -> Wiring:
-    """Return the wiring of K candidates' masks.
+) -> Layout:
+    """Return the layout of K candidates from their masks.
 
     Args:
         masks: for each candidate and layer, bool (out, in); the shapes are those of one perceptron.
@@ -153,43 +153,43 @@ def wire(
     Raises:
         MaskError: no candidates, or layers whose shapes do not follow one another.
 
-    >>> wiring = wire([[np.eye(3, dtype=bool), np.ones((2, 3), dtype=bool)]])
-    >>> wiring.candidates, wiring.arrays.sizes.tolist()
+    >>> layout = make_layout([[np.eye(3, dtype=bool), np.ones((2, 3), dtype=bool)]])
+    >>> layout.candidates, layout.arrays.sizes.tolist()
     (1, [3, 3, 2])
     """
     sizes = _sizes(masks)
     ever = np.arange(sizes[0]) if live is None else np.asarray(live, dtype=np.int64)
     builder = _Builder(COSTS if costs is None else costs)
-    wired = [
+    laid = [
         [builder.layer(mask, ever if number == 0 else None) for number, mask in enumerate(layers)]
         for layers in masks
     ]
-    lengths = np.array([[len(layer.places) for layer in layers] for layers in wired])
+    lengths = np.array([[len(layer.places) for layer in layers] for layers in laid])
     ends = lengths.cumsum().reshape(lengths.shape)
     begins = np.concatenate([(ends - lengths)[:, :1], ends], axis=1)
-    turned = np.array([[np.diff(layer.sources)[0] for layer in layers] for layers in wired])
-    turned_begins = turned.cumsum().reshape(turned.shape) - turned
-    spans = np.array([[layer.sources for layer in layers] for layers in wired])
+    transposed = np.array([[np.diff(layer.sources)[0] for layer in layers] for layers in laid])
+    transposed_begins = transposed.cumsum().reshape(transposed.shape) - transposed
+    spans = np.array([[layer.sources for layer in layers] for layers in laid])
     arrays = Arrays(
         sizes=np.array(sizes, dtype=np.int64),
         live=ever.astype(np.int32),
         groups=np.concatenate(builder.groups),
         columns=np.concatenate(builder.columns),
-        forward=np.array([[layer.forward for layer in layers] for layers in wired]),
-        backward=np.array([[layer.backward for layer in layers] for layers in wired]),
+        forward=np.array([[layer.forward for layer in layers] for layers in laid]),
+        backward=np.array([[layer.backward for layer in layers] for layers in laid]),
         begins=begins,
         sources=np.concatenate([np.empty(0, dtype=np.int32), *builder.sources]),
-        transposes=np.concatenate([spans, turned_begins[..., None]], axis=2),
-        keep=np.concatenate([layer.keep for layers in wired for layer in layers]),
+        transposes=np.concatenate([spans, transposed_begins[..., None]], axis=2),
+        keep=np.concatenate([layer.keep for layers in laid for layer in layers]),
     )
-    places = tuple(tuple(layer.places for layer in layers) for layers in wired)
-    times = np.array([sum(layer.cost for layer in layers) for layers in wired])
-    return Wiring(arrays, places, times, int(turned.sum()))
+    places = tuple(tuple(layer.places for layer in layers) for layers in laid)
+    times = np.array([sum(layer.cost for layer in layers) for layers in laid])
+    return Layout(arrays, places, times, int(transposed.sum()))
 
 
 def _sizes(masks: Sequence[Sequence[Bools]]) -> list[int]:
     if not masks or not masks[0]:
-        raise MaskError("a population of no candidates or no layers has no wiring: give masks")
+        raise MaskError("a population of no candidates or no layers has no layout: give masks")
     shapes = [mask.shape for mask in masks[0]]
     for candidate, layers in enumerate(masks):
         if [mask.shape for mask in layers] != shapes:

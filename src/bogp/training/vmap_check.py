@@ -1,4 +1,4 @@
-"""Whether copies of a network can be computed together, shown by a trial."""
+"""Whether ``torch.func.vmap`` can compute copies of a network together, found by trying it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from torch.func import functional_call, stack_module_state, vmap
 from bogp.training.memory import out_of_memory
 from bogp.training.outputs import evaluating
 from bogp.training.randomness import unchanged_state
+from bogp.training.task import State
 
-State = dict[str, Tensor]
 
-
-def stacks(model: nn.Module, inputs: Tensor) -> bool:
-    """Return whether ``torch.func.vmap`` makes of copies of ``model`` what each is alone.
+def vmap_agrees(model: nn.Module, inputs: Tensor) -> bool:
+    """Return whether vmap over copies of ``model`` gives what each copy gives alone.
 
     Two equal copies go forward and back on two examples, and forward in evaluation mode. vmap
-    refuses some modules (control flow that depends on numbers, changes in place of what all share),
-    has no rule for some operations and does those one copy at a time, and would lose a buffer that
-    a module replaces instead of changing it. ``model`` is left as it is.
+    refuses some modules: those whose control flow depends on numbers, or that change in place what
+    all copies share. For some operations it has no rule, and does those one copy at a time. And it
+    would lose a buffer that a module replaces instead of changing it. ``model`` is left as it is.
     """
     trial, example = copy.deepcopy(model).train(), inputs[:2]
     with warnings.catch_warnings(record=True) as caught, unchanged_state():
         warnings.simplefilter("always")
         try:
-            same = _tried(trial, example)
+            same = _try_two(trial, example)
         except Exception as error:
             if out_of_memory(error):
                 raise
@@ -36,8 +35,8 @@ def stacks(model: nn.Module, inputs: Tensor) -> bool:
     return same and not any("performance drop" in str(each.message) for each in caught)
 
 
-def _tried(trial: nn.Module, example: Tensor) -> bool:
-    """Return whether two copies together give what one does, and no buffer is replaced."""
+def _try_two(trial: nn.Module, example: Tensor) -> bool:
+    """Return whether two copies together give what one gives, and replace no buffer."""
     parameters, buffers = stack_module_state([trial, trial])
     alone = copy.deepcopy(trial)
     before = dict(alone.named_buffers())

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons as a list of their layers, and the logits of many of them at once."""
+"""Multilayer perceptrons: how to recognise one, and the logits of many at once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 
-def linear_chain(model: nn.Module, inputs: Tensor) -> tuple[tuple[str, str], ...] | None:
+def perceptron_layers(model: nn.Module, inputs: Tensor) -> tuple[tuple[str, str], ...] | None:
     """Return the layers of a multilayer perceptron, or None for any other module.
 
-    Each is ``("linear", name)``, ``("relu", "")`` or ``("flatten", "")``, one for each time that
-    it is called on ``inputs`` (N, *shape). A module whose forward pass is not wholly that of its
-    layers in turn (one of its own, hooks, a parameter in two places) is none.
+    Each layer is ``("linear", name)``, ``("relu", "")`` or ``("flatten", "")``, and is listed each
+    time that it is called on ``inputs`` (N, *shape). A module is no perceptron if it does more than
+    call its layers in turn: if it has a forward pass of its own, hooks, or a parameter that two
+    layers share.
     """
     if type(model).forward is not nn.Sequential.forward or _has_hooks(model):
         return None
@@ -37,6 +38,18 @@ def linear_chain(model: nn.Module, inputs: Tensor) -> tuple[tuple[str, str], ...
     return tuple(layers) if first >= 0 and flat and "flatten" not in kinds[first:] else None
 
 
+def linear_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...] | None:
+    """Return the names of the linear layers of a perceptron, or None for any other module.
+
+    Here a perceptron has one ReLU between each two linear layers, and none after the last.
+    """
+    layers = [layer for layer in perceptron_layers(model, inputs) or () if layer[0] != "flatten"]
+    kinds = [kind for kind, _ in layers]
+    if len(kinds) % 2 == 0 or kinds != (["linear", "relu"] * len(kinds))[: len(kinds)]:
+        return None
+    return tuple(name for _, name in layers[::2])
+
+
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -48,16 +61,17 @@ def _has_hooks(model: nn.Module) -> bool:
     )
 
 
-def chain_logits(
-    chain: Sequence[tuple[str, str]], parameters: Mapping[str, Tensor], inputs: Tensor
+def perceptron_logits(
+    layers: Sequence[tuple[str, str]], parameters: Mapping[str, Tensor], inputs: Tensor
 ) -> Tensor:
-    """Return the logits (K, B, classes) of the layers ``chain`` for ``inputs`` (B, *shape).
+    """Return the logits (K, B, classes) of K perceptrons for ``inputs`` (B, *shape).
 
-    ``parameters`` are stacked, (K, *shape) each; :func:`linear_chain` gives the layers.
+    The first linear layer is one product for all, since they share its input. The ``parameters`` of
+    the K perceptrons are stacked, (K, *shape) each; :func:`perceptron_layers` gives the ``layers``.
     """
     shared: Tensor | None = inputs
     hidden = inputs  # (K, B, channels) from the first linear layer on
-    for kind, name in chain:
+    for kind, name in layers:
         if kind == "flatten":
             shared = hidden = hidden.flatten(1)
         elif kind == "relu":

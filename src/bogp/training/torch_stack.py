@@ -1,0 +1,253 @@
+"""Many masked copies of one network, trained together on shared mini-batches by torch.
+
+Parameters are stacked along a first axis of K candidates. The layers of a multilayer perceptron are
+written out (``perceptron.py``): the first one is a single product for all candidates, since they
+share its input, and the rest are batched ones. Any other module goes through ``torch.func.vmap``
+where that can take it (``vmap_check.py``). What vmap cannot take, and what draws random numbers
+while it trains, runs one candidate after the other, each from the same random state, as each would
+alone; and so does a candidate that has no company. Optimisers work entry by entry, so that torch's
+own step over a stack is its step over each candidate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from bogp.masks import Mask
+from bogp.training.evaluate import Metrics, measure_models
+from bogp.training.outputs import as_rows, evaluation_batch, leaf_outputs
+from bogp.training.perceptron import perceptron_layers, perceptron_logits
+from bogp.training.randomness import (
+    draws_numbers,
+    module_seed,
+    random_state,
+    seeded,
+    set_random_state,
+)
+from bogp.training.stack import Stack
+from bogp.training.steps import Pruned, make_optimizer, train_epoch, zero_pruned
+from bogp.training.task import State, Task
+from bogp.training.vmap_check import vmap_agrees
+
+_MEASURED = 2048
+"""Examples that a stack evaluates at once, where no layer puts out much for each."""
+
+
+@final
+class TorchStack(Stack):
+    """K candidates at work in torch: their parameters are (K, *shape)."""
+
+    def __init__(
+        self, models: Sequence[nn.Module], masks: Sequence[Mask | None], task: Task
+    ) -> None:
+        super().__init__(models, masks, task)
+        self.skeleton = copy.deepcopy(models[0]).to(task.inputs.device).train()
+        self.layers = perceptron_layers(self.skeleton, task.inputs)
+        self.trained = {n for n, p in self.skeleton.named_parameters() if p.requires_grad}
+        self.draws = self.layers is None and draws_numbers(self.skeleton, task.inputs)
+        self.random: list[Tensor] | None = None  # the random state that the next epoch begins with
+        self.together = (
+            self.layers is None
+            and not self.draws
+            and len(models) > 1
+            and vmap_agrees(self.skeleton, task.inputs)
+        )
+        parameters, buffers = stack_module_state([model.train() for model in models])
+        device = task.inputs.device
+        self.parameters: State = {n: p.detach().to(device) for n, p in parameters.items()}
+        self.buffers: State = {n: b.detach().to(device) for n, b in buffers.items()}
+        self.masks = _stack_masks(masks, self.parameters)
+        zero_pruned(self._pruned())
+        self.optimizer = self._fresh_optimizer()
+
+    @staticmethod
+    def memory(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> tuple[float, float]:
+        """Return the bytes that a stack takes in any case, and those of each candidate.
+
+        A candidate takes five times its parameters (weights, gradients, mask and two moments) and,
+        roughly, the outputs of all its layers: three times over for a mini-batch, or once for the
+        examples of an evaluation.
+        """
+        width = max(p.element_size() for p in model.parameters())
+        parameters = sum(p.numel() for p in model.parameters())
+        measured = 0
+        if task.validation is not None:
+            others = task.validation[0]
+            measured = min(len(others), evaluation_batch(model, task.inputs, _MEASURED))
+        outputs = sum(leaf_outputs(model, task.inputs[:1]))
+        return 0.0, width * (5 * parameters + max(3 * task.batch_size, measured) * outputs)
+
+    def __len__(self) -> int:
+        """Return K."""
+        return len(next(iter(self.parameters.values())))
+
+    def _pruned(self) -> Pruned:
+        return [(self.parameters[name], mask) for name, mask in self.masks.items()]
+
+    def _fresh_optimizer(self) -> torch.optim.Optimizer:
+        for name, parameter in self.parameters.items():
+            parameter.requires_grad_(name in self.trained)
+        free = [parameter for name, parameter in self.parameters.items() if name in self.trained]
+        return make_optimizer(free, self.task.recipe)
+
+    def advance(self) -> Tensor:
+        """Train one epoch and return the mean training loss of each candidate, (K,)."""
+        device = self.task.inputs.device
+        with self._random_state():
+            if self.random is not None:
+                set_random_state(device, self.random)
+            losses = train_epoch(
+                self.task, self.epoch, self.generator, self.optimizer, self._pruned(), self._losses
+            )
+            if self.draws:
+                self.random = random_state(device)
+        self.epoch += 1
+        return losses
+
+    def evaluate(self) -> list[Metrics]:
+        """Return the metrics of each candidate on the data that the task validates on, (K,)."""
+        assert self.task.validation is not None
+        inputs, targets = self.task.validation
+        batch_size = evaluation_batch(self.skeleton, inputs, _MEASURED)
+        self.skeleton.eval()
+        with self._random_state():
+            metrics = measure_models(self._logits, inputs, targets, batch_size)
+        self.skeleton.train()
+        return metrics
+
+    def select(self, rows: Sequence[int]) -> TorchStack:
+        """Return a stack that goes on with the candidates ``rows`` alone, which must increase."""
+        chosen = torch.as_tensor(list(rows), device=self.task.inputs.device)
+        other = copy.copy(self)
+        other.parameters = {n: p.detach()[chosen].clone() for n, p in self.parameters.items()}
+        other.buffers = {n: b[chosen].clone() for n, b in self.buffers.items()}
+        other.masks = {n: m[chosen] for n, m in self.masks.items()}
+        other.optimizer = other._fresh_optimizer()
+        for name in self.trained:
+            old, new = self.parameters[name], other.parameters[name]
+            kept = self.optimizer.state.get(old, {})
+            other.optimizer.state[new] = {
+                key: value[chosen].clone() if value.shape == old.shape else value.clone()
+                for key, value in kept.items()
+            }
+        other.generator = self._generator_copy()
+        return other
+
+    def joined(self, other: TorchStack) -> TorchStack:
+        """Return one stack of these candidates and then the other's, at the same epoch."""
+        whole = copy.copy(self)
+        whole.parameters = _concatenated(self.parameters, other.parameters)
+        whole.buffers = _concatenated(self.buffers, other.buffers)
+        names = dict.fromkeys([*self.masks, *other.masks])
+        first = {n: self.masks.get(n, torch.ones_like(self.parameters[n])) for n in names}
+        second = {n: other.masks.get(n, torch.ones_like(other.parameters[n])) for n in names}
+        whole.masks = _concatenated(first, second)
+        whole.optimizer = whole._fresh_optimizer()
+        for name in self.trained:
+            pair, new = (self.parameters[name], other.parameters[name]), whole.parameters[name]
+            one = self.optimizer.state.get(pair[0], {})
+            two = other.optimizer.state.get(pair[1], {})
+            whole.optimizer.state[new] = {
+                # Moments have a row a candidate; the number of steps is the same for all.
+                key: torch.cat([value, two[key]]) if value.shape == pair[0].shape else value.clone()
+                for key, value in one.items()
+            }
+        return whole
+
+    def states(self) -> list[State]:
+        """Return the state dict of each candidate on the CPU, pruned weights exactly zero, (K,)."""
+        whole = {**self.parameters, **self.buffers}
+        names = {name: own for name, own in _own_names(self.skeleton).items() if own in whole}
+        return [
+            {name: whole[own][k].detach().cpu().clone() for name, own in names.items()}
+            for k in range(len(self))
+        ]
+
+    def finite(self) -> list[bool]:
+        """Return of each candidate whether all its parameters are finite, (K,)."""
+        each = [p.detach().isfinite().flatten(1).all(1) for p in self.parameters.values()]
+        return [bool(value) for value in torch.stack(each).all(0).tolist()]
+
+    def _losses(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy of each candidate on a mini-batch, (K,)."""
+        logits, targets = as_rows(self._logits(inputs), targets)
+        count, rows = logits.shape[:2]
+        each = nn.functional.cross_entropy(
+            logits.flatten(0, 1),
+            targets.repeat(count),
+            reduction="none",
+            label_smoothing=self.task.recipe.label_smoothing,
+        )
+        return each.view(count, rows).mean(1)
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits, (K, B, classes) or (K, B, T, classes)."""
+        if self.layers is not None:
+            return perceptron_logits(self.layers, self.parameters, inputs)
+        if self.together and len(self) > 1:
+
+            def one(parameters: State, buffers: State) -> Tensor:
+                logits: Tensor = functional_call(self.skeleton, (parameters, buffers), (inputs,))
+                return logits
+
+            return vmap(one)(self.parameters, self.buffers)
+        # One backward pass for the rows of a parameter; each by itself would fill the whole anew.
+        parameters = {name: value.unbind() for name, value in self.parameters.items()}
+        start = random_state(inputs.device) if self.draws else None
+        found = []
+        for k in range(len(self)):
+            if start is not None:
+                set_random_state(inputs.device, start)
+            found.append(self._alone(k, {n: rows[k] for n, rows in parameters.items()}, inputs))
+        return torch.stack(found)
+
+    def _alone(self, k: int, parameters: State, inputs: Tensor) -> Tensor:
+        """Return the logits of candidate ``k``, whose buffers change as its modules change them."""
+        buffers = {name: value[k] for name, value in self.buffers.items()}
+        whole = {**parameters, **buffers}
+        logits: Tensor = functional_call(self.skeleton, whole, (inputs,))
+        with torch.no_grad():
+            for name, row in buffers.items():
+                # Changes in place are in the stack already: the row is a view of it.
+                if whole[name] is not row:
+                    row.copy_(whole[name])
+        return logits
+
+    def _random_state(self) -> contextlib.AbstractContextManager[None]:
+        """Return the block in which modules that draw numbers do so from the task's seed."""
+        return seeded(module_seed(self.task.order_seed)) if self.draws else contextlib.nullcontext()
+
+
+def _concatenated(first: State, second: State) -> State:
+    return {name: torch.cat([first[name].detach(), second[name].detach()]) for name in first}
+
+
+def _own_names(model: nn.Module) -> dict[str, str]:
+    """Return the name of each tensor of the state dict, and the first name that the tensor has."""
+    own: dict[int, str] = {}
+    found = {}
+    for tensors in (
+        model.named_parameters(remove_duplicate=False),
+        model.named_buffers(remove_duplicate=False),
+    ):
+        for name, tensor in tensors:
+            found[name] = own.setdefault(id(tensor), name)
+    return {name: found[name] for name in model.state_dict() if name in found}
+
+
+def _stack_masks(masks: Sequence[Mask | None], parameters: Mapping[str, Tensor]) -> State:
+    """Return the masks as numbers (K, *shape), for each parameter that any candidate prunes."""
+    names = dict.fromkeys(name for mask in masks if mask is not None for name in mask)
+    stacked = {}
+    for name in names:
+        whole = torch.ones(parameters[name].shape[1:], dtype=torch.bool)
+        layers = [whole if mask is None else mask.get(name, whole) for mask in masks]
+        stacked[name] = torch.stack(layers).to(parameters[name])
+    return stacked
