@@ -1,6 +1,7 @@
 import ast
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,6 @@ def test_every_command_explains_itself(words, capsys, monkeypatch):
         ("scales", ["search"]),
         ("recipes", ["search"]),
         ("protocols", ["search"]),
-        ("datasets", ["search"]),
         ("methods", ["baseline"]),
         ("parts", ["reproduce"]),
     ],
@@ -91,6 +91,14 @@ def test_the_help_of_an_export_says_which_formats_it_writes(capsys):
     text = " ".join(run(capsys, "export", "--help").replace("│", "").split())
     assert f"Default: {', '.join(DEFAULT_FORMATS[:-1])} and {DEFAULT_FORMATS[-1]}." in text
     assert list(KINDS["formats"]()) == list(FORMATS)
+
+
+@pytest.mark.parametrize("kind", ["datasets", "models"])
+def test_help_says_where_names_are_listed(kind, capsys):
+    assert f"bogp list {kind}" in re.sub(r"[│\s]+", " ", run(capsys, "search", "--help"))
+    listed = json.loads(run(capsys, "list", kind, "--json"))[kind]
+    assert all(listed.values())
+    assert {"datasets": "digits", "models": "lenet-5"}[kind] in listed
 
 
 def test_list_prints_the_names_and_meanings(capsys):

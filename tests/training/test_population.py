@@ -12,10 +12,10 @@ from bogp.data import Split
 from bogp.errors import MaskError, RecipeError, SettingError, UnknownNameError
 from bogp.masks import Mask, choose_layers, complete_mask
 from bogp.training import (
-    Candidate,
     Halving,
     Metrics,
     Recipe,
+    TrainedCandidate,
     evaluate,
     initialise,
     mlp,
@@ -428,10 +428,10 @@ def test_halving_checks_its_numbers():
 
 def test_a_diverged_loss_counts_below_any_other():
     fine = Metrics(0.9, 0.3, 10)
-    assert Candidate(0, None, fine, (0.5,), (0.9,)).score == 0.9
-    assert Candidate(0, None, fine, (math.nan,), (0.9,)).score == -1.0
-    assert Candidate(0, None, Metrics(0.9, math.inf, 10), (0.5,), (0.9,)).score == -1.0
-    assert Candidate(0, None, fine, (0.5,), (0.9,), finite=False).score == -1.0
+    assert TrainedCandidate(0, None, fine, (0.5,), (0.9,)).score == 0.9
+    assert TrainedCandidate(0, None, fine, (math.nan,), (0.9,)).score == -1.0
+    assert TrainedCandidate(0, None, Metrics(0.9, math.inf, 10), (0.5,), (0.9,)).score == -1.0
+    assert TrainedCandidate(0, None, fine, (0.5,), (0.9,), finite=False).score == -1.0
 
 
 def test_what_the_kernels_cannot_take_goes_through_torch(data):

@@ -18,7 +18,7 @@ def show(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="As --data elsewhere: mnist, digits, a folder, a file, a function.",
+            help="As --data elsewhere: a name (`bogp list datasets`), a folder, file or function.",
         ),
     ],
     as_json: options.Json = False,

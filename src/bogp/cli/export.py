@@ -32,7 +32,7 @@ def export(
         typer.Argument(
             metavar="MODEL",
             help="What the file is of: package.module:function, which returns the model, or one "
-            "of bogp's, lenet-5 say.",
+            "that `bogp list models` names.",
         ),
     ],
     out: options.Out,

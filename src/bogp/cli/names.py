@@ -57,7 +57,7 @@ def _criteria() -> dict[str, str]:
 def _datasets() -> dict[str, str]:
     from bogp.data import DATASETS
 
-    return {name: dataset.help for name, dataset in DATASETS.items()}
+    return _meanings(dict(DATASETS))
 
 
 def _engines() -> dict[str, str]:

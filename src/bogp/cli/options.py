@@ -19,9 +19,9 @@ Data = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="mnist (20 MB, fetched once), digits (small, offline), a folder of IDX files, an .npz "
-        "file of x_train, y_train, x_test, y_test, text (for gpt), or package.module:function, "
-        "which returns (train, test) or (train, validation, test) torch datasets.",
+        help="A name (`bogp list datasets`), a folder of IDX files, an .npz file of x_train, "
+        "y_train, x_test, y_test, or package.module:function, which returns (train, test) or "
+        "(train, validation, test) torch datasets.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.")]

@@ -27,8 +27,8 @@ def prune(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="package.module:function, which makes the model, or one of bogp's: mlp:300,100, "
-            "lenet-300-100, lenet-5, resnet-8, resnet-20, vit, gpt.",
+            help="package.module:function, which makes the model, or one that `bogp list models` "
+            "names.",
         ),
     ],
     data: Data,

@@ -3,7 +3,6 @@
 from bogp.data.dataset import Dataset as Dataset
 from bogp.data.mnist import cache_folder as cache_folder
 from bogp.data.named import DATASETS as DATASETS
-from bogp.data.named import NamedDataset as NamedDataset
 from bogp.data.sources import load_dataset as load_dataset
 from bogp.data.split import PROTOCOLS as PROTOCOLS
 from bogp.data.split import Split as Split

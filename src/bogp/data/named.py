@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pydoc_data.topics
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,23 +15,8 @@ from bogp.data.mnist import mnist_files
 from bogp.data.split import stratified_draw
 
 
-@dataclass(frozen=True)
-class NamedDataset:
-    """A dataset that has a name.
-
-    Attributes:
-        name: what ``--data`` and :func:`bogp.load_dataset` take.
-        load: loads it; called without arguments.
-        help: what it is, in a line.
-    """
-
-    name: str
-    load: Callable[[], Dataset]
-    help: str
-
-
 def load_mnist() -> Dataset:
-    """Return MNIST (LeCun, Cortes & Burges) from the checked cache, which a download makes.
+    """Return MNIST's 60,000 and 10,000 images (28, 28): 20 MB that are fetched once and checked.
 
     Raises:
         DataError: it is not in the cache and cannot be fetched.
@@ -45,10 +29,11 @@ _DIGITS_TEST, _DIGITS_SEED = 360, 0
 
 
 def load_digits() -> Dataset:
-    """Return scikit-learn's 8 x 8 digits, the values 0 to 16 divided by 16.
+    """Return scikit-learn's digits, 1,437 and 360 images (8, 8), which need no download.
 
-    The 360 test images are a stratified draw (`stratified_draw`) with a seed of its own: no seed of
-    a search moves an image from one set to the other.
+    Their values, 0 to 16, are divided by 16. The test images are a stratified draw
+    (`stratified_draw`) with a seed of its own: no seed of a search moves an image from one set to
+    the other.
     """
     # Imported here: scikit-learn takes a second to import and only this dataset needs it.
     from sklearn.datasets import load_digits as sklearn_digits
@@ -68,7 +53,7 @@ _TEXT_TEST = 10
 
 
 def load_text() -> Dataset:
-    """Return next-character prediction on the text of Python's ``help()`` topics.
+    """Return the text of Python's ``help()`` topics, whose next characters are to be told: for gpt.
 
     An input is the numbers of 32 characters in a row, int64 (T,), and its target those of the
     characters after each, (T,). Question marks and characters outside ASCII count as a space, and
@@ -97,22 +82,9 @@ def load_text() -> Dataset:
     )
 
 
-DATASETS = {
-    dataset.name: dataset
-    for dataset in (
-        NamedDataset(
-            "mnist", load_mnist, "60,000 and 10,000 images (28, 28), 20 MB fetched once and kept"
-        ),
-        NamedDataset(
-            "digits",
-            load_digits,
-            "scikit-learn's 8 x 8 digits, 1,437 to train and 360 to test, offline",
-        ),
-        NamedDataset(
-            "text",
-            load_text,
-            "next characters of the help topics of Python, sequences of 32, for token models",
-        ),
-    )
+DATASETS: dict[str, Callable[[], Dataset]] = {
+    "mnist": load_mnist,
+    "digits": load_digits,
+    "text": load_text,
 }
-"""The datasets by name."""
+"""The datasets by name; what each is, is the first line of its function's docstring."""

@@ -48,7 +48,7 @@ def load_dataset(source: str | os.PathLike[str]) -> Dataset:
     """
     text = os.fspath(source)
     if text in DATASETS:
-        return DATASETS[text].load()
+        return DATASETS[text]()
     try:
         path = Path(text).expanduser()
         exists, is_folder = bool(text) and path.exists(), bool(text) and path.is_dir()

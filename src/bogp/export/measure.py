@@ -13,9 +13,9 @@ import torch
 from scipy import stats
 
 from bogp.analysis import Interval
+from bogp.cores import torch_threads
 from bogp.errors import SettingError
 from bogp.export.models import Example, as_inputs, rows
-from bogp.training import torch_threads
 from bogp.types import Progress
 
 BASELINE = "dense"

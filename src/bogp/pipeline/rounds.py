@@ -39,7 +39,7 @@ from bogp.training import (
     train,
     train_population,
 )
-from bogp.training.stack import State
+from bogp.training.task import State
 from bogp.types import Progress
 
 

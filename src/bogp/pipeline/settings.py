@@ -123,9 +123,8 @@ class TrainingSettings:
     model: Annotated[
         SkipValidation[ModelSource],
         Field(
-            description="mlp:128 is one hidden layer of 128, mlp:300,100 two; others are lenet-5, "
-            "resnet-8, resnet-20, vit, gpt, or package.module:function, which makes a model of "
-            "yours."
+            description="A name (`bogp list models`): mlp:128 is one hidden layer of 128; or "
+            "package.module:function, which makes a model of yours."
         ),
     ] = "mlp:128"
     layers: Annotated[

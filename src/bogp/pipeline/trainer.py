@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from bogp.cores import torch_threads
 from bogp.data import Split
 from bogp.errors import SettingError
 from bogp.pipeline.candidate import Candidate, TrainingResult
@@ -22,7 +23,7 @@ from bogp.pipeline.given import ModelSource, network_factory
 from bogp.pipeline.rounds import prune_and_train, prune_and_train_population
 from bogp.pipeline.settings import TrainingSettings
 from bogp.pipeline.shared_data import DataSource
-from bogp.training import Halving, Metrics, ModelFactory, Recipe, torch_threads
+from bogp.training import Halving, Metrics, ModelFactory, Recipe
 from bogp.training.randomness import seeded
 from bogp.types import Progress
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import filelock
 
-from bogp.cores import available_cores
+from bogp.cores import available_cores, torch_threads
 from bogp.errors import DataError, StudyError
 from bogp.files import output_folder, write_atomic
 from bogp.processes import WorkerProcesses
 from bogp.replication.jobs import Job, Place, run_job
-from bogp.training import torch_threads
 from bogp.types import Progress
 
 Records = dict[str, dict[str, Any]]

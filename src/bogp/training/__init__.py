@@ -1,7 +1,7 @@
 """Training masked networks: recipe, models, the loop of one, populations, evaluation."""
 
-from bogp.training.candidate import Candidate as Candidate
 from bogp.training.candidate import Halving as Halving
+from bogp.training.candidate import TrainedCandidate as TrainedCandidate
 from bogp.training.evaluate import Metrics as Metrics
 from bogp.training.evaluate import evaluate as evaluate
 from bogp.training.loop import Trained as Trained

@@ -15,7 +15,7 @@ NOT_MEASURED = Metrics(math.nan, math.nan, 0)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TrainedCandidate:
     """What became of one candidate; before its first epoch, what is to become of it.
 
     Attributes:

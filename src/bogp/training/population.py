@@ -17,7 +17,7 @@ from bogp.cores import available_cores, torch_threads
 from bogp.data import Split
 from bogp.errors import SettingError, UnknownNameError
 from bogp.masks import Mask
-from bogp.training.candidate import Candidate, Halving
+from bogp.training.candidate import Halving, TrainedCandidate
 from bogp.training.checks import check_counts, check_model, make_task
 from bogp.training.kernel_stack import KernelStack, can_train, is_faster
 from bogp.training.population_run import Run, affordable, starting_model
@@ -35,7 +35,7 @@ ARITHMETICS = ("auto", "dense", "sparse")
 class Population:
     """A trained population, in the order it was given, and what it cost."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[TrainedCandidate, ...]
     together: int  # candidates trained at once
     seconds: float
 
@@ -125,7 +125,7 @@ def train_population(
                 "trains them: leave it out, or give exact=False"
             )
         together = 1 if alone else together or affordable(model, task, masks, kind)
-    candidates = [Candidate(seed, mask) for seed, mask in zip(seeds, masks, strict=True)]
+    candidates = [TrainedCandidate(seed, mask) for seed, mask in zip(seeds, masks, strict=True)]
     run = Run(task, factory, candidates, initial, kind, together, keep_weights, progress)
     with torch_threads(task.recipe.threads if alone else threads or available_cores()):
         run.go(halving)

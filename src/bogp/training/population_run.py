@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bogp.errors import RecipeError
 from bogp.masks import Mask
-from bogp.training.candidate import Candidate, Halving
+from bogp.training.candidate import Halving, TrainedCandidate
 from bogp.training.loop import out_of_patience
 from bogp.training.memory import free_memory, out_of_memory
 from bogp.training.randomness import ModelFactory, initialise
@@ -46,7 +46,7 @@ class Run:
 
     task: Task
     factory: ModelFactory
-    candidates: list[Candidate]
+    candidates: list[TrainedCandidate]
     initial: Sequence[State] | None
     kind: type[Stack]
     together: int
