@@ -85,6 +85,12 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def say(*lines: str) -> None:
+    """Print lines on standard output as they are, without markup and unbroken on any screen."""
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
 def print_table(table: Table) -> None:
     """Print a table of results on standard output, in parts where the screen is too narrow.
 
@@ -185,19 +191,6 @@ def parse_pairs(texts: Iterable[str], option: str) -> dict[str, float]:
             raise SettingError(f"{option} {name!r} is given twice: give one value for it")
         pairs[name] = number
     return pairs
-
-
-def flush_right(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return rows whose cells, but for the first column, end at one place of their column.
-
-    >>> flush_right([["name", "value"], ["a", "10"]])
-    [['name', 'value'], ['a', '   10']]
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        [row[0], *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        for row in rows
-    ]
 
 
 def generator_parameters(texts: Iterable[str]) -> dict[str, Any]:

@@ -4,63 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bogp.cli.common import console, flush_right, print_table
+from bogp.cli.common import print_table, say
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from bogp.analysis import (
-        Collinear,
-        Coverage,
-        CoverageComparison,
-        PropertyCoverage,
-        RankCorrelation,
-    )
+    from bogp.analysis import Collinear, Coverage, CoverageComparison, RankCorrelation
     from bogp.database import GraphDatabase
+    from bogp.database.blocks import Ids
     from bogp.graphs import RelationalGraph
-
-    Floats = npt.NDArray[np.float64]
+    from bogp.types import Floats, Progress
 
 MOST_UNIFORM = 2_000
-"""Uniform graphs that are drawn for a comparison."""
+"""The most uniform graphs that are drawn to compare with."""
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _FEWEST = 3  # points of a rank correlation
 
 
 @dataclass(frozen=True)
-class Uniform:
-    """A uniform set to compare a database with."""
+class UniformGraphs:
+    """Graphs of family uniform, to compare the graphs of a database with."""
 
     names: tuple[str, ...]  # the properties that can be computed
-    vectors: Floats  # of the uniform graphs (graphs, names)
+    vectors: Floats  # (graphs, names)
     comparison: CoverageComparison  # of as many graphs of the database with them
 
 
 @dataclass(frozen=True)
 class Shown:
-    """All that is shown of the coverage of a database."""
+    """All that is shown of what the graphs of a database cover."""
 
     names: tuple[str, ...]
     vectors: Floats  # (graphs, names)
     coverage: Coverage
-    uniform: Uniform | None
-    wanted: bool  # whether a uniform set was asked for
-    measured: dict[str, dict[str, RankCorrelation]]  # measured number → property → correlation
+    uniform: UniformGraphs | None
+    uniform_wanted: bool
+    measured: dict[str, dict[str, RankCorrelation]]  # measured value → property → correlation
 
 
-def look_at(
-    database: GraphDatabase,
-    sparsity: float | None,
-    *,
-    uniform: bool,
-    progress: Callable[[int, int], None],
+def measure(
+    database: GraphDatabase, sparsity: float | None, *, uniform: bool, progress: Progress
 ) -> Shown | None:
     """Return what there is to show of the graphs (of ``sparsity``); None while there are none."""
     from bogp.analysis import coverage
@@ -73,18 +60,15 @@ def look_at(
         vectors=vectors,
         coverage=coverage(database.names, vectors),
         uniform=_uniform(database, ids, vectors, progress) if uniform else None,
-        wanted=uniform,
+        uniform_wanted=uniform,
         measured=_correlations(database, ids, vectors),
     )
 
 
 def _uniform(
-    database: GraphDatabase,
-    ids: npt.NDArray[np.int64],
-    vectors: Floats,
-    progress: Callable[[int, int], None],
-) -> Uniform | None:
-    """Return as many uniform graphs as the database has, or :data:`MOST_UNIFORM` where it has more.
+    database: GraphDatabase, ids: Ids, vectors: Floats, progress: Progress
+) -> UniformGraphs | None:
+    """Return as many uniform graphs as the database has, but no more than :data:`MOST_UNIFORM`.
 
     Each has the nodes and edges of one graph of the database; None where those are not known.
     """
@@ -108,13 +92,13 @@ def _uniform(
             return None
         pairs.append((edges, derive_seed(database.seed, "uniform twin", graph_id)))
     found = properties(_drawn(database.nodes, pairs, progress), names)
-    twins = np.column_stack([found[name] for name in names])
+    others = np.column_stack([found[name] for name in names])
     own = vectors[rows][:, [database.names.index(name) for name in names]]
-    return Uniform(names, twins, compare_coverage(names, own, twins))
+    return UniformGraphs(names, others, compare_coverage(names, own, others))
 
 
 def _drawn(
-    nodes: int, pairs: Sequence[tuple[int, int]], progress: Callable[[int, int], None]
+    nodes: int, pairs: Sequence[tuple[int, int]], progress: Progress
 ) -> Iterator[RelationalGraph]:
     """Yield a uniform graph for each (edges, seed)."""
     from bogp.graphs import generate
@@ -126,22 +110,22 @@ def _drawn(
 
 
 def _correlations(
-    database: GraphDatabase, ids: npt.NDArray[np.int64], vectors: Floats
+    database: GraphDatabase, ids: Ids, vectors: Floats
 ) -> dict[str, dict[str, RankCorrelation]]:
-    """Return the rank correlation of each property with each measured number.
+    """Return the rank correlation of each property with each measured value.
 
-    A number that fewer than three of the graphs have is left out.
+    A value that was measured for fewer than three of the graphs is left out.
     """
     import numpy as np
 
     from bogp.analysis import rank_correlation
 
     correlations = {}
-    for number in database.measured_names:
-        there, values = database.measured(number)
+    for measured in database.measured_names:
+        there, values = database.measured(measured)
         _, rows, places = np.intersect1d(ids, there, assume_unique=True, return_indices=True)
         if len(rows) >= _FEWEST:
-            correlations[number] = {
+            correlations[measured] = {
                 # The interval needs no permutations; a p-value of each of many would mislead.
                 name: rank_correlation(column[rows], values[places], seed=0, resamples=100)
                 for name, column in zip(database.names, vectors.T, strict=True)
@@ -150,7 +134,7 @@ def _correlations(
 
 
 def as_json(shown: Shown) -> dict[str, Any]:
-    """Return all numbers of the coverage as a JSON object."""
+    """Return all numbers as a JSON object."""
     uniform = None
     if shown.uniform is not None:
         found = shown.uniform.comparison
@@ -168,8 +152,15 @@ def as_json(shown: Shown) -> dict[str, Any]:
             },
         }
     measured = {
-        number: {name: _correlation_json(value) for name, value in found.items()}
-        for number, found in shown.measured.items()
+        value: {
+            name: {
+                "rho": found.rho,
+                "interval": found.interval and dataclasses.asdict(found.interval),
+                "graphs": found.count,
+            }
+            for name, found in correlations.items()
+        }
+        for value, correlations in shown.measured.items()
     }
     return {**_coverage_json(shown.coverage), "uniform": uniform, "measured": measured}
 
@@ -177,55 +168,51 @@ def as_json(shown: Shown) -> dict[str, Any]:
 def _coverage_json(found: Coverage) -> dict[str, Any]:
     from bogp.analysis import json_matrix
 
+    entries = [dataclasses.asdict(entry) for entry in found.properties]
     return {
-        "coverage": {
-            entry.name: {k: v for k, v in dataclasses.asdict(entry).items() if k != "name"}
-            for entry in found.properties
-        },
+        "coverage": {entry.pop("name"): entry for entry in entries},
         "dimensions": found.dimensions,
         "collinear": [dataclasses.asdict(group) for group in found.collinear],
         "correlation": json_matrix(found.correlation),
     }
 
 
-def _correlation_json(found: RankCorrelation) -> dict[str, Any]:
-    interval = None if found.interval is None else dataclasses.asdict(found.interval)
-    return {"rho": found.rho, "interval": interval, "graphs": found.count}
-
-
 def print_coverage(shown: Shown, where: str) -> None:
-    """Print the ranges and histograms beside those of the uniform set, then what follows."""
-    from bogp.report import Table
+    """Print the ranges and histograms beside those of uniform graphs, then what follows."""
+    from bogp.report import Column, Table
 
-    columns, notes = ["property", "min", "median", "max", "sd", "histogram"], []
-    rows = [[entry.name, *_cells(entry)] for entry in shown.coverage.properties]
+    number = "{:.4g}".format
+    columns: list[str | Column] = ["property"]
+    columns += [Column(name, number, "right") for name in ("min", "median", "max", "sd")]
+    columns.append("histogram")
+    rows: list[list[Any]] = [
+        [e.name, e.minimum, e.median, e.maximum, e.sd, histogram(e.counts)]
+        for e in shown.coverage.properties
+    ]
+    notes = []
     if shown.uniform is not None:
-        columns += ["uniform", "range ratio"]
+        columns += [
+            Column("uniform", align="right"),
+            Column("range ratio", "{:.3g}".format, "right"),
+        ]
         notes.append("range ratio: the range of the database over that of the uniform graphs.")
-        twins = {entry.name: entry for entry in shown.uniform.comparison.second.properties}
+        compared = shown.uniform.comparison
+        others = {entry.name: entry for entry in compared.second.properties}
         for row, entry in zip(rows, shown.coverage.properties, strict=True):
-            row += _twin_cells(entry, twins.get(entry.name), shown.uniform.comparison.ratios)
-    columns, *rows = flush_right([columns, *rows])
+            other = others.get(entry.name)
+            if other is None:  # a property of an imported table that bogp cannot compute
+                row += [None, None]
+                continue
+            low, high = number(other.minimum), number(other.maximum)
+            ratio = compared.ratios[entry.name]
+            infinite = ratio is None and not entry.constant
+            row += [low if other.constant else f"{low} to {high}", "∞" if infinite else ratio]
     print_table(Table(f"Properties, {where}", columns, rows, notes))
-    for line in _words(shown):
-        console.print(line, markup=False, soft_wrap=True)
-    for number, found in shown.measured.items():
-        _print_correlations(number, found)
-
-
-def _cells(entry: PropertyCoverage) -> list[str]:
-    numbers = (entry.minimum, entry.median, entry.maximum, entry.sd)
-    return [*(f"{number:.4g}" for number in numbers), histogram(entry.counts)]
-
-
-def _twin_cells(
-    entry: PropertyCoverage, twin: PropertyCoverage | None, ratios: dict[str, float | None]
-) -> list[str]:
-    if twin is None:  # a property of an imported table that bogp cannot compute
-        return ["–", "–"]
-    low, high, ratio = f"{twin.minimum:.4g}", f"{twin.maximum:.4g}", ratios[entry.name]
-    text = f"{ratio:.3g}" if ratio is not None else "–" if entry.constant else "∞"
-    return [low if twin.constant else f"{low} to {high}", text]
+    say(*_words(shown))
+    note = "Spearman's rho [95 % interval, Bonett and Wright]; a dash where a property is constant."
+    for value, found in shown.measured.items():
+        rows = [[name, correlation.interval] for name, correlation in found.items()]
+        print_table(Table(f"Rank correlation with {value}", ["property", "rho"], rows, [note]))
 
 
 def histogram(counts: Sequence[int]) -> str:
@@ -248,18 +235,16 @@ def _words(shown: Shown) -> list[str]:
     lines += [_collinear_words(group) for group in found.collinear]
     if shown.uniform is not None:
         lines += _uniform_words(shown.uniform.comparison, found.graphs)
-    elif shown.wanted:
+    elif shown.uniform_wanted:
         lines.append("No uniform graphs beside them: the nodes or edges of these are not known.")
     return lines
 
 
 def _collinear_words(group: Collinear) -> str:
-    names = (
-        " and ".join(group.followers) if len(group.followers) < 3 else ", ".join(group.followers)
-    )
-    follow = "follows" if len(group.followers) == 1 else "follow"
+    several = len(group.followers) > 1
+    names = (", " if len(group.followers) > 2 else " and ").join(group.followers)
     how = "exactly" if group.exact else f"nearly, |r| >= {math.floor(group.weakest * 1e4) / 1e4:g}"
-    return f"Collinear: {names} {follow} from {group.leader} ({how})."
+    return f"Collinear: {names} {'follow' if several else 'follows'} from {group.leader} ({how})."
 
 
 def _uniform_words(found: CoverageComparison, graphs: int) -> list[str]:
@@ -281,15 +266,6 @@ def _uniform_words(found: CoverageComparison, graphs: int) -> list[str]:
             f"{found.cells}, uniform {found.second_cells}."
         )
     return lines
-
-
-def _print_correlations(number: str, found: dict[str, RankCorrelation]) -> None:
-    """Print the rank correlation of each property with one measured number."""
-    from bogp.report import Table
-
-    rows = [[name, value.interval] for name, value in found.items()]
-    note = "Spearman's rho [95 % interval, Bonett and Wright]; a dash where a property is constant."
-    print_table(Table(f"Rank correlation with {number}", ["property", "rho"], rows, [note]))
 
 
 def write_coverage_figure(shown: Shown, path: Path, title: str) -> None:

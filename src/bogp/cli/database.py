@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from bogp.cli import options
+from bogp.cli import coverage, options
 from bogp.cli.common import (
     console,
     generator_parameters,
@@ -17,10 +17,9 @@ from bogp.cli.common import (
     parse_shape,
     print_json,
     progress_bar,
+    say,
 )
-from bogp.cli.coverage import as_json as coverage_json
-from bogp.cli.coverage import look_at, print_coverage, write_coverage_figure
-from bogp.cli.exchange import export, import_
+from bogp.cli.exchange import DatabasePath, Sparsity, export, import_
 from bogp.errors import DatabaseError
 from bogp.files import output_folder
 
@@ -35,16 +34,10 @@ database = typer.Typer(
     "A search takes its candidates from it.",
 )
 
-PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="The database file.")]
-SparsityOption = Annotated[
-    float | None,
-    typer.Option("--sparsity", "-s", help="Only the graphs of this sparsity; all if not given."),
-]
-
 
 @database.command()
 def build(
-    path: PathArgument,
+    path: DatabasePath,
     nodes: Annotated[
         int, typer.Option(help="Nodes of each graph; at most the layer's smaller width.")
     ] = 128,
@@ -108,8 +101,6 @@ def build(
 
     Example: bogp database build graphs.db --shape 128x784 --sparsity 0.9 --graphs 1000
     """
-    layer = None if shape is None else parse_shape(shape)
-    parameters = generator_parameters(parameter or [])
     kept = f"the graphs so far are in {path}, and the same command goes on from there"
     with interruptible(kept), progress_bar(f"building {path.name}", quiet) as progress:
         from bogp.database import ALL_PROPERTIES, PAPER_SPARSITIES, GraphDatabase
@@ -117,13 +108,13 @@ def build(
         built = GraphDatabase.build(
             path,
             nodes=nodes,
-            shape=layer,
-            sparsities=tuple(sparsity or PAPER_SPARSITIES),
+            shape=None if shape is None else parse_shape(shape),
+            sparsities=sparsity or PAPER_SPARSITIES,
             graphs=graphs,
             family=family,
             seed=seed,
-            names=tuple(store or ALL_PROPERTIES),
-            parameters=parameters,
+            names=store or ALL_PROPERTIES,
+            parameters=generator_parameters(parameter or []),
             progress=progress,
             threads=threads,
         )
@@ -137,8 +128,8 @@ def build(
 
 @database.command()
 def show(
-    path: PathArgument,
-    sparsity: SparsityOption = None,
+    path: DatabasePath,
+    sparsity: Sparsity = None,
     rows: Annotated[int, typer.Option(min=0, help="Also print this many graphs.")] = 0,
     uniform: Annotated[
         bool,
@@ -183,34 +174,34 @@ def show(
     ):
         if sparsity is None and len(opened.sparsities) == 1:
             sparsity = opened.sparsities[0]
-        shown = look_at(opened, sparsity, uniform=uniform, progress=progress)
-        if figure is not None and shown is None:
-            raise DatabaseError(
-                f"{str(path)!r} has no graphs to draw yet: continue its `bogp database build`"
-            )
-        first = _rows(opened, sparsity, rows)
-        if figure is not None and shown is not None:
+        shown = coverage.measure(opened, sparsity, uniform=uniform, progress=progress)
+        if figure is not None:
+            if shown is None:
+                raise DatabaseError(
+                    f"{str(path)!r} has no graphs to draw yet: continue its `bogp database build`"
+                )
             where = "" if sparsity is None else f" at sparsity {sparsity:g}"
             count = f"{len(shown.vectors)} graphs of family {opened.family}"
-            write_coverage_figure(shown, figure, f"What {path.name} covers{where}: {count}")
+            title = f"What {path.name} covers{where}: {count}"
+            coverage.write_coverage_figure(shown, figure, title)
+        first = _rows(opened, sparsity, rows)
         if as_json:
-            found = {"coverage": {}} if shown is None else coverage_json(shown)
+            found = {"coverage": {}} if shown is None else coverage.as_json(shown)
             print_json(_summary(opened) | {"sparsity": sparsity, **found, "rows": first})
             return
         _print_plan(opened)
         if shown is not None:
-            print_coverage(
-                shown, "all sparsities" if sparsity is None else f"sparsity {sparsity:g}"
-            )
+            where = "all sparsities" if sparsity is None else f"sparsity {sparsity:g}"
+            coverage.print_coverage(shown, where)
         _print_constants(opened, opened.sparsities if sparsity is None else (sparsity,))
         _print_vectors(first, "First graphs")
-        if figure is not None and shown is not None:
-            console.print(f"figure written to {figure}", markup=False, soft_wrap=True)
+        if figure is not None:
+            say(f"figure written to {figure}")
 
 
 @database.command()
 def nearest(
-    path: PathArgument,
+    path: DatabasePath,
     target: Annotated[
         list[str],
         typer.Option(
@@ -220,7 +211,7 @@ def nearest(
             help="A wanted property value; repeat for several. Only these are compared.",
         ),
     ],
-    sparsity: SparsityOption = None,
+    sparsity: Sparsity = None,
     metric: Annotated[
         str,
         typer.Option(help="cosine (score: similarity), l1 or l2 (score: distance)."),
@@ -293,25 +284,22 @@ def _rows(opened: GraphDatabase, sparsity: float | None, count: int) -> list[dic
 
 def _print_plan(opened: GraphDatabase) -> None:
     """Print the settings, and how to go on if the build is not complete."""
-    out_features, in_features = opened.shape
     imported = opened.family == "imported"
     settings = {} if imported else opened.plan.parameters
     each = "" if imported else f" of {opened.expected}, {opened.plan.graphs} for each sparsity"
+    layer = "{}x{} (outputs x inputs)".format(*opened.shape)
     lines = {
         "database": str(opened.path),
         "graphs": f"{len(opened)}{each}",
         "family": opened.family + "".join(f" {k}={v}" for k, v in settings.items()),
         "nodes": str(opened.nodes or "not known"),
-        "layer": f"{out_features}x{in_features} (outputs x inputs)"
-        if opened.nodes
-        else "not known",
+        "layer": layer if opened.nodes else "not known",
         "sparsities": ", ".join(map(str, opened.sparsities)),
         "seed": str(opened.seed),
     }
-    for name, value in lines.items():
-        console.print(f"{name:<11}{value}", markup=False, soft_wrap=True)
+    say(*(f"{name:<11}{value}" for name, value in lines.items()))
     if not opened.complete:
-        console.print("Not complete: repeat its `bogp database build` to continue.", markup=False)
+        say("Not complete: repeat its `bogp database build` to continue.")
 
 
 def _print_constants(opened: GraphDatabase, sparsities: tuple[float, ...]) -> None:
@@ -320,11 +308,9 @@ def _print_constants(opened: GraphDatabase, sparsities: tuple[float, ...]) -> No
         ranges = opened.coverage(sparsity, opened.names)
         constant = [f"{n}={r.median:.4g}" for n, r in ranges.items() if r.constant]
         if constant:
-            console.print(
+            say(
                 f"Constant at sparsity {sparsity:g}, so no use to a search there: "
-                f"{', '.join(constant)}",
-                markup=False,
-                soft_wrap=True,
+                f"{', '.join(constant)}"
             )
 
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bogp.cli import options
-from bogp.cli.common import console, interruptible, parse_shape, print_json, progress_bar
+from bogp.cli.common import interruptible, parse_shape, print_json, progress_bar, say
 from bogp.errors import SettingError
 
-PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="The database file.")]
-TableArgument = Annotated[
-    Path,
-    typer.Argument(metavar="TABLE", help="A .csv or .parquet file."),
+DatabasePath = Annotated[Path, typer.Argument(metavar="PATH", help="The database file.")]
+TablePath = Annotated[Path, typer.Argument(metavar="TABLE", help="A .csv or .parquet file.")]
+Sparsity = Annotated[
+    float | None,
+    typer.Option("--sparsity", "-s", help="Only the graphs of this sparsity; all if not given."),
 ]
 
 
 def export(
-    path: PathArgument,
-    table: TableArgument,
+    path: DatabasePath,
+    table: TablePath,
     prop: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,10 +31,7 @@ def export(
             help="A property to write; repeat for several. Default: all that are stored.",
         ),
     ] = None,
-    sparsity: Annotated[
-        float | None,
-        typer.Option("--sparsity", "-s", help="Only the graphs of this sparsity."),
-    ] = None,
+    sparsity: Sparsity = None,
     graphs: Annotated[
         bool, typer.Option(help="Write the graphs too, each as hexadecimal bits.")
     ] = True,
@@ -64,16 +62,16 @@ def export(
                 measured=measured,
                 progress=progress,
             )
-            rows = len(opened.vectors(opened.names[:1], sparsity)[0])
+            rows = opened.reader.count(opened.match_sparsity(sparsity))
     if as_json:
         print_json({"path": str(path), "table": str(table), "rows": rows})
     else:
-        console.print(f"{rows} graphs written to {table}", markup=False, soft_wrap=True)
+        say(f"{rows} graphs written to {table}")
 
 
 def import_(
-    path: PathArgument,
-    table: TableArgument,
+    path: DatabasePath,
+    table: TablePath,
     nodes: Annotated[
         int | None,
         typer.Option(help="Nodes of each graph. Default: what the graphs in the table say."),
@@ -148,23 +146,13 @@ def import_(
             columns=columns,
             progress=progress,
         ) as made:
-            said: dict[str, Any] = {
-                "path": str(path),
-                "graphs": len(made),
-                "expected": made.expected,
-                "properties": list(made.names),
-                "measured": list(made.measured_names),
-            }
+            graphs, names, values = len(made), made.names, made.measured_names
     if as_json:
+        said = {"path": str(path), "graphs": graphs, "properties": names, "measured": values}
         print_json(said)
-        return
-    numbers = f", measured: {', '.join(said['measured'])}" if said["measured"] else ""
-    console.print(
-        f"{said['graphs']} graphs of {table} are in {path}; properties: "
-        f"{', '.join(said['properties'])}{numbers}",
-        markup=False,
-        soft_wrap=True,
-    )
+    else:
+        numbers = f", measured: {', '.join(values)}" if values else ""
+        say(f"{graphs} graphs of {table} are in {path}; properties: {', '.join(names)}{numbers}")
 
 
 def _columns(rename: list[str], leave_out: list[str]) -> dict[str, str | None]:

@@ -8,17 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from bogp.cli import options
-from bogp.cli.common import console, parse_shape, print_json
-from bogp.cli.sight import (
-    ShapeOption,
+from bogp.cli.common import print_json, say
+from bogp.cli.shown_graph import (
+    Edges,
+    Nodes,
+    Shape,
     check_picture,
     draw,
-    facts,
     from_database,
     from_family,
     from_mask,
-    print_sight,
-    wanted_edges,
+    layer_and_edges,
+    print_graph,
 )
 from bogp.cli.synthesize import synthesize
 from bogp.errors import SettingError
@@ -66,15 +67,13 @@ def show(
     layer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which layer of the mask, if it has several.")
     ] = None,
-    nodes: Annotated[int | None, typer.Option(help="Nodes of the graph.")] = None,
-    edges: Annotated[
-        int | None, typer.Option(help="Edges of the graph, self-loops not counted.")
-    ] = None,
+    nodes: Nodes = None,
+    edges: Edges = None,
     sparsity: Annotated[
         float | None,
         typer.Option("--sparsity", "-s", help="Instead of --edges: the sparsity of its mask."),
     ] = None,
-    shape: ShapeOption = None,
+    shape: Shape = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the draw. Default: 0.")] = None,
     parameter: Annotated[
         list[str] | None,
@@ -105,21 +104,20 @@ def show(
     _check_source({"--database": database, "--family": family, "--mask": mask}, given)
     check_picture(out)
     if database is not None:
-        sight = from_database(database, _needed(graph_id, "--id", "--database"))
+        shown = from_database(database, _needed(graph_id, "--id", "--database"))
     elif family is not None:
         size = _needed(nodes, "--nodes", "--family")
-        layer_shape = (size, size) if shape is None else parse_shape(shape)
-        count = wanted_edges(size, edges, sparsity, layer_shape)
-        sight = from_family(family, size, count, layer_shape, seed or 0, parameter or [])
+        layer_shape, count = layer_and_edges(size, shape, edges, sparsity)
+        shown = from_family(family, size, count, layer_shape, seed or 0, parameter or [])
     else:
         assert mask is not None  # one of the three was given
-        sight = from_mask(mask, layer, _needed(nodes, "--nodes", "--mask"))
-    draw(sight, out)
+        shown = from_mask(mask, layer, _needed(nodes, "--nodes", "--mask"))
+    draw(shown, out)
     if as_json:
-        print_json({**facts(sight), "picture": str(out)})
+        print_json({**shown.as_json(), "picture": str(out)})
     else:
-        print_sight(sight)
-        console.print(f"picture written to {out}", markup=False, soft_wrap=True)
+        print_graph(shown)
+        say(f"picture written to {out}")
 
 
 def _check_source(sources: dict[str, Any], given: dict[str, Any]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import importlib
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from bogp.cli import options
-from bogp.cli.common import console, print_json
+from bogp.cli.common import console, print_json, say
 from bogp.docstrings import summary
 from bogp.errors import UnknownNameError
 
@@ -33,150 +35,78 @@ def names(
         console.print(title, style="bold", markup=False)
         width = max(map(len, entries)) + 2
         for name, meaning in entries.items():
-            console.print(f"  {name:<{width}}{meaning}".rstrip(), markup=False, soft_wrap=True)
+            say(f"  {name:<{width}}{meaning}".rstrip())
 
 
-def _meanings(functions: dict[str, Callable[..., Any]]) -> dict[str, str]:
-    """Return name → what the function's first line says it returns."""
-    return {name: summary(function) for name, function in functions.items()}
+def _listed(
+    module: str, attribute: str, meaning: Callable[[Any], str] | None = None
+) -> dict[str, str]:
+    """Return name → meaning of the names that ``module.attribute`` holds.
+
+    What they stand for says what they mean, unless ``meaning`` does. Names that stand for nothing
+    have no meaning beside themselves.
+    """
+    found = getattr(importlib.import_module(module), attribute)
+    if not isinstance(found, Mapping):
+        return dict.fromkeys(found, "")
+    return {name: (meaning or _meaning)(value) for name, value in found.items()}
 
 
-def _plain(found: Iterable[str]) -> dict[str, str]:
-    return dict.fromkeys(found, "")
+def _meaning(found: Any) -> str:
+    """Return the help of a record, with its source, or what a function says it returns."""
+    if not hasattr(found, "help"):
+        return summary(found)
+    source = getattr(found, "source", None)
+    return f"{found.help} ({source})" if source else str(found.help)
 
 
-def _criteria() -> dict[str, str]:
-    from bogp.criteria import CRITERIA
-
-    return {
-        name: f"{found.help} ({found.source})" if found.source else found.help
-        for name, found in CRITERIA.items()
-    }
+def _format(found: Any) -> str:
+    return f"{found.help} (needs bogp[{found.needs}])" if found.needs else str(found.help)
 
 
-def _datasets() -> dict[str, str]:
-    from bogp.data import DATASETS
-
-    return _meanings(dict(DATASETS))
-
-
-def _engines() -> dict[str, str]:
-    from bogp.engines import ENGINES
-
-    return _meanings(dict(ENGINES))
+def _kind(kind: Any) -> str:
+    parameters = ", ".join(parameter.name for parameter in kind.parameters)
+    return f"{kind.help}; parameters {parameters or 'none'}"
 
 
-def _families() -> dict[str, str]:
-    from bogp.database import FAMILIES
-    from bogp.graphs import GENERATORS, random_mask
-
-    return {
-        name: GENERATORS[name].help if name in GENERATORS else summary(random_mask)
-        for name in FAMILIES
-    }
-
-
-def _formats() -> dict[str, str]:
-    from bogp.export import FORMATS
-
-    return {
-        name: found.help + (f" (needs bogp[{found.needs}])" if found.needs else "")
-        for name, found in FORMATS.items()
-    }
-
-
-def _kinds() -> dict[str, str]:
-    from bogp.graphs.mixed_kinds import KINDS
-
-    return {
-        name: f"{kind.help}; parameters "
-        + (", ".join(parameter.name for parameter in kind.parameters) or "none")
-        for name, kind in KINDS.items()
-    }
-
-
-def _methods() -> dict[str, str]:
-    from bogp.pipeline import METHODS
-
-    return {
-        name: "nothing pruned"
-        if method is None
-        else f"criterion {method.criterion}, scope {method.scope}, pruning rounds {method.rounds}"
+def _method(method: Any) -> str:
+    if method is None:
+        return "nothing pruned"
+    return (
+        f"criterion {method.criterion}, scope {method.scope}, pruning rounds {method.rounds}"
         + (f", schedule {method.schedule}" if method.schedule != "exponential" else "")
         + (", trained before the first" if method.pretrain else "")
         + (", initial weights again after each" if method.rewind else "")
-        for name, method in METHODS.items()
-    }
+    )
 
 
-def _metrics() -> dict[str, str]:
-    from bogp.database import METRICS
-
-    return _meanings(dict(METRICS))
-
-
-def _models() -> dict[str, str]:
-    from bogp.training.models import MODELS
-
-    return {form: family.help for form, family in MODELS.items()}
+def _recipe(recipe: Any) -> str:
+    size = "full batch" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
+    rate = f"learning rate {recipe.learning_rate:g}"
+    return f"{recipe.optimizer}, {rate}, {size}, {recipe.epochs} epochs"
 
 
 def _parts() -> dict[str, str]:
     from bogp.replication import MODELS, PART, PARTS
 
-    return _plain((*PARTS, "all", PART, MODELS))
-
-
-def _properties() -> dict[str, str]:
-    from bogp.graphs import PROPERTIES
-
-    return {name: found.help for name, found in PROPERTIES.items()}
-
-
-def _protocols() -> dict[str, str]:
-    from bogp.data import PROTOCOLS
-
-    return _plain(PROTOCOLS)
-
-
-def _recipes() -> dict[str, str]:
-    from bogp.training import RECIPES
-
-    return {
-        name: f"{recipe.optimizer}, learning rate {recipe.learning_rate:g}, "
-        f"{'full batch' if recipe.batch_size is None else f'batches of {recipe.batch_size}'}, "
-        f"{recipe.epochs} epochs"
-        for name, recipe in RECIPES.items()
-    }
-
-
-def _scales() -> dict[str, str]:
-    from bogp.database import SCALES
-
-    return _plain(SCALES)
-
-
-def _scopes() -> dict[str, str]:
-    from bogp.masks import SCOPES
-
-    return _meanings(dict(SCOPES))
+    return dict.fromkeys((*PARTS, "all", PART, MODELS), "")
 
 
 KINDS: dict[str, Callable[[], dict[str, str]]] = {
-    "criteria": _criteria,
-    "datasets": _datasets,
-    "engines": _engines,
-    "families": _families,
-    "formats": _formats,
-    "kinds": _kinds,
-    "methods": _methods,
-    "metrics": _metrics,
-    "models": _models,
+    "criteria": partial(_listed, "bogp.criteria", "CRITERIA"),
+    "datasets": partial(_listed, "bogp.data", "DATASETS"),
+    "engines": partial(_listed, "bogp.engines", "ENGINES"),
+    "families": partial(_listed, "bogp.database", "FAMILIES"),
+    "formats": partial(_listed, "bogp.export", "FORMATS", _format),
+    "kinds": partial(_listed, "bogp.graphs.mixed_kinds", "KINDS", _kind),
+    "methods": partial(_listed, "bogp.pipeline", "METHODS", _method),
+    "metrics": partial(_listed, "bogp.database", "METRICS"),
+    "models": partial(_listed, "bogp.training.models", "MODELS"),
     "parts": _parts,
-    "properties": _properties,
-    "protocols": _protocols,
-    "recipes": _recipes,
-    "scales": _scales,
-    "scopes": _scopes,
+    "properties": partial(_listed, "bogp.graphs", "PROPERTIES"),
+    "protocols": partial(_listed, "bogp.data", "PROTOCOLS"),
+    "recipes": partial(_listed, "bogp.training", "RECIPES", _recipe),
+    "scales": partial(_listed, "bogp.database", "SCALES"),
+    "scopes": partial(_listed, "bogp.masks", "SCOPES"),
 }
 """Kind → a function that returns name → meaning; a function, so that ``--help`` imports none."""

@@ -9,16 +9,23 @@ import typer
 
 from bogp.cli import options
 from bogp.cli.common import (
-    console,
-    flush_right,
     interruptible,
     parse_pairs,
-    parse_shape,
     print_json,
     print_table,
     progress_bar,
+    say,
 )
-from bogp.cli.sight import ShapeOption, Sight, check_picture, described, draw, facts, wanted_edges
+from bogp.cli.shown_graph import (
+    Edges,
+    Nodes,
+    Shape,
+    ShownGraph,
+    check_picture,
+    draw,
+    layer_and_edges,
+    made_graph,
+)
 from bogp.errors import SettingError
 from bogp.files import output_folder
 
@@ -40,19 +47,15 @@ def synthesize(
         Path | None,
         typer.Option("--database", "-d", help="Start from the nearest graphs of this database."),
     ] = None,
-    nodes: Annotated[
-        int | None, typer.Option(help="Without a database: nodes of the graph.")
-    ] = None,
+    nodes: Nodes = None,
     sparsity: Annotated[
         float | None,
         typer.Option(
             "--sparsity", "-s", help="Of the mask: it decides how many edges the graph has."
         ),
     ] = None,
-    edges: Annotated[
-        int | None, typer.Option(help="Without a database, instead of --sparsity: the edges.")
-    ] = None,
-    shape: ShapeOption = None,
+    edges: Edges = None,
+    shape: Shape = None,
     preserve_degrees: Annotated[
         bool,
         typer.Option("--preserve-degrees", help="Keep the degree of every node of the start."),
@@ -83,7 +86,8 @@ def synthesize(
     """Make a graph of wanted properties by swapping edges, their number fixed.
 
     It starts from the graphs of a database that are nearest to the target, or, without one, from a
-    few dozen drawn on the spot, and prints what was wanted beside what was reached. The distance
+    few dozen of --nodes and --sparsity or --edges that are drawn on the spot. It prints what was
+    wanted beside what was reached. The distance
     is in units of the range of each property: 0.01 is one per cent of it. Not every target can be
     reached; the nearest graph found is printed then, and the exit status is 0 all the same.
 
@@ -92,8 +96,16 @@ def synthesize(
     """
     wanted = parse_pairs(target, "--property")
     outs = out or []
-    _check_outs(outs)
-    _check_settings(database, nodes, sparsity, edges, shape)
+    for path in outs:  # before any work, so that none is lost
+        if _is_mask(path):
+            output_folder(path.parent)
+        else:
+            check_picture(path)
+    if database is None and nodes is None:
+        raise SettingError("a synthesis starts from --database or needs --nodes: give either")
+    for name, value in {"--nodes": nodes, "--edges": edges, "--shape": shape}.items():
+        if database is not None and value is not None:
+            raise SettingError(f"{name} is what the database says: leave it out")
     with (
         interruptible("nothing was written; a smaller --budget ends sooner"),
         progress_bar("proposals", quiet) as progress,
@@ -109,71 +121,39 @@ def synthesize(
             "seed": seed,
             "progress": progress,
         }
+        origin: dict[str, Any] = {}
         if database is None:
-            size = 0 if nodes is None else nodes
-            layer_shape = (size, size) if shape is None else parse_shape(shape)
-            count = wanted_edges(size, edges, sparsity, layer_shape)
-            found = run_synthesis(wanted, nodes=size, edges=count, **settings)
+            layer_shape, count = layer_and_edges(nodes or 0, shape, edges, sparsity)
+            found = run_synthesis(wanted, nodes=nodes, edges=count, **settings)
         else:
+            origin["database"] = str(database)
             with GraphDatabase.open(database) as opened:
                 layer_shape = opened.shape
                 found = run_synthesis(wanted, start=opened, sparsity=sparsity, **settings)
                 sparsity = sparsity or opened.sparsities[0]
-        sight = _sight(found, layer_shape, database, seed)
+        title = "A graph made for " + ", ".join(f"{k} {v:.6g}" for k, v in found.target.items())
+        origin |= {"distance": found.distance, "seed": seed}
+        shown = made_graph(found.graph, layer_shape, title, origin)
     for path in outs:
-        if path.suffix.lower() == ".safetensors":
-            _save(sight, layer, sparsity, seed, path)
+        if _is_mask(path):
+            _save_mask(shown, layer, sparsity, seed, path)
         else:
-            draw(sight, path)
+            draw(shown, path)
+    written = [str(path) for path in outs]
     if as_json:
-        print_json({**facts(sight), **_result(found), "written": [str(path) for path in outs]})
+        print_json({**shown.as_json(), **_as_json(found), "written": written})
     else:
         _print(found)
-        for path in outs:
-            console.print(f"written to {path}", markup=False, soft_wrap=True)
+        say(*(f"written to {path}" for path in written))
 
 
-def _check_outs(outs: list[Path]) -> None:
-    """Raise now, before any work, if a file could not be written."""
-    for path in outs:
-        if path.suffix.lower() == ".safetensors":
-            output_folder(path.parent)
-        else:
-            check_picture(path)
+def _is_mask(path: Path) -> bool:
+    return path.suffix.lower() == ".safetensors"
 
 
-def _check_settings(
-    database: Path | None,
-    nodes: int | None,
-    sparsity: float | None,
-    edges: int | None,
-    shape: str | None,
+def _save_mask(
+    shown: ShownGraph, layer: str, sparsity: float | None, seed: int, path: Path
 ) -> None:
-    """Raise unless the options are those of a synthesis with a database, or without one."""
-    if database is None:
-        if nodes is None:
-            raise SettingError("a synthesis starts from --database or needs --nodes: give either")
-        return
-    for name, value in {"--nodes": nodes, "--edges": edges, "--shape": shape}.items():
-        if value is not None:
-            raise SettingError(f"{name} is what the database says: leave it out")
-
-
-def _sight(found: Synthesis, shape: tuple[int, int], database: Path | None, seed: int) -> Sight:
-    """Return the synthesised graph as it is shown."""
-    from bogp.graphs import graph_to_mask
-
-    source = {} if database is None else {"database": str(database)}
-    return Sight(
-        graph=found.graph,
-        mask=graph_to_mask(found.graph, *shape),
-        title="A graph made for " + ", ".join(f"{k} {v:.6g}" for k, v in found.target.items()),
-        facts={**source, "distance": found.distance, "seed": seed},
-        properties=described(found.graph),
-    )
-
-
-def _save(sight: Sight, layer: str, sparsity: float | None, seed: int, path: Path) -> None:
     """Write the mask as one layer of a safetensors file, at the exact sparsity if that is known.
 
     The graph keeps at least as many weights as the sparsity asks; a seeded draw drops the rest.
@@ -184,43 +164,34 @@ def _save(sight: Sight, layer: str, sparsity: float | None, seed: int, path: Pat
     from bogp.masks import Mask, save_mask, select
     from bogp.sparsity import kept_count
 
-    mask = Mask({layer: sight.mask})
+    mask = Mask({layer: shown.mask})
     if sparsity is not None:
         scores = random(Context(nn.Identity(), mask, seed=seed))
         mask = select(scores, kept_count(mask.total, sparsity), support=mask, seed=seed)
-    save_mask(mask, path, {"nodes": str(sight.graph.nodes)})
+    save_mask(mask, path, {"nodes": str(shown.graph.nodes)})
 
 
-def _result(found: Synthesis) -> dict[str, Any]:
+def _as_json(found: Synthesis) -> dict[str, Any]:
     """Return what a synthesis reached as a JSON object."""
-    return {
-        "target": found.target,
-        "achieved": found.achieved,
-        "errors": found.errors,
-        "distance": found.distance,
-        "met": found.met,
-        "proposals": found.proposals,
-        "accepted": found.accepted,
-        "seconds": found.seconds,
-    }
+    names = ("target", "achieved", "errors", "distance", "met", "proposals", "accepted", "seconds")
+    return {name: getattr(found, name) for name in names}
 
 
 def _print(found: Synthesis) -> None:
     """Print the target beside what was reached."""
-    from bogp.report import Table, plural
+    from bogp.report import Column, Table, plural
 
-    heads = ["property", "target", "achieved", "error / range"]
-    cells = [
-        [name, f"{value:.6g}", f"{found.achieved[name]:.6g}", f"{found.errors[name]:+.4f}"]
+    heads = {"target": "{:.6g}", "achieved": "{:.6g}", "error / range": "{:+.4f}"}
+    columns: list[str | Column] = ["property"]
+    columns += [Column(name, text.format, "right") for name, text in heads.items()]
+    rows: list[list[Any]] = [
+        [name, value, found.achieved[name], found.errors[name]]
         for name, value in found.target.items()
     ]
-    columns, *rows = flush_right([heads, *cells])
     size = f"{plural(found.graph.nodes, 'node')}, {plural(found.graph.edges, 'edge')}"
     print_table(Table(f"A graph of {size}", columns, rows))
     verdict = "within the tolerance" if found.met else "not within the tolerance: the nearest found"
-    console.print(
+    say(
         f"distance {found.distance:.4f}, {verdict}; {found.proposals} swaps proposed, "
-        f"{found.accepted} accepted, {found.seconds:.2f} s",
-        markup=False,
-        soft_wrap=True,
+        f"{found.accepted} accepted, {found.seconds:.2f} s"
     )

@@ -15,7 +15,7 @@ from bogp.database.blocks import Origin, block_size, mask_bytes, triangle_bytes
 from bogp.database.connect import damaged, reading
 from bogp.errors import GraphError, SettingError, UnknownNameError, check_sparsity
 from bogp.graphs import PROPERTIES
-from bogp.graphs.generators import GENERATORS
+from bogp.graphs.generators import GENERATORS, random_mask
 from bogp.graphs.mixed_kinds import NUMBERED
 from bogp.graphs.pilot import VERSION, pilot_size
 from bogp.graphs.relational import edges_for_sparsity
@@ -33,8 +33,8 @@ MIXED = "mixed"
 RANDOM_MASK = "random_mask"
 """The family of the paper's algorithm 1: a plain random 0-1 mask, read as a graph."""
 
-FAMILIES: tuple[str, ...] = (*GENERATORS, RANDOM_MASK)
-"""The names that ``family`` takes."""
+FAMILIES: dict[str, Any] = {**GENERATORS, RANDOM_MASK: random_mask}
+"""The names that ``family`` takes, each with what draws its graphs, or masks."""
 
 IMPORTED = "imported"
 """The family of a database that was made from a table."""
