@@ -49,9 +49,7 @@ if TYPE_CHECKING:
     from bogp.pipeline import FunctionTrainer as FunctionTrainer
     from bogp.pipeline import Method as Method
     from bogp.pipeline import ModelAnalysis as ModelAnalysis
-    from bogp.pipeline import ScreenSettings as ScreenSettings
     from bogp.pipeline import SearchResult as SearchResult
-    from bogp.pipeline import SearchSettings as SearchSettings
     from bogp.pipeline import TrainingResult as TrainingResult
     from bogp.pipeline import analyze as analyze
     from bogp.pipeline import known_candidate as known_candidate
@@ -62,8 +60,10 @@ if TYPE_CHECKING:
     from bogp.pipeline import search as search
     from bogp.pipeline import synthesize as synthesize
     from bogp.pruning import PruneResult as PruneResult
-    from bogp.pruning import PruneSettings as PruneSettings
     from bogp.pruning import prune as prune
+    from bogp.settings.prune import PruneSettings as PruneSettings
+    from bogp.settings.search import ScreenSettings as ScreenSettings
+    from bogp.settings.search import SearchSettings as SearchSettings
     from bogp.training import Halving as Halving
     from bogp.training import Recipe as Recipe
     from bogp.training import evaluate as evaluate
@@ -87,10 +87,12 @@ _HOMES = {
         "bogp.masks": "Mask PrunableLayer choose_layers load_mask load_model "
         "mask_from_torch_prune prunable_layers read_mask save_mask save_model select "
         "with_torch_prune",
-        "bogp.pipeline": "Candidate Evidence FunctionTrainer Method ModelAnalysis ScreenSettings "
-        "SearchResult SearchSettings TrainingResult analyze known_candidate mask prune_and_train "
+        "bogp.pipeline": "Candidate Evidence FunctionTrainer Method ModelAnalysis "
+        "SearchResult TrainingResult analyze known_candidate mask prune_and_train "
         "prune_and_train_population screen search synthesize",
-        "bogp.pruning": "PruneResult PruneSettings prune",
+        "bogp.pruning": "PruneResult prune",
+        "bogp.settings.prune": "PruneSettings",
+        "bogp.settings.search": "ScreenSettings SearchSettings",
         "bogp.engines": "ParetoSearch PoolSampler PoolSearch",
         "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
         "train_population",

@@ -60,7 +60,9 @@ def load(name: str) -> Any:
     """Return the command of a name, a click command, from its module."""
     found: Any = getattr(importlib.import_module(f"bogp.cli.{_module(name)}"), _module(name))
     if not isinstance(found, typer.Typer):
-        alone = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown")
+        alone = typer.Typer(
+            add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
+        )
         alone.command(name)(found)
         found = alone
     command = get_command(found)

@@ -6,13 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bogp.analysis import mean_interval
 from bogp.cli.common import interruptible, print_json, print_table, progress_bar
 from bogp.cli.options import Data, Json, Quiet, from_settings
-from bogp.pipeline import PopulationTrainer, TrainingTask, known_candidate
-from bogp.pipeline.settings import TrainingSettings
-from bogp.pipeline.workers import open_workers
-from bogp.report import Cell, Table
+from bogp.settings.search import TrainingSettings
 
 
 @from_settings
@@ -49,6 +45,9 @@ def baseline(
 
     Example: bogp baseline glob5 --sparsity 0.9 --layers all
     """
+    from bogp.pipeline import PopulationTrainer, TrainingTask, known_candidate
+    from bogp.pipeline.workers import open_workers
+
     numbers = range(settings.seed, settings.seed + seeds)
     candidates = tuple(known_candidate(method, sparsity, seed) for seed in numbers)
     task = TrainingTask(
@@ -71,6 +70,8 @@ def baseline(
         if one.reported is not None
     ]
     if as_json:
+        from bogp.analysis import mean_interval
+
         interval = mean_interval([run["test"] for run in runs])
         print_json({"method": method, "runs": runs, "test": vars(interval)})
         return
@@ -80,6 +81,9 @@ def baseline(
 
 
 def _print(runs: list[dict[str, Any]], title: str) -> None:
+    from bogp.analysis import mean_interval
+    from bogp.report import Cell, Table
+
     row: list[Cell] = [
         f"{runs[0]['sparsity']:.4f}",
         mean_interval([run["test"] for run in runs]),

@@ -77,16 +77,15 @@ def _parameter(setting: Setting) -> inspect.Parameter:
     """Return a setting as the parameter of which typer makes an option."""
     option, kind = setting.option, _kind(setting.kind)
     names = option.names or (f"--{setting.name.replace('_', '-')}",)
-    default = setting.default
+    default, metavar = setting.default, option.metavar
     if get_origin(kind) is list:
+        metavar = metavar or f"<{get_args(kind)[0].__name__}>"
         default, kind = list(default or ()), kind | None
     elif default is dataclasses.MISSING:
         default = inspect.Parameter.empty
     elif default is None:
         kind = kind | None
-    info = typer.Option(
-        *names, help=setting.help, metavar=option.metavar, rich_help_panel=option.panel
-    )
+    info = typer.Option(*names, help=setting.help, metavar=metavar, rich_help_panel=option.panel)
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.KEYWORD_ONLY,

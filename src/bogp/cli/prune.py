@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from torch import nn
 
 from bogp.cli.common import console, interruptible, print_json, print_table, progress_bar
 from bogp.cli.options import Data, Json, Out, Quiet, Workers, from_settings
 from bogp.cli.search import warnings_as_lines
-from bogp.data import load_dataset
 from bogp.files import kept_folder, write_atomic
-from bogp.masks import load_state
-from bogp.pruning import PruneResult, PruneSettings
-from bogp.pruning import prune as run_prune
 from bogp.settings import as_arguments
-from bogp.training import initialise, model_factory
+from bogp.settings.prune import PruneSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bogp.pruning import PruneResult
 
 
 @from_settings
@@ -57,6 +57,8 @@ def prune(
     """
     kept = f"the trials that ended, if any, are in {out}, and the same command goes on"
     with interruptible(kept), kept_folder(out) as folder:
+        from bogp.pruning import prune as run_prune
+
         with progress_bar("trainings", quiet) as progress, warnings_as_lines(quiet):
             result = run_prune(
                 model if weights is None else _weighed(model, data, weights),
@@ -78,6 +80,10 @@ def prune(
 
 def _weighed(model: str, data: str, weights: Path) -> nn.Module:
     """Return the model with the weights of a file."""
+    from bogp.data import load_dataset
+    from bogp.masks import load_state
+    from bogp.training import initialise, model_factory
+
     dataset = load_dataset(data)
     made = initialise(model_factory(model, dataset.shape, dataset.classes), 0)
     return load_state(made, weights)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bogp.cli.common import interruptible, print_json, print_table, progress_bar
 from bogp.cli.options import Data, Json, Quiet, from_settings
-from bogp.pipeline import Execution, Screening, ScreenSettings
-from bogp.pipeline import screen as run_screen
-from bogp.report import Table, format_interval
-from bogp.study import FinishedTrial
+from bogp.settings.search import Execution, ScreenSettings
+
+if TYPE_CHECKING:
+    from bogp.pipeline import Screening
+    from bogp.study import FinishedTrial
 
 
 @from_settings
@@ -37,6 +38,8 @@ def screen(
 
     Example: bogp screen graphs.db --sparsity 0.9 --graphs 64 --rung 1 --study screen.db
     """
+    from bogp.pipeline import screen as run_screen
+
     study = execution.study
     kept = (
         "nothing was kept; with --study FILE a screening goes on where it stopped"
@@ -78,6 +81,8 @@ def _summary(result: Screening) -> dict[str, Any]:
 
 
 def _print(result: Screening, best: int) -> None:
+    from bogp.report import Table, format_interval
+
     rows = [
         [str(trial.point["graph"]), f"{trial.value:.4f}", str(trial.record["epochs"]), _end(trial)]
         for trial in result.trials[:best]

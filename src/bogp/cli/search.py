@@ -7,14 +7,13 @@ import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bogp.cli.common import error_console, interruptible, print_json, progress_bar
 from bogp.cli.found import print_found, save_masks, summary
 from bogp.cli.options import Data, Json, Quiet, from_settings
-from bogp.database import GraphDatabase
 from bogp.errors import (
     ConstantPropertyWarning,
     LayerCollapseWarning,
@@ -22,10 +21,10 @@ from bogp.errors import (
     SettingError,
 )
 from bogp.files import output_folder
-from bogp.pipeline import Execution, Point, SearchSettings
-from bogp.pipeline import search as run_search
-from bogp.report.search_page import write_search_report
-from bogp.study import FinishedTrial
+from bogp.settings.search import Execution, SearchSettings
+
+if TYPE_CHECKING:
+    from bogp.study import FinishedTrial
 
 
 @from_settings
@@ -74,6 +73,10 @@ def search(
 
     Example: bogp search graphs.db --sparsity 0.9 --study study.db --report report.html
     """
+    from bogp.database import GraphDatabase
+    from bogp.pipeline import search as run_search
+    from bogp.report.search_page import write_search_report
+
     if save is not None:
         output_folder(save if settings.pareto else save.parent)
         if settings.pareto and not settings.final_seeds:
@@ -162,6 +165,8 @@ def print_trial(trial: FinishedTrial) -> None:
     """Print a trial's value and what it trained."""
     accuracy = trial.record["accuracy"]
     if "index" in trial.point:
+        from bogp.pipeline import Point
+
         arm = "" if trial.arm == "search" else "random search, "
         end = f", stopped after epoch {len(trial.record['accuracies'])}" if trial.stopped else ""
         _line(

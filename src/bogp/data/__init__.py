@@ -7,4 +7,5 @@ from bogp.data.sources import load_dataset as load_dataset
 from bogp.data.split import PROTOCOLS as PROTOCOLS
 from bogp.data.split import Split as Split
 from bogp.data.split import split as split
+from bogp.data.split import usable_device as usable_device
 from bogp.data.torch_datasets import from_datasets as from_datasets

@@ -42,18 +42,29 @@ class Split:
         >>> split(load_dataset("digits"), "holdout", seed=0).to("cpu").train_inputs.device.type
         'cpu'
         """
-        try:
-            parts: dict[str, Any] = {
-                name: value.to(device)
-                for name, value in vars(self).items()
-                if isinstance(value, torch.Tensor)
-            }
-        except (RuntimeError, AssertionError) as error:
-            raise SettingError(
-                f"device {str(device)!r} cannot be used ({first_line(error)}): give cpu, or one "
-                "that torch finds here"
-            ) from error
+        usable_device(str(device))
+        parts: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, torch.Tensor)
+        }
         return replace(self, **parts)
+
+
+def usable_device(device: str) -> str:
+    """Return the name of a device that torch can compute on.
+
+    Raises:
+        SettingError: it cannot.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingError(
+            f"device {device!r} cannot be used ({first_line(error)}): give cpu, or one that torch "
+            "finds here"
+        ) from error
+    return device
 
 
 def split(dataset: Dataset, protocol: str, seed: int, fraction: float = 1 / 6) -> Split:

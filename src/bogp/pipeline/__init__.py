@@ -16,6 +16,8 @@ from bogp.pipeline.methods import BASELINES as BASELINES
 from bogp.pipeline.methods import GRAPH as GRAPH
 from bogp.pipeline.methods import METHODS as METHODS
 from bogp.pipeline.methods import Method as Method
+from bogp.pipeline.methods import pruning_method as pruning_method
+from bogp.pipeline.records import search_record as search_record
 from bogp.pipeline.results import FrontPoint as FrontPoint
 from bogp.pipeline.results import SearchResult as SearchResult
 from bogp.pipeline.rounds import prune_and_train as prune_and_train
@@ -23,9 +25,6 @@ from bogp.pipeline.rounds import prune_and_train_population as prune_and_train_p
 from bogp.pipeline.screen import Screening as Screening
 from bogp.pipeline.screen import screen as screen
 from bogp.pipeline.search import search as search
-from bogp.pipeline.settings import Execution as Execution
-from bogp.pipeline.settings import ScreenSettings as ScreenSettings
-from bogp.pipeline.settings import SearchSettings as SearchSettings
 from bogp.pipeline.space import Point as Point
 from bogp.pipeline.supports import support_mask as support_mask
 from bogp.pipeline.synthesis import synthesize as synthesize

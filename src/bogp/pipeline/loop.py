@@ -18,9 +18,9 @@ from typing import Any, Protocol, final
 
 from bogp.errors import WorkerLostError
 from bogp.pipeline.candidate import TrainingResult
-from bogp.pipeline.settings import OnTrial
 from bogp.pipeline.trainer import Results, Trainer, TrainingTask
 from bogp.pipeline.workers import Workers
+from bogp.settings.search import OnTrial
 from bogp.study import Batch, FinishedTrial, PlannedTrial, Study
 from bogp.types import Progress
 

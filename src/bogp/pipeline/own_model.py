@@ -25,13 +25,14 @@ from bogp.pipeline.given import network_factory
 from bogp.pipeline.loop import Counter, Session
 from bogp.pipeline.methods import Method
 from bogp.pipeline.pool_search import INFORMATIVE, PoolStudy, open_pool_study, run_pool_search
+from bogp.pipeline.records import training_record
 from bogp.pipeline.results import SearchResult, study_name
-from bogp.pipeline.settings import Execution, SearchSettings
 from bogp.pipeline.sharing import Group, graph_groups, one_graph
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.supports import Support, carries
 from bogp.pipeline.trainer import PopulationTrainer
 from bogp.pipeline.workers import open_workers
+from bogp.settings.search import Execution, SearchSettings
 from bogp.study import Study
 from bogp.training import ModelFactory, initialise
 from bogp.types import BoolArray
@@ -167,7 +168,7 @@ def prune_by_method(
     space = CandidateSpace((point,), ("sparsity",), np.zeros((1, 1)), (0,))
     with open_workers(dataset, workers=execution.workers) as workers:
         fields = {
-            **settings.shared_record(workers.dataset),
+            **training_record(settings, workers.dataset),
             "sparsity": settings.sparsity,
             "controls": controls,
             "method": method.record(),

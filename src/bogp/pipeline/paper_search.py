@@ -17,11 +17,12 @@ from bogp.pipeline.finals import Contender, FinalRuns
 from bogp.pipeline.given import network_factory
 from bogp.pipeline.loop import Arm, Counter, Measured, Session
 from bogp.pipeline.methods import GRAPH
+from bogp.pipeline.records import search_record
 from bogp.pipeline.results import SearchResult, study_name
 from bogp.pipeline.rounds import draw_mask
-from bogp.pipeline.settings import Execution, SearchSettings
 from bogp.pipeline.trainer import PopulationTrainer, Trainer, TrainingTask
 from bogp.pipeline.workers import open_workers
+from bogp.settings.search import Execution, SearchSettings
 from bogp.study import Batch, FinishedTrial, PlannedTrial, Study
 
 
@@ -116,7 +117,7 @@ def paper_search(
     with open_workers(data, workers=execution.workers, executor=execution.executor) as workers:
         _rehearse(strategy, workers.dataset)
         database.warn_constant(settings.properties, settings.sparsity)
-        fields = settings.record(workers.dataset, database)
+        fields = search_record(settings, workers.dataset, database)
         name = study_name(execution.name, fields)
         ids = int(strategy.space.graph_ids.min()), int(strategy.space.graph_ids.max())
         shown = {**strategy.space.bounds, "graph_id": ids}

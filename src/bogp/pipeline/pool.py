@@ -14,9 +14,10 @@ from bogp.engines import ParetoSearch, PoolSearch, front, hypervolume
 from bogp.keys import derive_seed
 from bogp.pipeline.candidate import Candidate, TrainingResult
 from bogp.pipeline.loop import Measured
-from bogp.pipeline.settings import SearchSettings
+from bogp.pipeline.records import search_halving
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.trainer import TrainingTask
+from bogp.settings.search import SearchSettings
 from bogp.study import Batch, FinishedTrial, PlannedTrial
 from bogp.types import Floats
 
@@ -101,7 +102,7 @@ class PoolStrategy:
             seeds.append(own)
         first = batch.trials[positions[0]].point
         order = derive_seed(seed, "order", batch.arm, batch.number, str(first["population"]))
-        halving = self.settings.halving if first["halved"] else None
+        halving = search_halving(self.settings) if first["halved"] else None
         return TrainingTask(tuple(candidates), tuple(seeds), order, halving)
 
     def measure(self, point: Mapping[str, Any], result: TrainingResult) -> Measured:

@@ -24,14 +24,15 @@ from bogp.pipeline.given import GivenModel, network_factory
 from bogp.pipeline.loop import Arm, Counter, Session
 from bogp.pipeline.methods import Method
 from bogp.pipeline.pool import PoolStrategy
+from bogp.pipeline.records import search_record, searched_criteria
 from bogp.pipeline.results import LOST, FrontPoint, SearchResult, study_name
 from bogp.pipeline.rounds import draw_mask
-from bogp.pipeline.settings import Execution, SearchSettings
 from bogp.pipeline.sharing import Group, candidate_support, groups_of_database
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
 from bogp.pipeline.supports import Support, support_mask
 from bogp.pipeline.trainer import PopulationTrainer, Trainer
 from bogp.pipeline.workers import open_workers
+from bogp.settings.search import Execution, SearchSettings
 from bogp.sparsity import kept_count
 from bogp.study import FinishedTrial, Study
 from bogp.training import ModelFactory, initialise
@@ -71,7 +72,7 @@ class PoolStudy:
         A ``method`` that is given stands for the point's own, of which it says more.
         """
         if method is None:
-            named = {criterion(given).name: given for given in self.settings.criteria}
+            named = {criterion(given).name: given for given in searched_criteria(self.settings)}
             own = point.method
             method = replace(own, criterion=named.get(point.criterion, point.criterion))
         support = self.supports(point)
@@ -114,7 +115,7 @@ def open_pool_study(
         space = _space(settings, database, factory)
         supports = _supports(database, settings, factory)
         space = _rehearsed(settings, database, space, supports, factory)
-        fields = settings.record(dataset, database)
+        fields = search_record(settings, dataset, database)
         with Study(
             execution.study,
             fields,
@@ -180,14 +181,21 @@ def _space(
     names = database.select_names(settings.properties or _informative(database))
     return candidate_space(
         database,
-        sparsities=settings.targets(database),
+        sparsities=_targets(settings, database),
         properties=names,
-        criteria=settings.criteria,
+        criteria=searched_criteria(settings),
         rounds=settings.rounds,
         layers=len(choose_layers(initialise(factory, 0), settings.layers)),
         size=settings.pool,
         seed=settings.seed,
     )
+
+
+def _targets(settings: SearchSettings, database: GraphDatabase) -> tuple[float, ...]:
+    """Return the sparsities of the masks."""
+    if settings.sparsity is not None:
+        return (settings.sparsity,)
+    return tuple(sorted(set(settings.sparsities))) or database.sparsities
 
 
 INFORMATIVE = (

@@ -18,9 +18,11 @@ from bogp.keys import derive_seed
 from bogp.pipeline.candidate import Candidate, TrainingResult, finite_or_none
 from bogp.pipeline.loop import Arm, Counter, Measured, Session
 from bogp.pipeline.methods import GRAPH
-from bogp.pipeline.settings import Execution, OnTrial, ScreenSettings
+from bogp.pipeline.records import screen_halving, screen_record
+from bogp.pipeline.results import study_name
 from bogp.pipeline.trainer import PopulationTrainer, Trainer, TrainingTask
 from bogp.pipeline.workers import open_workers
+from bogp.settings.search import Execution, OnTrial, ScreenSettings
 from bogp.study import Batch, FinishedTrial, PlannedTrial, Study
 from bogp.types import Progress
 
@@ -119,7 +121,7 @@ class ScreenStrategy:
         )
         seeds = tuple(derive_seed(seed, "screened", graph) for graph in chosen)
         order = derive_seed(seed, "order")
-        return TrainingTask(candidates, seeds, order, self.settings.halving, exact=False)
+        return TrainingTask(candidates, seeds, order, screen_halving(self.settings), exact=False)
 
     def measure(self, point: Mapping[str, Any], result: TrainingResult) -> Measured:
         """Return the last accuracy of a graph, and its training losses."""
@@ -148,7 +150,7 @@ def screen(  # noqa: D417 (the rest is as in search)
     *,
     trainer: Trainer | None = None,
     study: str | os.PathLike[str] | None = Execution.study,
-    name: str | None = "bogp",
+    name: str | None = Execution.name,
     workers: int = Execution.workers,
     executor: Executor | None = Execution.executor,
     retries: int = Execution.retries,
@@ -192,11 +194,13 @@ def screen(  # noqa: D417 (the rest is as in search)
                 on_trial=on_trial,
             )
     graphs = _sample(database, settings)
-    _ = settings.halving  # refused here, before there is a study that was made with it
+    screen_halving(settings)  # refused here, before there is a study that was made with it
     with open_workers(data, workers=workers, executor=executor) as opened_workers:
-        fields = settings.record(opened_workers.dataset, database)
+        fields = screen_record(settings, opened_workers.dataset, database)
         shown = {"graph": (min(graphs), max(graphs))}
-        with Study(study, fields, name=name or "bogp", space=shown, retries=retries) as kept:
+        with Study(
+            study, fields, name=study_name(name, fields), space=shown, retries=retries
+        ) as kept:
             counter = Counter(progress, len(graphs), len(kept.trials()))
             chosen = trainer or PopulationTrainer.of(settings, opened_workers.data)
             session = Session(kept, opened_workers, chosen, counter, on_trial)

@@ -12,9 +12,10 @@ from bogp.errors import SettingError
 from bogp.graphs import PAPER_FIVE
 from bogp.pipeline.paper_search import paper_search
 from bogp.pipeline.pool_search import open_pool_study, run_pool_search
+from bogp.pipeline.records import plain_settings
 from bogp.pipeline.results import SearchResult
-from bogp.pipeline.settings import Execution, OnTrial, SearchSettings, plain_settings
 from bogp.pipeline.trainer import Trainer
+from bogp.settings.search import Execution, OnTrial, SearchSettings
 from bogp.types import Progress
 
 
@@ -25,7 +26,7 @@ def search(
     *,
     trainer: Trainer | None = None,
     study: str | os.PathLike[str] | None = Execution.study,
-    name: str | None = "bogp",
+    name: str | None = Execution.name,
     workers: int = Execution.workers,
     executor: Executor | None = Execution.executor,
     retries: int = Execution.retries,

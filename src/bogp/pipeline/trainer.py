@@ -21,8 +21,8 @@ from bogp.errors import SettingError
 from bogp.pipeline.candidate import Candidate, TrainingResult
 from bogp.pipeline.given import ModelSource, network_factory
 from bogp.pipeline.rounds import prune_and_train, prune_and_train_population
-from bogp.pipeline.settings import TrainingSettings
 from bogp.pipeline.shared_data import DataSource
+from bogp.settings.search import TrainingSettings
 from bogp.training import Halving, Metrics, ModelFactory, Recipe
 from bogp.training.randomness import seeded
 from bogp.types import Progress

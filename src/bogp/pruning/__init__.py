@@ -3,4 +3,3 @@
 from bogp.pruning.prune import prune as prune
 from bogp.pruning.prune import standard_recipe as standard_recipe
 from bogp.pruning.result import PruneResult as PruneResult
-from bogp.pruning.settings import PruneSettings as PruneSettings

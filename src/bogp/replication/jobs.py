@@ -23,14 +23,15 @@ from bogp.pipeline import (
     RANDOM,
     WINNER,
     SearchResult,
-    SearchSettings,
     TrainingResult,
     known_candidate,
     prune_and_train,
     prune_and_train_population,
     search,
+    search_record,
 )
 from bogp.pruning import prune
+from bogp.settings.search import SearchSettings
 from bogp.training import Recipe, model_factory, relational_network
 
 Tick = Callable[[int], None]
@@ -69,7 +70,7 @@ def search_job(
     database: GraphDatabase, dataset: Dataset, *, trials: int, finals: int, **settings: Any
 ) -> Job:
     """Return the job of one search (the fields of ``bogp.SearchSettings`` are its settings)."""
-    fields = SearchSettings(**settings).record(dataset, database)
+    fields = search_record(SearchSettings(**settings), dataset, database)
     return Job("search", fields | {"trials": trials, "finals": finals}, trials + finals)
 
 
@@ -94,7 +95,7 @@ def pool_job(
     database: GraphDatabase, dataset: Dataset, *, trials: int, finals: int, **settings: Any
 ) -> Job:
     """Return the job of one pool search with its evidence (fields of ``bogp.PoolSettings``)."""
-    fields = SearchSettings(**settings).record(dataset, database)
+    fields = search_record(SearchSettings(**settings), dataset, database)
     return Job("pool", fields | {"trials": trials, "finals": finals}, 2 * trials + finals)
 
 

@@ -1,4 +1,8 @@
-"""The settings of a search and of a screening, each declared once (:mod:`bogp.settings`)."""
+"""The settings of a search and of a screening, each declared once.
+
+Nothing here needs torch: the names that a setting may have are looked up when there is one to
+check.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +11,24 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SkipValidation
+from pydantic import AfterValidator, Field
 
-from bogp.criteria import CRITERIA, criterion
-from bogp.data import PROTOCOLS, Dataset
-from bogp.database import GraphDatabase
-from bogp.engines import ACQUISITIONS
-from bogp.errors import SettingError, UnknownNameError, check_sparsity
-from bogp.graphs import PAPER_FIVE
-from bogp.pipeline.given import ModelSource, model_record, own_fingerprint
-from bogp.settings import Option, Several, declared, settings
-from bogp.study import FinishedTrial
-from bogp.training import Halving, Recipe
-from bogp.training import recipe as known_recipe
+from bogp.errors import SettingError, check_sparsity
+from bogp.settings import Option, Several, checked_by, declared, named_in, settings
 from bogp.types import Progress
 
 POOL = "Engine pool"
 PAPER = "Engines paper and random"
 
 Sparsity = Annotated[float, AfterValidator(check_sparsity)]
-OnTrial = Callable[[FinishedTrial], None]
-
-
-def _protocol(name: str) -> str:
-    if name not in PROTOCOLS:
-        raise UnknownNameError("protocol", name, PROTOCOLS)
-    return name
-
-
-def _acquisition(name: str) -> str:
-    if name not in ACQUISITIONS:
-        raise UnknownNameError("acquisition", name, ACQUISITIONS)
-    return name
-
-
-def _criteria(found: tuple[Any, ...]) -> tuple[Any, ...]:
-    for each in found:
-        criterion(each)
-    return found
-
-
-def _recipe(given: Any) -> Recipe:
-    """Return a recipe by name, as it is, or as a JSON object of its fields."""
-    return Recipe(**given) if isinstance(given, dict) else known_recipe(given)
-
-
-def _rungs(found: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    return () if found == (0,) else found
-
+OnTrial = Callable[[Any], None]
+"""Called with each :class:`bogp.study.FinishedTrial`."""
 
 Criteria = Annotated[
-    Several[Any],
-    AfterValidator(_criteria),
+    Several[Annotated[Any, checked_by("bogp.criteria:criterion", keep=True)]],
     Field(
-        min_length=1,
         description="What picks the kept weights inside a graph, of those that `bogp list "
-        "criteria` names; a search chooses among all that are given.",
+        "criteria` names; a search chooses among all that are given, by default all there are."
     ),
     Option(("--criterion",), metavar="NAME"),
 ]
@@ -92,7 +58,11 @@ Nodes = Annotated[
     ),
 ]
 Rungs = Annotated[
-    Annotated[Several[Annotated[int, Field(ge=0)]], AfterValidator(_rungs)] | None,
+    Annotated[
+        Several[Annotated[int, Field(ge=0)]],
+        AfterValidator(lambda found: () if found == (0,) else found),
+    ]
+    | None,
     Field(
         description="Epochs after which only the better part of a population goes on; 0 for "
         "never. By default one rung after a third of the recipe's epochs."
@@ -121,7 +91,7 @@ class TrainingSettings:
     """What every training of a search shares."""
 
     model: Annotated[
-        SkipValidation[ModelSource],
+        Any,
         Field(
             description="A name (`bogp list models`): mlp:128 is one hidden layer of 128; or "
             "package.module:function, which makes a model of yours."
@@ -136,15 +106,16 @@ class TrainingSettings:
     ] = "all"
     recipe: Annotated[
         Any,
-        AfterValidator(_recipe),
+        checked_by("bogp.training:recipe"),
         Field(
-            description="Training of each pruning round: a name (`bogp list recipes`), a .toml "
-            "file or a bogp.Recipe."
+            description="Training of each pruning round. calibrated reaches the dense accuracy of "
+            "the paper's table 1 in 3 epochs; written is the paper's text, 50 epochs of the whole "
+            "training set at once; or a .toml file, or a bogp.Recipe."
         ),
     ] = "calibrated"
     protocol: Annotated[
         str,
-        AfterValidator(_protocol),
+        named_in("protocol", "bogp.data:PROTOCOLS"),
         Field(
             description="holdout selects on a part of the training set and opens the test set "
             "once, for the winner; paper selects and reports on the test set, as the paper did."
@@ -152,26 +123,13 @@ class TrainingSettings:
     ] = "holdout"
     device: Annotated[
         str,
+        checked_by("bogp.data:usable_device"),
         Field(
             description="Where torch trains: cpu, cuda, mps. It changes results by rounding; the "
             "compiled kernels are the CPU's alone."
         ),
     ] = "cpu"
     seed: Annotated[int, Field(description="Master seed: the same seed gives the same result.")] = 0
-
-    def shared_record(self, dataset: Dataset) -> dict[str, Any]:
-        """Return what decides the result of a training, as a JSON object."""
-        chosen: Recipe = self.recipe
-        return {
-            "model": model_record(self.model),
-            **own_fingerprint(self.model, dataset),
-            "layers": self.layers if isinstance(self.layers, str) else list(self.layers),
-            "recipe": chosen.model_dump(),
-            "protocol": self.protocol,
-            "device": self.device,
-            "seed": self.seed,
-            "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-        }
 
 
 @settings
@@ -225,7 +183,7 @@ class SearchSettings(TrainingSettings):
         ),
         Option(("--at",), POOL),
     ] = ()
-    criteria: Annotated[Criteria, Option(("--criterion",), POOL, "NAME")] = tuple(CRITERIA)
+    criteria: Annotated[Criteria, Option(("--criterion",), POOL, "NAME")] = ()
     rounds: Annotated[Rounds, Option(("--rounds",), POOL)] = (1,)
     pool: Annotated[
         int,
@@ -257,7 +215,7 @@ class SearchSettings(TrainingSettings):
     survivors: Annotated[Survivors, Option((), POOL)] = 0.5
     acquisition: Annotated[
         str,
-        AfterValidator(_acquisition),
+        named_in("acquisition", "bogp.engines:ACQUISITIONS"),
         Field(description="How the next candidates are chosen: `bogp list acquisitions`."),
         Option((), POOL),
     ] = "qlognei"
@@ -287,11 +245,13 @@ class SearchSettings(TrainingSettings):
     ] = "mixed"
     metric: Annotated[
         str,
+        named_in("metric", "bogp.database:METRICS"),
         Field(description="What the nearest graph is: cosine, l1 or l2."),
         Option((), PAPER),
     ] = "cosine"
     scale: Annotated[
         str,
+        named_in("scale", "bogp.database:SCALES"),
         Field(description="Whether raw or standardised property vectors are compared."),
         Option((), PAPER),
     ] = "raw"
@@ -330,42 +290,27 @@ class SearchSettings(TrainingSettings):
                 f"acquisition {self.acquisition!r} looks for one winner: with pareto leave it out, "
                 "which takes the expected improvement of the hypervolume, or give random"
             )
-        halving, epochs = self.halving, self.recipe.epochs
-        if halving is not None and halving.rungs[-1] >= epochs:
+        rungs, epochs = self.rung_epochs, self.recipe.epochs
+        if rungs and rungs[-1] >= epochs:
             raise SettingError(
-                f"a rung after {halving.rungs[-1]} of {epochs} epochs stops nothing early: "
+                f"a rung after {rungs[-1]} of {epochs} epochs stops nothing early: "
                 "give rungs before the recipe's end, or none"
             )
 
     def _check_engine(self) -> None:
         """Refuse a setting that the engine would not look at."""
-        foreign = PAPER if self.engine == "pool" else POOL
-        for one in declared(type(self)):
-            if one.option.panel == foreign and getattr(self, one.name) != one.default:
+        for name in self.foreign:
+            if getattr(self, name) != getattr(type(self), name):
                 raise SettingError(
-                    f"{one.name} = {getattr(self, one.name)!r}: engine {self.engine!r} has no such "
-                    f"setting, which is of {foreign.lower()}: leave it out"
+                    f"{name} = {getattr(self, name)!r}: engine {self.engine!r} has no such "
+                    "setting: leave it out"
                 )
 
-    def record(self, dataset: Dataset, database: GraphDatabase) -> dict[str, Any]:
-        """Return every setting that can change a trial's result, as a JSON object."""
-        foreign = PAPER if self.engine == "pool" else POOL
-        skipped = ("trials", "final_seeds", *TrainingSettings.__dataclass_fields__)
-        own = {
-            one.name: _json(getattr(self, one.name))
-            for one in declared(type(self))
-            if one.option.panel != foreign and one.name not in skipped
-        }
-        if self.engine == "pool":
-            own["rungs"] = list(self.rung_epochs)
-        else:
-            own["properties"] = list(self.properties or PAPER_FIVE)
-        return self.shared_record(dataset) | own | {"database": dict(database.plan.rows())}
-
     @property
-    def halving(self) -> Halving | None:
-        """The halving of new candidates, if there are rungs."""
-        return Halving(self.rung_epochs, self.survivors) if self.rung_epochs else None
+    def foreign(self) -> tuple[str, ...]:
+        """Names of the settings that the engine does not look at."""
+        panel = PAPER if self.engine == "pool" else POOL
+        return tuple(one.name for one in declared(type(self)) if one.option.panel == panel)
 
     @property
     def rung_epochs(self) -> tuple[int, ...]:
@@ -379,12 +324,6 @@ class SearchSettings(TrainingSettings):
     def asked_together(self) -> int:
         """Trials that are asked at one time."""
         return min(self.batch, self.population) if self.asynchronous else self.batch
-
-    def targets(self, database: GraphDatabase) -> tuple[float, ...]:
-        """Return the sparsities of the masks."""
-        if self.sparsity is not None:
-            return (self.sparsity,)
-        return tuple(sorted(set(self.sparsities))) or database.sparsities
 
 
 @settings
@@ -414,21 +353,6 @@ class ScreenSettings(TrainingSettings):
         Option(("--rung",)),
     ] = ()
     survivors: Survivors = 0.5
-
-    def record(self, dataset: Dataset, database: GraphDatabase) -> dict[str, Any]:
-        """Return every setting that can change a result, as a JSON object."""
-        own = {
-            one.name: _json(getattr(self, one.name))
-            for one in declared(type(self))
-            if one.name not in TrainingSettings.__dataclass_fields__
-        }
-        shared = self.shared_record(dataset)
-        return shared | own | {"kind": "screen", "database": dict(database.plan.rows())}
-
-    @property
-    def halving(self) -> Halving | None:
-        """The halving, if there are rungs."""
-        return Halving(self.rungs, self.survivors) if self.rungs else None
 
 
 @settings
@@ -476,18 +400,3 @@ class Execution:
     on_trial: Annotated[
         OnTrial | None, Field(description="Called with each trial as it ends."), Option(hidden=True)
     ] = None
-
-
-def _json(value: Any) -> Any:
-    """Return a value as JSON has it: a tuple as a list, a function by its name."""
-    if isinstance(value, tuple):
-        return [_json(entry) for entry in value]
-    return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
-
-
-def plain_settings(chosen: SearchSettings) -> dict[str, Any]:
-    """Return settings as JSON values that make them again: ``SearchSettings(**plain)``."""
-    values = {one.name: getattr(chosen, one.name) for one in declared(type(chosen))}
-    kept = {one.name for one in declared(type(chosen)) if values[one.name] != one.default}
-    plain = {name: _json(value) for name, value in values.items() if name in kept}
-    return plain | {"recipe": chosen.recipe.model_dump(), "model": model_record(chosen.model)}

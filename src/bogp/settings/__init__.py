@@ -7,21 +7,23 @@ A class of settings is a frozen dataclass whose fields say their bounds and thei
         steps: Annotated[int, Field(ge=1, description="Steps to take.")] = 10
 
 :func:`settings` checks what such a class is given, :func:`declared` lists what it declares: for the
-options of the command line (:mod:`bogp.cli.options`) and for the tables of the documentation.
+options of the command line (:mod:`bogp.cli.options`) and for the tables of the documentation. The
+classes are in :mod:`bogp.settings.search` and :mod:`bogp.settings.prune`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 import pydantic
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from bogp.errors import SettingError
+from bogp.errors import BogpError, SettingError, UnknownNameError
 
 Class = TypeVar("Class", bound=type)
 Entry = TypeVar("Entry")
@@ -69,6 +71,44 @@ def _several(value: Any) -> Any:
     return (value,) if alone else tuple(value)
 
 
+def checked_by(home: str, *, keep: bool = False) -> AfterValidator:
+    """Return the check of a setting by a function, which is imported when there is one to check.
+
+    Args:
+        home: of the function, as ``"package:name"``; its own errors say what is wrong. None is
+            not checked.
+        keep: whether the value stays what it is, and is not what the function returns.
+    """
+
+    def check(value: Any) -> Any:
+        found = None if value is None else _imported(home)(value)
+        return value if keep else found
+
+    return AfterValidator(check)
+
+
+def named_in(kind: str, home: str) -> AfterValidator:
+    """Return the check that a setting is a name in a collection, imported when there is a name.
+
+    Args:
+        kind: what the collection holds, for the error.
+        home: of the collection, as ``"package:name"``.
+    """
+
+    def check(value: Any) -> Any:
+        names = _imported(home)
+        if value not in names:
+            raise UnknownNameError(kind, value, names)
+        return value
+
+    return AfterValidator(check)
+
+
+def _imported(home: str) -> Any:
+    module, _, name = home.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 Several = Annotated[tuple[Entry, ...], BeforeValidator(_several)]
 """A tuple that may be given as a list, or as the only one of its values."""
 
@@ -100,7 +140,7 @@ def settings(cls: Class) -> Class:
         try:
             checked(self, **{name: _plain(value) for name, value in values.items()})
         except pydantic.ValidationError as error:
-            raise SettingError(_sentence(error, type(self))) from None
+            raise _readable(error, type(self)) from None
 
     made.__init__ = init
     return made  # type: ignore[no-any-return]
@@ -131,8 +171,9 @@ def _setting(field: dataclasses.Field[Any], hint: Any) -> Setting:
     default = field.default
     if isinstance(default, FieldInfo):
         default = dataclasses.MISSING if default.is_required() else default.get_default()
-    help_text = next((text for text in texts if text), "")
-    return Setting(field.name, kind, default, help_text, (*options, Option())[0])
+    # What is said nearest to the field counts: an alias may have said something before.
+    help_text = [text for text in texts if text][-1:] or [""]
+    return Setting(field.name, kind, default, help_text[0], [Option(), *options][-1])
 
 
 def _plain(value: Any) -> Any:
@@ -141,13 +182,16 @@ def _plain(value: Any) -> Any:
     return value.item() if scalar else value
 
 
-def _sentence(error: pydantic.ValidationError, cls: type) -> str:
+def _readable(error: pydantic.ValidationError, cls: type) -> BogpError:
+    """Return the first thing that is wrong as an error of one sentence."""
     first = error.errors()[0]
-    name = str(first["loc"][0])
-    known = [field.name for field in dataclasses.fields(cls)]
+    name, given = str(first["loc"][0]), first["input"]
+    known = {one.name: one for one in declared(cls)}
     if first["type"] == "unexpected_keyword_argument":
-        return f"there is no setting {name!r}: there are {', '.join(known)}"
+        return SettingError(f"there is no setting {name!r}: there are {', '.join(known)}")
     if first["type"].startswith("missing"):
-        return f"{name} is not given: give {name} = ... ({', '.join(known)} are the settings)"
+        return SettingError(f"{name} is not given: the settings are {', '.join(known)}")
+    if first["type"] == "literal_error" and isinstance(given, str):
+        return UnknownNameError(name.replace("_", " "), given, get_args(known[name].kind))
     message = first["msg"].replace("Input should", "it should")
-    return f"{name} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+    return SettingError(f"{name} = {given!r}: {message[0].lower()}{message[1:]}")

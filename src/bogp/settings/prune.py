@@ -1,14 +1,14 @@
-"""The settings of :func:`bogp.prune`, each declared once (:mod:`bogp.settings`)."""
+"""The settings of :func:`bogp.prune`, each declared once."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from bogp.errors import SettingError
-from bogp.pipeline.methods import pruning_method
-from bogp.pipeline.settings import (
+from bogp.settings import Option, Several, checked_by, settings
+from bogp.settings.search import (
     Criteria,
     FinalSeeds,
     GraphPer,
@@ -18,8 +18,6 @@ from bogp.pipeline.settings import (
     Sparsity,
     Trials,
 )
-from bogp.settings import Option, Several, declared, settings
-from bogp.training import recipe as known_recipe
 
 Patterns = Several[str] | None
 
@@ -35,7 +33,7 @@ class PruneSettings:
     ] = 0.9
     method: Annotated[
         Any,
-        AfterValidator(lambda given: None if given is None else pruning_method(given)),
+        checked_by("bogp.pipeline:pruning_method"),
         Field(
             description="Prune by one method instead of a search: a name (`bogp list methods`) or "
             "a bogp.Method."
@@ -45,7 +43,7 @@ class PruneSettings:
     trials: Trials = SearchSettings.trials
     recipe: Annotated[
         Any,
-        AfterValidator(lambda given: None if given is None else known_recipe(given)),
+        checked_by("bogp.training:recipe"),
         Field(
             description="Training of each pruning round: a name (`bogp list recipes`), a .toml "
             "file or a bogp.Recipe. By default about 1,500 steps of Adam with a one-cycle rate."
@@ -107,12 +105,11 @@ class PruneSettings:
     def __post_init__(self) -> None:
         if self.method is None:
             return
-        searched = ("trials", "criteria", "rounds", "graph_per", "nodes")
-        for one in declared(type(self)):
-            value = getattr(self, one.name)
-            if one.name in searched and value != one.default:
+        for name in ("trials", "criteria", "rounds", "graph_per", "nodes"):
+            value = getattr(self, name)
+            if value != getattr(type(self), name):
                 raise SettingError(
-                    f"{one.name} = {value!r} is of a search, and a method is given, which is none: "
+                    f"{name} = {value!r} is of a search, and a method is given, which is none: "
                     "leave out one of the two (a bogp.Method has rounds, scope and schedule of its "
                     "own)"
                 )
