@@ -9,6 +9,7 @@ from bogp.analysis import Interval, Winner
 from bogp.controls import CONTROLS
 from bogp.database import GraphDatabase
 from bogp.errors import OutputError
+from bogp.pipeline.settings import SearchSettings
 from bogp.report.search_page import search_sections, write_search_report
 from bogp.report.search_tables import (
     alpha_table,
@@ -38,13 +39,15 @@ def database(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(database):
     return bogp.search(
-        database, "digits", sparsity=0.9, layers="all", trials=12, final_seeds=2, **SHARED
-    )
+        database, "digits",
+        SearchSettings(sparsity=0.9, layers="all", trials=12, final_seeds=2, **SHARED),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def front(database):
-    return bogp.search(database, "digits", pareto=True, trials=8, final_seeds=1, **SHARED)
+    settings = SearchSettings(pareto=True, trials=8, final_seeds=1, **SHARED)
+    return bogp.search(database, "digits", settings)
 
 
 def cells(table):
@@ -183,10 +186,11 @@ def test_the_hypervolume_is_level_between_batches(front, database):
 
 @pytest.mark.filterwarnings("ignore::bogp.errors.ConstantPropertyWarning")
 def test_the_paper_s_engine_has_a_report_too(database, tmp_path):
-    result = bogp.search(
-        database, "digits", engine="paper", sparsity=0.9, trials=2, final_seeds=1,
-        model="mlp:16", recipe=TINY, properties=("clustering", "eigenvector_centrality"),
+    settings = SearchSettings(
+        engine="paper", sparsity=0.9, trials=2, final_seeds=1, model="mlp:16", recipe=TINY,
+        properties=("clustering", "eigenvector_centrality"),
     )  # fmt: skip
+    result = bogp.search(database, "digits", settings)
     page = write_search_report(tmp_path / "paper.html", result, database).read_text()
     assert "Engine paper, 2 trials" in page
     assert page.count("data:image/svg+xml;base64,") == 2
