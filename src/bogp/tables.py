@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jinja2 import Environment, StrictUndefined
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -33,9 +32,8 @@ class Column:
 
     Attributes:
         heading: the words above it, and its name in CSV and JSON.
-        format: gives the text of a number or an interval where people read it;
-            :func:`decimals` and :func:`scaled` make such functions. Without one
-            :func:`format_cell` is used.
+        format: gives the text of a number or an interval where people read it, as
+            :func:`scaled` does; without one :func:`format_cell` is used.
         align: which side the text is set to; without one, columns of numbers go to the right.
         wrap: whether a long text may take several lines on a page.
         css: gives the CSS classes of a cell's text on a page, such as those of a badge.
@@ -52,7 +50,8 @@ class Column:
 class Table:
     """A titled table whose cells are values, so that each format shows them in its own way.
 
-    Where people read it (:meth:`to_rich`, :meth:`to_markdown`, :meth:`to_html`) a cell is the text
+    Where people read it (:meth:`to_rich`, :meth:`to_markdown`, a page of
+    :func:`~bogp.report.write_report`) a cell is the text
     that its column's format makes of it. Where programs read it (:meth:`to_csv`, :meth:`to_json`)
     a cell is the value in full precision. So give numbers and intervals as they are, and say in
     the :class:`Column` how to show them.
@@ -103,6 +102,14 @@ class Table:
         """The headings of the columns, (C,)."""
         return tuple(column.heading for column in self._columns())
 
+    def layout(self) -> list[tuple[Column, bool]]:
+        """Return each column as a :class:`Column`, and whether its text is set to the right."""
+        columns = self._columns()
+        return [
+            (column, _are_numbers(cells) if column.align is None else column.align == "right")
+            for column, cells in zip(columns, self._cells(), strict=True)
+        ]
+
     def texts(self) -> list[list[str]]:
         """Return the text of each cell as people read it, a list of rows."""
         columns = self._columns()
@@ -134,7 +141,7 @@ class Table:
 
     def to_markdown(self) -> str:
         """Return the table as GitHub Markdown, headed by its title and followed by its notes."""
-        rulers = ["---:" if right else ":---" for right in self._set_right()]
+        rulers = ["---:" if right else ":---" for _, right in self.layout()]
         rows = [self.headings, rulers, *self.texts()]
         notes = [f"\n{note}" for note in self.notes]
         return "\n".join([f"**{self.title}**\n", *map(_markdown_row, rows), *notes])
@@ -184,28 +191,11 @@ class Table:
     def to_rich(self) -> RichTable:
         """Return the table for ``rich.print``; its text is never read as rich's markup."""
         table = RichTable(title=Text(self.title), caption=Text("\n".join(self.notes)) or None)
-        for heading, right in zip(self.headings, self._set_right(), strict=True):
-            table.add_column(Text(heading), justify="right" if right else "left")
+        for column, right in self.layout():
+            table.add_column(Text(column.heading), justify="right" if right else "left")
         for row in self.texts():
             table.add_row(*map(Text, row))
         return table
-
-    def to_html(self) -> str:
-        """Return the table as an escaped HTML ``<table>`` with a caption; notes follow it."""
-        columns = self._columns()
-        kinds = [
-            " ".join(["number"] * right + ["wrap"] * column.wrap)
-            for column, right in zip(columns, self._set_right(), strict=True)
-        ]
-        rows = [
-            [
-                (text, kind, "" if column.css is None else column.css(cell))
-                for text, kind, column, cell in zip(texts, kinds, columns, row, strict=True)
-            ]
-            for texts, row in zip(self.texts(), self.rows, strict=True)
-        ]
-        heads = list(zip(self.headings, kinds, strict=True))
-        return _HTML.render(title=self.title, heads=heads, rows=rows, notes=self.notes)
 
     def _columns(self) -> list[Column]:
         """Return each column as a :class:`Column`."""
@@ -221,13 +211,6 @@ class Table:
             return format_cell(cell, self.digits)
         return column.format(cell)
 
-    def _set_right(self) -> list[bool]:
-        """Say of each column whether its text is set to the right."""
-        return [
-            _are_numbers(cells) if column.align is None else column.align == "right"
-            for column, cells in zip(self._columns(), self._cells(), strict=True)
-        ]
-
 
 def decimals(digits: int) -> Format:
     """Return the column format that shows numbers and intervals to so many decimal places.
@@ -235,7 +218,7 @@ def decimals(digits: int) -> Format:
     >>> decimals(2)(0.9712)
     '0.97'
     """
-    return lambda cell: format_cell(cell, digits)
+    return scaled(1.0, digits)
 
 
 def scaled(scale: float, digits: int) -> Format:
@@ -342,30 +325,3 @@ def _json_value(cell: Cell) -> Any:
     if isinstance(cell, Interval):
         return dataclasses.asdict(cell)
     return None if _is_missing(cell) else cell
-
-
-_HTML = Environment(
-    autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-).from_string("""\
-<div class="scroll" tabindex="0" role="region" aria-label="{{ title }}">
-<table><caption>{{ title }}</caption>
-<thead><tr>
-{%- for heading, kind in heads -%}
-  <th scope="col"{% if kind %} class="{{ kind }}"{% endif %}>{{ heading }}</th>
-{%- endfor -%}
-</tr></thead>
-<tbody>
-{% for row in rows %}
-<tr>
-{%- for text, kind, css in row -%}
-  <td{% if kind %} class="{{ kind }}"{% endif %}>
-  {%- if css %}<span class="{{ css }}">{{ text }}</span>{% else %}{{ text }}{% endif -%}
-  </td>
-{%- endfor -%}
-</tr>
-{% endfor %}
-</tbody></table></div>
-{% for note in notes %}
-<p class="note">{{ note }}</p>
-{% endfor %}
-""")

@@ -22,7 +22,7 @@ def widths(axes):
 
 
 def test_one_row_a_layer():
-    figure = layer_figure([bars(2), bars(0, -0.5), bars(1, None)], "Layers")
+    figure = layer_figure([bars(2), bars(0, -0.5), bars(1, None)])
     density, dead, gap = figure.axes
     assert widths(density) == [0.25] * 3
     assert widths(dead) == [2 / 8, 0, 1 / 8, 2 / 4, 0, 1 / 4]
@@ -33,11 +33,11 @@ def test_one_row_a_layer():
 
 
 def test_dead_units_that_nobody_knows_are_no_bars():
-    figure = layer_figure([bars()], "Layers")
+    figure = layer_figure([bars()])
     assert [axes.get_xlabel() for axes in figure.axes] == ["density", "Ramanujan gap"]
-    assert figure_svg(figure) == figure_svg(layer_figure([bars()], "Layers"))
+    assert figure_svg(figure) == figure_svg(layer_figure([bars()]))
 
 
 def test_no_layer():
     with pytest.raises(SettingError, match="no layers"):
-        layer_figure([], "Layers")
+        layer_figure([])

@@ -89,7 +89,6 @@ def test_at_most_six_properties_are_paired() -> None:
     table = RNG.normal(size=(50, 9))
     figure = coverage_figure([f"p{k}" for k in range(9)], table, title="t")
     assert len(points(figure)) == 6 * 5 // 2
-    assert len(points(coverage_figure([f"p{k}" for k in range(9)], table, title="t", most=3))) == 3
 
 
 def test_the_bytes_are_the_same_every_time() -> None:

@@ -35,11 +35,10 @@ def _scatter() -> Figure:
         [0.0, 0.0, 0.5, 1.0],
         [0.94, 0.95, 0.95, 0.96],
         [0.01, 0.01, 0.01, 0.01],
-        "clustering",
-        "accuracy",
-        "Figure 5",
-        trend=([0, 1], [0.94, 0.96]),
-        edges=[4, 5, 7, 10],
+        [4, 5, 7, 10],
+        xlabel="clustering",
+        ylabel="accuracy",
+        title="Figure 5",
         note="ρ = 0.9",
     )
 
@@ -67,7 +66,7 @@ def test_the_scatter_shows_what_it_was_given() -> None:
 
 def test_the_scatter_refuses_unequal_columns() -> None:
     with pytest.raises(SettingError, match=r"lengths \[1, 2\]"):
-        property_scatter([1.0, 2.0], [1.0], None, "x", "y", "t")
+        property_scatter([1.0, 2.0], [1.0], [0.1], [3], xlabel="x", ylabel="y", title="t")
 
 
 def test_a_constant_cell_is_hatched_and_the_others_are_numbered() -> None:

@@ -46,14 +46,18 @@ def test_every_trial_is_a_faint_point_of_its_arm():
 
 
 def test_intervals_and_the_legend():
-    figure = front_figure(TRIALS, FRONTS, title="Front", note="784-128-10")
+    figure = front_figure(TRIALS, FRONTS)
     (axes,) = figure.axes
     bars = [c.get_segments() for c in axes.collections if hasattr(c, "get_segments")]
     heights = [sorted(segment[:, 1].tolist()) for segments in bars for segment in segments]
     assert any(h == pytest.approx([0.945, 0.955]) for h in heights)
     assert any(h == pytest.approx([0.97, 0.97]) for h in heights)  # one seed: no interval
     shown = texts(figure)
-    assert {"Front", "784-128-10", "search: trials and front"} <= shown
+    assert {
+        "Accuracy against sparsity",
+        "trials that ended whole",
+        "search: trials and front",
+    } <= shown
     assert "random: trials" in shown
 
 
@@ -82,7 +86,7 @@ def test_what_is_no_accuracy_has_a_plain_axis():
 
 def test_hypervolume_over_trials():
     courses = {"search": [[0.0, 0.2, 0.3], [0.0, 0.4, 0.4, 0.5]], "random": [[0.0, 0.1, 0.2]]}
-    figure = hypervolume_figure(courses, note="reference (0.8, 0)")
+    figure = hypervolume_figure(courses)
     (axes,) = figure.axes
     lines = {line.get_label(): line for line in axes.lines}
     mean = lines["search (mean of 2 seeds)"]
@@ -91,7 +95,7 @@ def test_hypervolume_over_trials():
     assert lines["random"].get_ydata().tolist() == [0.0, 0.1, 0.2]
     thin = [line.get_ydata().tolist() for line in axes.lines if line.get_alpha()]
     assert thin == [list(course) for course in courses["search"]]
-    assert "reference (0.8, 0)" in texts(figure)
+    assert "steps where a batch ends" in texts(figure)
 
 
 def test_a_long_course_is_not_squashed_by_its_start():

@@ -14,11 +14,12 @@ from bogp.analysis import Interval, mean_interval
 from bogp.errors import SettingError, UnknownNameError
 from bogp.report import (
     Column,
+    Section,
     Table,
     Verdict,
-    decimals,
     format_cell,
     format_interval,
+    render_report,
     scaled,
     verdict_table,
 )
@@ -83,6 +84,11 @@ def test_rich_shows_brackets_as_text() -> None:
         assert word in text
 
 
+def page(table: Table) -> str:
+    """Return a page that holds the table."""
+    return render_report("page", [Section("heading", "", [table])], {})
+
+
 class _Cells(HTMLParser):
     """Collects the text of cells, so that a test reads what a browser would show."""
 
@@ -104,7 +110,7 @@ class _Cells(HTMLParser):
 
 def test_html_escapes_and_aligns() -> None:
     evil = '<script>alert("1")</script>'
-    text = Table(evil, ["a", evil], [[1, evil]], [evil]).to_html()
+    text = page(Table(evil, ["a", evil], [[1, evil]], [evil]))
     assert "<script" not in text
     assert text.count('class="number"') == 2  # head and cell of the one numeric column
     cells = _Cells(text).cells
@@ -127,18 +133,18 @@ def test_a_column_says_how_people_read_it_and_leaves_the_values_to_programs() ->
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(table.to_rich())
     assert "1.2 [1.0, 1.5] (n=5)" in console.export_text()
-    assert "1.2 [1.0, 1.5] (n=5)" in table.to_html()
-    assert [decimals(2)(cell) for cell in (0.123, lead)] == ["0.12", "0.01 [0.01, 0.01] (n=5)"]
+    assert "1.2 [1.0, 1.5] (n=5)" in page(table)
+    assert [scaled(1, 2)(cell) for cell in (0.123, lead)] == ["0.12", "0.01 [0.01, 0.01] (n=5)"]
 
 
 def test_long_texts_wrap_on_a_page_and_others_do_not() -> None:
-    text = Table("t", ["a", Column("b", wrap=True)], [["x", "y"]]).to_html()
+    text = page(Table("t", ["a", Column("b", wrap=True)], [["x", "y"]]))
     assert '<th scope="col">a</th><th scope="col" class="wrap">b</th>' in text
     assert '<td>x</td><td class="wrap">y</td>' in text
 
 
 def test_columns_are_selected_by_their_headings() -> None:
-    table = Table("t", ["a", Column("b", decimals(1)), "c"], [[1, 0.25, 3]], ["note"], digits=5)
+    table = Table("t", ["a", Column("b", scaled(1, 1)), "c"], [[1, 0.25, 3]], ["note"], digits=5)
     assert table.select("b") == Table("t", [table.columns[1]], [[0.25]], ["note"], digits=5)
     with pytest.raises(SettingError, match="no column 'd'"):
         table.select("a", "d")
@@ -176,7 +182,7 @@ def test_verdicts_say_it_in_words() -> None:
         Verdict("beats <L1>", "does not hold", "p", "i", "d"),
         Verdict("monotonic", "inconclusive", "p", "i", "d"),
     ]
-    text = verdict_table(verdicts).to_html()
+    text = page(verdict_table(verdicts))
     assert "<L1>" not in text
     shown = [" ".join(cell.split()) for cell in _Cells(text).cells]
     for words in ("✓ holds", "✗ does not hold", "? inconclusive"):

@@ -43,9 +43,9 @@ def test_both_arms_are_named_with_their_whole_trials():
 
 def test_a_few_diverged_trials_do_not_squash_the_axis():
     trials = [(0.1, True), *((0.95 + 0.001 * k, False) for k in range(20))]
-    figure = course_figure({"search": trials}, note="Seed 0.")
+    figure = course_figure({"search": trials})
     assert figure.axes[0].get_ylim()[0] > 0.9
-    assert "Seed 0. 1 trial below the axis not shown." in texts(figure)
+    assert "1 trial below the axis not shown." in texts(figure)
     near = course_figure({"search": [(0.945, True), *trials[1:]]})
     assert near.axes[0].get_ylim()[0] < 0.945
     assert not any("not shown" in text for text in texts(near))

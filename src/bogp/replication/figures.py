@@ -124,10 +124,10 @@ def property_figures(run: Run, wanted: tuple[str, ...]) -> list[Drawn]:
             points[prop].tolist(),
             means.tolist(),
             errors,
-            label,
-            "test accuracy",
-            title,
-            edges=points["edges"].tolist(),
+            points["edges"].tolist(),
+            xlabel=label,
+            ylabel="test accuracy",
+            title=title,
             note=f"{len(means)} connected 5-node graphs, 3 hidden layers; {note}",
         )
         caption = (

@@ -133,17 +133,13 @@ def _legend_beside(figure: Figure, names: Sequence[str], paper: bool) -> None:
 
 @styled
 def tradeoff(
-    points: Sequence[TradeoffPoint],
-    paper: Sequence[tuple[float, float, float]] = (),
-    *,
-    title: str = "Accuracy against sparsity by α",
+    points: Sequence[TradeoffPoint], paper: Sequence[tuple[float, float, float]] = ()
 ) -> Figure:
     """Return accuracy and sparsity against alpha side by side (table 2).
 
     Args:
         points: ours.
         paper: the paper's (alpha, accuracy, sparsity), drawn hollow.
-        title: one line.
     """
     figure, axes = open_figure(8.4, 3.9, columns=2)
     ours = sorted(points, key=lambda point: point.alpha)
@@ -167,5 +163,5 @@ def tradeoff(
         panel.set_xticks(alphas, [f"{alpha:g}" for alpha in alphas], rotation=45)
         panel.legend(handles=handles, loc="best")
         panel.set_title(name, fontweight="normal")
-    titled(figure, title)
+    titled(figure, "Accuracy against sparsity by α")
     return figure

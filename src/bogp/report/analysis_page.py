@@ -113,7 +113,7 @@ def write_analysis_page(
         OutputError: the file cannot be written.
     """
     overview = Picture(
-        layer_figure(found.layers, "Layer by layer"),
+        layer_figure(found.layers),
         "Share of weights kept, of units that are on no path of kept weights, and the Ramanujan "
         "gap of each layer's mask.",
     )
@@ -158,7 +158,7 @@ def _layer_picture(layer: LayerAnalysis) -> Picture:
 
 
 @styled
-def layer_figure(layers: Sequence[LayerAnalysis], title: str) -> Figure:
+def layer_figure(layers: Sequence[LayerAnalysis]) -> Figure:
     """Return bars of density, dead units and Ramanujan gap, a row for each layer, the first on top.
 
     Dead units are left out where no layer knows them.
@@ -189,7 +189,7 @@ def layer_figure(layers: Sequence[LayerAnalysis], title: str) -> Figure:
     for each in axes:
         each.grid(visible=False, axis="y")
         each.tick_params(axis="y", length=0)
-    titled(figure, title)
+    titled(figure, "Layer by layer")
     return figure
 
 

@@ -18,6 +18,9 @@ from bogp.types import Floats
 BARS = 30
 """Bars of each histogram."""
 
+MOST_PAIRED = 6
+"""Properties in the scatter matrix."""
+
 MOST_POINTS = 3_000
 """Graphs of each set that the scatter matrix shows; of more, so many drawn at random."""
 
@@ -34,8 +37,6 @@ def coverage_figure(
     *,
     title: str,
     note: str = "",
-    labels: tuple[str, str] = ("database", "uniform"),
-    most: int = 6,
 ) -> Figure:
     """Return how graphs are spread over their properties, beside another set of graphs.
 
@@ -46,19 +47,17 @@ def coverage_figure(
 
     Args:
         names: the P names of the columns; underscores are shown as spaces.
-        vectors: property vectors (G, P) of the set in colour.
-        other: property vectors (H, P) of the set in grey, or None.
+        vectors: property vectors (G, P) of a database, in colour.
+        other: property vectors (H, P) of uniform graphs, in grey, or None.
         title: one line.
         note: a quieter line below the title.
-        labels: what the two sets are called.
-        most: properties in the scatter matrix.
 
     Raises:
         SettingError: a table that does not fit the names, or values that are not finite.
     """
     sets = [np.asarray(each, dtype=np.float64) for each in (vectors, other) if each is not None]
     found = [coverage(names, each) for each in sets]
-    shown = distinct(found[0], most)
+    shown = distinct(found[0], MOST_PAIRED)
     across = min(_ACROSS, max(3, len(names)))
     side = _SIDE * across / max(len(shown), across)
     heights = [1.55 * -(-len(names) // across), 0.92 * side * len(shown)]
@@ -72,7 +71,7 @@ def coverage_figure(
     if other is not None:
         handles = [
             Line2D([], [], color=colour, linestyle="none", marker="o", label=label)
-            for colour, label in zip(_COLOURS, labels, strict=True)
+            for colour, label in zip(_COLOURS, ("database", "uniform"), strict=True)
         ]
         figure.legend(handles=handles, loc="upper right", ncols=2)
     return figure

@@ -74,13 +74,30 @@ def render_report(title: str, sections: Sequence[Section], provenance: Mapping[s
                 "anchor": anchor,
                 "heading": section.heading,
                 "text": text_to_html(section.text),
-                "tables": [Markup(table.to_html()) for table in section.tables],
+                "tables": [_table_for_page(table) for table in section.tables],
                 "figures": section.figures,
             }
             for anchor, section in zip(anchors, sections, strict=True)
         ],
         provenance=[(name, _plain(value)) for name, value in provenance.items()],
     )
+
+
+def _table_for_page(table: Table) -> dict[str, Any]:
+    """Return the texts of a table with the CSS classes of each cell, and of the text in it."""
+    columns = [column for column, _ in table.layout()]
+    classes = [
+        " ".join(["number"] * right + ["wrap"] * column.wrap) for column, right in table.layout()
+    ]
+    rows = [
+        [
+            (text, kind, "" if column.css is None else column.css(cell))
+            for text, kind, column, cell in zip(texts, classes, columns, cells, strict=True)
+        ]
+        for texts, cells in zip(table.texts(), table.rows, strict=True)
+    ]
+    heads = list(zip(table.headings, classes, strict=True))
+    return {"title": table.title, "heads": heads, "rows": rows, "notes": table.notes}
 
 
 def render_markdown(title: str, intro: str, sections: Sequence[Section], suffix: str) -> str:

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from bogp.errors import SettingError
-from bogp.report.style import GREY, look, open_figure, signed, styled, titled
+from bogp.report.style import open_figure, signed, styled, titled
 from bogp.types import Floats
 
 
@@ -24,12 +24,11 @@ def property_scatter(
     x: Sequence[float],
     y: Sequence[float],
     errors: npt.ArrayLike | None,
+    edges: Sequence[int],
+    *,
     xlabel: str,
     ylabel: str,
     title: str,
-    trend: tuple[Sequence[float], Sequence[float]] | None = None,
-    *,
-    edges: Sequence[int] | None = None,
     note: str = "",
 ) -> Figure:
     """Return a metric against a property, one point a graph (figures 5 to 7).
@@ -41,31 +40,24 @@ def property_scatter(
         x: the property of each graph (G,).
         y: the mean metric of each graph (G,).
         errors: half-widths (G,), or distances to the lower and upper bound (2, G), or None.
+        edges: the edge count of each graph (G,), which decides the colour and size of its point.
         xlabel: the property.
         ylabel: the metric.
         title: one line.
-        trend: the points of a line through the cloud, or None.
-        edges: the edge count of each graph (G,): colour and size of its point.
         note: a line below the title, such as the rank correlation.
 
     Raises:
         SettingError: columns of different lengths.
     """
-    lengths = {len(x), len(y), *(() if edges is None else (len(edges),))}
+    lengths = {len(x), len(y), len(edges)}
     if len(lengths) != 1:
         raise SettingError(f"the columns of {title!r} have lengths {sorted(lengths)}: give one")
     figure, (axes,) = open_figure()
     across = _side_by_side(np.asarray(x, dtype=np.float64))
-    if trend is not None:
-        axes.plot(*trend, color=GREY, linewidth=1.4, linestyle=(0, (5, 2)), zorder=1)
     if errors is not None:
         spread = np.asarray(errors, dtype=np.float64)
         axes.errorbar(across, y, yerr=spread, fmt="none", ecolor="#9A9A9A", elinewidth=1)
-    if edges is None:
-        colour = look(0)["color"]
-        axes.scatter(across, y, s=40, color=colour, edgecolor="white", linewidth=0.7, zorder=3)
-    else:
-        _coloured_by_edges(figure, axes, across, y, np.asarray(edges))
+    _coloured_by_edges(figure, axes, across, y, np.asarray(edges))
     axes.set(xlabel=xlabel, ylabel=ylabel)
     titled(axes, title, note)
     return figure

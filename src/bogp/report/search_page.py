@@ -230,10 +230,8 @@ def _support(result: SearchResult) -> Figure:
         point = Point.from_record(trial.point)
         density = round(1.0 - point.support, 9)
         rows.setdefault(point.criterion, []).append((density, trial.value, trial.stopped))
-    return support_figure(
-        dict(sorted(rows.items())), ylabel=f"{objective(result)}, {data_sets(result)[0]}",
-        note="lines join the means of trials that ended whole",
-    )  # fmt: skip
+    ylabel = f"{objective(result)}, {data_sets(result)[0]}"
+    return support_figure(dict(sorted(rows.items())), ylabel=ylabel)
 
 
 def _winner_section(result: SearchResult, database: GraphDatabase | None) -> list[Section]:
@@ -312,7 +310,7 @@ def _front(result: SearchResult) -> Figure:
     if result.random_front:
         fronts["random search"] = _front_points(result.random_front)
     ylabel, _ = data_sets(result)
-    return front_figure(trials, fronts, note="trials that ended whole", ylabel=ylabel)
+    return front_figure(trials, fronts, ylabel=ylabel)
 
 
 def _front_points(front: Sequence[FrontPoint]) -> list[tuple[float, Interval]]:
@@ -333,7 +331,7 @@ def _hypervolume(result: SearchResult) -> Figure:
         for end, volume in zip(np.cumsum(sizes), volumes, strict=True):
             course[end - 1 :] = volume
         courses[name] = [course]
-    return hypervolume_figure(courses, note="steps where a batch ends")
+    return hypervolume_figure(courses)
 
 
 def _by_alpha(result: SearchResult) -> Figure:

@@ -9,7 +9,7 @@ from typing import Any
 from bogp.analysis import Interval, mean_interval
 from bogp.pipeline import Comparison, Evidence, Point, SearchResult
 from bogp.report.style import plural
-from bogp.tables import Cell, Column, Table, decimals, format_interval, scaled
+from bogp.tables import Cell, Column, Table, format_interval, scaled
 
 PAPER_TABLE2: tuple[tuple[float, float, float], ...] = (
     (0.1, 0.90, 0.73),
@@ -193,11 +193,11 @@ def table_beside(
     rows += [[name, "does not apply", ""] for name in left_out]
     columns: list[str | Column] = [
         f"beside the {what}",
-        Column("accuracy", decimals(4), "left"),
+        Column("accuracy", align="left"),
         Column(f"lead of the {what}", scaled(100, 2), "left"),
     ]
     why = [f"{name} does not apply: {reason}." for name, reason in left_out.items()]
-    return Table(title, columns, rows, [note, *why])
+    return Table(title, columns, rows, [note, *why], digits=4)
 
 
 def front_table(result: SearchResult, arm: str = "search") -> Table:

@@ -30,13 +30,7 @@ _LOWEST = 0.1
 
 
 @styled
-def course_figure(
-    arms: Mapping[str, Trials],
-    *,
-    title: str = "Value by trial",
-    note: str = "",
-    ylabel: str = "accuracy",
-) -> Figure:
+def course_figure(arms: Mapping[str, Trials], *, ylabel: str = "accuracy") -> Figure:
     """Return every trial of each arm in order, and the best so far of those that ended whole.
 
     Trials that were stopped early are faint and hollow, at the value where they stopped, which is
@@ -45,8 +39,6 @@ def course_figure(
 
     Args:
         arms: arm → (value, stopped) of each trial.
-        title: one line.
-        note: a quieter line below the title.
         ylabel: what the value is.
 
     Raises:
@@ -71,17 +63,13 @@ def course_figure(
     _count_trials(axes)
     axes.set(ylabel=ylabel, xlim=(0.0, longest + 1.0))
     figure.legend(loc="outside lower center", ncols=2)
-    titled(axes, title, _with_hidden(note, hidden))
+    titled(axes, "Value by trial", _with_hidden("", hidden))
     return figure
 
 
 @styled
 def support_figure(
-    criteria: Mapping[str, Sequence[tuple[float, float, bool]]],
-    *,
-    title: str = "Accuracy by support density",
-    note: str = "",
-    ylabel: str = "accuracy",
+    criteria: Mapping[str, Sequence[tuple[float, float, bool]]], *, ylabel: str = "accuracy"
 ) -> Figure:
     """Return the trials by the density of their support, a colour and a place for each criterion.
 
@@ -91,8 +79,6 @@ def support_figure(
     Args:
         criteria: criterion → (support density, value, stopped) of each trial; the density of the
             complete support is 1.
-        title: one line.
-        note: a quieter line below the title.
         ylabel: what the value is.
 
     Raises:
@@ -132,7 +118,8 @@ def support_figure(
     low, high, hidden = _reach([row[1] for row in rows])
     _limit(axes, low, high)
     figure.legend(loc="outside lower center", ncols=min(5, len(criteria)))
-    titled(axes, title, _with_hidden(note, hidden))
+    note = _with_hidden("lines join the means of trials that ended whole", hidden)
+    titled(axes, "Accuracy by support density", note)
     return figure
 
 
@@ -141,21 +128,17 @@ def front_figure(
     trials: Mapping[str, npt.ArrayLike],
     fronts: Mapping[str, Front],
     *,
-    title: str = "Accuracy against sparsity",
-    note: str = "",
     ylabel: str = "accuracy",
 ) -> Figure:
-    """Return all trials of a study as faint points and its front as a step line.
+    """Return the trials that ended whole as faint points and the front as a step line.
 
     Each arm has a colour. The line is the highest accuracy at a sparsity or beyond: what lies below
     and left of it is dominated. The axis shows every front whole but not the worst tenth of the
     trials where they are far below; how many it leaves out is said under the title.
 
     Args:
-        trials: arm → (accuracy, sparsity) of each trial, (N, 2).
+        trials: arm → (accuracy, sparsity) of each trial that ended whole, (N, 2).
         fronts: arm → the (sparsity, accuracy) of its front; an arm may have trials alone.
-        title: one line.
-        note: a quieter line below the title.
         ylabel: what the accuracy is.
 
     Raises:
@@ -192,7 +175,7 @@ def front_figure(
         words = f"{name}: trials and front" if drawn else f"{name}: trials"
         handles.append(Line2D([], [], linestyle="-" if drawn else "", label=words, **look(index)))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    titled(axes, title, _with_hidden(note, hidden))
+    titled(axes, "Accuracy against sparsity", _with_hidden("trials that ended whole", hidden))
     return figure
 
 
@@ -229,18 +212,12 @@ def search_trace(
 
 
 @styled
-def hypervolume_figure(
-    courses: Mapping[str, Sequence[npt.ArrayLike]],
-    *,
-    title: str = "Hypervolume over trials",
-    note: str = "",
-) -> Figure:
+def hypervolume_figure(courses: Mapping[str, Sequence[npt.ArrayLike]]) -> Figure:
     """Return how the dominated area grew: thin lines are seeds, thick ones their mean.
 
     Args:
-        courses: arm → for each seed the hypervolume after trial 1, 2, ..., (trials,).
-        title: one line.
-        note: a quieter line below the title: the reference point, say.
+        courses: arm → for each seed the hypervolume after trial 1, 2, ..., (trials,); it steps
+            where a batch ends.
 
     Raises:
         SettingError: no course at all.
@@ -256,7 +233,7 @@ def hypervolume_figure(
     axes.set(ylabel="hypervolume")
     axes.set_ylim(bottom=_start([run for seeds in runs.values() for run in seeds]))
     axes.legend(loc="lower right")
-    titled(axes, title, note)
+    titled(axes, "Hypervolume over trials", "steps where a batch ends")
     return figure
 
 
