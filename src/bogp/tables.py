@@ -218,7 +218,7 @@ def decimals(digits: int) -> Format:
     >>> decimals(2)(0.9712)
     '0.97'
     """
-    return scaled(1.0, digits)
+    return lambda cell: format_cell(cell, digits)
 
 
 def scaled(scale: float, digits: int) -> Format:

@@ -9,7 +9,6 @@ from bogp.analysis import Interval, Winner
 from bogp.controls import CONTROLS
 from bogp.database import GraphDatabase
 from bogp.errors import OutputError
-from bogp.pipeline.settings import SearchSettings
 from bogp.report.search_page import search_sections, write_search_report
 from bogp.report.search_tables import (
     alpha_table,
@@ -22,6 +21,7 @@ from bogp.report.search_tables import (
     winner_name,
     winner_table,
 )
+from bogp.settings import SearchSettings
 from bogp.training import Recipe
 
 TINY = Recipe(learning_rate=0.05, batch_size=64, epochs=2)
