@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bogp.data import Dataset
+from bogp.data import Dataset, split
 from bogp.database import GraphDatabase
 from bogp.training import Recipe
 
@@ -20,6 +20,11 @@ def make_toy(test_shift=0):
 @pytest.fixture(scope="session")
 def toy():
     return make_toy()
+
+
+@pytest.fixture(scope="session")
+def parts(toy):
+    return split(toy, "holdout", seed=0)
 
 
 @pytest.fixture(scope="session")

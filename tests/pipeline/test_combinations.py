@@ -10,22 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from training_helpers import candidates, split_of
 
 from bogp.criteria import CRITERIA, Context, criterion
-from bogp.data import split
-from bogp.errors import SettingError
+from bogp.errors import LayerCollapseWarning, SettingError
 from bogp.keys import derive_seed
 from bogp.masks import (
     SCHEDULES,
     SCOPES,
-    LayerCollapseWarning,
     Mask,
     choose_layers,
     complete_mask,
     densities,
 )
-from bogp.pipeline import Method, prune_and_train, prune_and_train_population
-from bogp.pipeline import pruning as pruning_file
+from bogp.pipeline import Method, prune_and_train, prune_and_train_population, rounds, scoring
 from bogp.pipeline.scoring import EXAMPLES, FEWEST, next_mask, scoring_examples
 from bogp.training import Recipe, Trained, gpt, initialise, vit
 
@@ -51,17 +49,12 @@ class Small(nn.Module):
 TOTAL = 36 + 24 + 48 + 48
 
 
-@pytest.fixture(scope="module")
-def parts(toy):
-    return split(toy, "holdout", seed=0)
-
-
 def run(parts, method, sparsity, mask_seed=0, support=None):
     """The outcome, and the mask and the initial weights of each of its trainings.
 
     Training is a nudge to the kept weights: what it does to a mask is to change the scores.
     """
-    seen, real = [], pruning_file.train
+    seen, real = [], rounds.train
 
     def watched(model, *args, mask, seed, **options):
         first = {name: value.clone() for name, value in model.state_dict().items()}
@@ -73,7 +66,7 @@ def run(parts, method, sparsity, mask_seed=0, support=None):
                 weight *= mask.get(name, torch.tensor(1.0))
         return Trained(trained, (1.0,))
 
-    pruning_file.train = watched
+    rounds.train = watched
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LayerCollapseWarning)
@@ -82,7 +75,7 @@ def run(parts, method, sparsity, mask_seed=0, support=None):
                 mask_seed=mask_seed, support=support,
             )  # fmt: skip
     finally:
-        pruning_file.train = real
+        rounds.train = real
     return outcome, seen
 
 
@@ -146,18 +139,17 @@ def test_synflow_goes_with_all_of_them_too(parts, scope, schedule):
 @pytest.mark.parametrize("criterion", sorted(CRITERIA))
 def test_a_population_records_what_one_alone_does(parts, criterion):
     method = Method(criterion, "global", "cubic", 2, rewind=True, pretrain=True)
-    found = prune_and_train_population(
-        Small, parts, RECIPE, [None], seeds=[0], mask_seeds=[0], sparsity=0.7, layers="all",
-        method=method, keep_weights=True,
+    (found,) = prune_and_train_population(
+        Small, parts, RECIPE, candidates([None], 0.7, [0], method), seeds=[0], layers="all",
+        keep=True,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LayerCollapseWarning)
         outcome = prune_and_train(
             Small, parts, RECIPE, layers="all", sparsity=0.7, method=method, order_seed=0
         )
-    assert found.candidates[0].mask == outcome.mask
-    (mine,) = found.outcomes(Small, parts)
-    assert mine.collapsed == outcome.collapsed
+    assert found.mask == outcome.mask
+    assert found.collapsed == outcome.collapsed
 
 
 @pytest.mark.parametrize("name", sorted(set(CRITERIA) - {"random"}))
@@ -210,19 +202,11 @@ def test_a_collapse_is_told_once_and_recorded(parts):
         "sparsity"
     ]
     assert said[0].filename == __file__
-    found = prune_and_train_population(
-        factory,
-        parts,
-        RECIPE,
-        [None],
-        seeds=[1],
-        mask_seeds=[0],
-        sparsity=0.75,
-        layers="all",
-        method=method,
-        keep_weights=True,
-    )  # fmt: skip  (a warning would be an error)
-    (record,) = [one.record() for one in found.outcomes(factory, parts)]
+    # A warning would be an error.
+    (found,) = prune_and_train_population(
+        factory, parts, RECIPE, candidates([None], 0.75, [0], method), seeds=[1], layers="all"
+    )
+    record = found.record()
     assert record["collapsed"] == ["first.weight", "each.weight"] == outcome.record()["collapsed"]
     for scope in ("erk", "uniform"):  # as the sentence says
         better = dataclasses.replace(method, scope=scope)
@@ -251,12 +235,6 @@ def sequences(count, length=6):
     return split_of(inputs, targets)
 
 
-def split_of(inputs, targets):
-    from bogp.data import Split
-
-    return Split(inputs, targets, inputs, targets, inputs, targets, protocol="holdout")
-
-
 def test_examples_of_sequences_are_a_seeded_draw():
     data, model = sequences(EXAMPLES + 500), gpt(9, 6, width=8, depth=1, heads=2)
     inputs, targets = scoring_examples(model, data, "snip", 3)
@@ -268,8 +246,6 @@ def test_examples_of_sequences_are_a_seeded_draw():
 
 
 def test_a_large_network_is_scored_on_fewer_examples(monkeypatch, parts):
-    from bogp.pipeline import scoring
-
     model, data = Small(), split_of(torch.randn(900, 20), torch.arange(900) % 4)
     assert len(scoring_examples(model, data, "snip", 0)[0]) == 900
     each = 4 * 6 + 4 * 6 + 4 + 12 + 4  # numbers that the layers put out for an example

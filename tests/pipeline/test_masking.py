@@ -5,7 +5,6 @@ import warnings
 
 import pytest
 import torch
-from bogp.pipeline.pruning import initial_seed
 from torch import nn
 
 import bogp
@@ -21,6 +20,7 @@ from bogp.errors import (
 )
 from bogp.masks import complete_mask, select
 from bogp.pipeline import METHODS, Method, prune_and_train, support_mask
+from bogp.pipeline.rounds import initial_seed
 from bogp.training import Recipe, initialise, mlp
 
 ONE_ROUND = [
@@ -29,11 +29,6 @@ ONE_ROUND = [
     if method is not None and method.rounds == 1 and not method.pretrain
 ]
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=1)
-
-
-@pytest.fixture(scope="module")
-def parts(toy):
-    return bogp.split(toy, "holdout", seed=0)
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,21 @@
 """Pruning a population in rounds against pruning one candidate at a time."""
 
-import dataclasses
-
 import pytest
 import torch
-from bogp.pipeline.pruning import initial_seed
 from torch import nn
-
-from bogp.data import split
-from bogp.errors import SettingError, SparsityError, UnknownNameError
-from bogp.graphs import generate
-from bogp.pipeline import (
-    BASELINES,
-    GRAPH,
-    Method,
+from training_helpers import (
+    assert_weights_close,
     baseline,
     baseline_population,
-    prune_and_train,
-    prune_and_train_population,
+    candidates,
+    epochs,
+    in_double,
 )
+
+from bogp.errors import SettingError, SparsityError, UnknownNameError
+from bogp.graphs import generate
+from bogp.pipeline import BASELINES, GRAPH, Method, prune_and_train, prune_and_train_population
+from bogp.pipeline.rounds import initial_seed
 from bogp.training import Halving, Recipe, mlp
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=2)
@@ -30,14 +27,8 @@ def factory():
 
 
 @pytest.fixture(scope="module")
-def parts(toy):
-    found = split(toy, "holdout", seed=0)
-    return dataclasses.replace(
-        found,
-        train_inputs=found.train_inputs.double(),
-        select_inputs=found.select_inputs.double(),
-        report_inputs=found.report_inputs.double(),
-    )
+def parts(parts):
+    return in_double(parts)
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +47,13 @@ def test_a_population_is_its_candidates_one_by_one(parts, supports, method, laye
         factory,
         parts,
         RECIPE,
-        supports,
+        candidates(supports, 0.8, (7, 8, 9), method),
         seeds=(4, 5, 6),
-        mask_seeds=(7, 8, 9),
-        sparsity=0.8,
         layers=layers,
-        method=method,
         order_seed=3,
-        keep_weights=True,
+        keep=True,
     )
-    for k, candidate in enumerate(found.candidates):
+    for k, one in enumerate(found):
         alone = prune_and_train(
             factory,
             parts,
@@ -78,11 +66,10 @@ def test_a_population_is_its_candidates_one_by_one(parts, supports, method, laye
             seed=4 + k,
             order_seed=3,
         )
-        assert candidate.mask == alone.mask
-        for name, value in alone.model.state_dict().items():
-            torch.testing.assert_close(candidate.weights[name], value, rtol=0, atol=1e-10)
-        assert candidate.metrics.accuracy == alone.selected.accuracy
-    assert found.epochs == 3 * 2 * method.rounds
+        assert one.mask == alone.mask
+        assert_weights_close(one, alone.model)
+        assert one.selected.accuracy == alone.selected.accuracy
+    assert epochs(found) == 3 * 2 * method.rounds
 
 
 def test_halving_is_of_the_last_round_alone(parts, supports):
@@ -91,19 +78,18 @@ def test_halving_is_of_the_last_round_alone(parts, supports):
         factory,
         parts,
         RECIPE,
-        supports,
+        candidates(supports, 0.8, (7, 8, 9), INSIDE),
         seeds=(4, 5, 6),
-        mask_seeds=(7, 8, 9),
-        sparsity=0.8,
-        method=INSIDE,
+        layers="hidden",
         halving=Halving((1,), 0.3),
         progress=lambda *step: seen.append(step),
     )
-    assert sorted(c.epochs for c in found.candidates) == [1, 1, 2]
-    assert found.epochs == 2 * 6 + 4
+    assert sorted(len(one.accuracies) for one in found) == [1, 1, 2]
+    assert sorted(one.ended for one in found) == ["rung", "rung", "whole"]
+    assert epochs(found) == 2 * 6 + 4
     assert seen[0] == (0, 18)
     assert seen[-1] == (16, 18)
-    assert all(candidate.weights is None for candidate in found.candidates)
+    assert all(one.weights is None for one in found)
 
 
 class Bomb(nn.Module):
@@ -122,15 +108,14 @@ class Bomb(nn.Module):
 
 
 def test_a_candidate_that_diverges_leaves_the_rounds_to_the_others(parts):
-    shared = {"mask_seeds": (7, 8, 9), "sparsity": 0.8, "method": INSIDE, "keep_weights": True}
-    found = prune_and_train_population(Bomb, parts, RECIPE, [None] * 3, seeds=(4, 5, 6), **shared)
-    assert [candidate.diverged for candidate in found.candidates] == [False, True, False]
-    assert found.candidates[1].mask.sparsity < 0.8  # it did not get beyond its first round
-    assert found.epochs == 2 * 3 + 2 * 2 + 2 * 2
-    others = prune_and_train_population(
-        Bomb, parts, RECIPE, [None] * 2, seeds=(4, 6), **(shared | {"mask_seeds": (7, 9)})
-    )
-    for mine, other in zip(found.candidates[::2], others.candidates, strict=True):
+    asked, shared = candidates([None] * 3, 0.8, (7, 8, 9), INSIDE), {"layers": "hidden"}
+    shared |= {"keep": True}
+    found = prune_and_train_population(Bomb, parts, RECIPE, asked, seeds=(4, 5, 6), **shared)
+    assert [one.diverged for one in found] == [False, True, False]
+    assert found[1].mask.sparsity < 0.8  # it did not get beyond its first round
+    assert epochs(found) == 2 * 3 + 2 * 2 + 2 * 2
+    others = prune_and_train_population(Bomb, parts, RECIPE, asked[::2], seeds=(4, 6), **shared)
+    for mine, other in zip(found[::2], others, strict=True):
         assert mine.mask == other.mask
         for name, value in other.weights.items():
             torch.testing.assert_close(mine.weights[name], value, rtol=0, atol=1e-10)
@@ -144,11 +129,9 @@ def test_a_baseline_population_is_the_baseline_seed_by_seed(parts, name):
     )
     # Seed 1 alone has the same order of the mini-batches; seed 2 shares it here.
     alone = baseline(name, factory, parts, RECIPE, layers="all", sparsity=sparsity, seed=1)
-    first = found.candidates[0]
-    assert first.mask == alone.mask
-    for key, value in alone.model.state_dict().items():
-        torch.testing.assert_close(first.weights[key], value, rtol=0, atol=1e-10)
-    assert found.epochs == 2 * alone.epochs
+    assert found[0].mask == alone.mask
+    assert_weights_close(found[0], alone.model)
+    assert epochs(found) == 2 * alone.epochs
     with pytest.raises(UnknownNameError, match="method"):
         baseline_population("glob7", factory, parts, RECIPE, seeds=(1,), sparsity=0.8)
     with pytest.raises(SettingError, match="needs a sparsity"):
@@ -156,10 +139,9 @@ def test_a_baseline_population_is_the_baseline_seed_by_seed(parts, name):
 
 
 def test_bad_input_is_one_sentence(parts, supports):
-    shared = {"seeds": (1, 2, 3), "mask_seeds": (1, 2, 3)}
-    with pytest.raises(SettingError, match="3 supports, 2 seeds"):
-        prune_and_train_population(
-            factory, parts, RECIPE, supports, sparsity=0.8, **(shared | {"seeds": (1, 2)})
-        )
+    asked = candidates(supports, 0.8, (1, 2, 3))
+    with pytest.raises(SettingError, match="3 candidates and 2 seeds: give as many of each"):
+        prune_and_train_population(factory, parts, RECIPE, asked, seeds=(1, 2))
+    dense = candidates(supports, 0.1, (1, 2, 3))
     with pytest.raises(SparsityError):
-        prune_and_train_population(factory, parts, RECIPE, supports, sparsity=0.1, **shared)
+        prune_and_train_population(factory, parts, RECIPE, dense, seeds=(1, 2, 3), layers="hidden")

@@ -1,13 +1,10 @@
-import copy
-
 import pytest
 import torch
-from bogp.pipeline.pruning import draw_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from training_helpers import baseline, in_double
 
-from bogp.data import split
 from bogp.errors import (
     GraphError,
     LayerCollapseWarning,
@@ -20,18 +17,14 @@ from bogp.errors import (
 from bogp.graphs import RelationalGraph, generate, graph_to_mask, random_mask
 from bogp.keys import derive_seed
 from bogp.masks import Mask
-from bogp.pipeline import BASELINES, GRAPH, METHODS, Method, baseline, prune_and_train, support_mask
+from bogp.pipeline import BASELINES, GRAPH, METHODS, Method, prune_and_train, support_mask
+from bogp.pipeline.rounds import draw_mask
 from bogp.training import Recipe, initialise, mlp, model_factory
 
 SIZES = {"hidden": 16 * 20, "all": 16 * 20 + 4 * 16}
 HIDDEN, OUTPUT = "1.weight", "3.weight"
 FACTORY = model_factory("mlp:16", 20, 4)
 FULL_BATCH = Recipe(learning_rate=0.05, batch_size=None, epochs=4)
-
-
-@pytest.fixture(scope="module")
-def parts(toy):
-    return split(toy, "holdout", seed=0)
 
 
 def zeros(outcome):
@@ -95,9 +88,7 @@ def factory_double():
 @pytest.mark.parametrize("name", list(BASELINES))
 @pytest.mark.parametrize("layers", ["hidden", "all"])
 def test_baselines_are_the_papers_loop_written_out(parts, name, layers):
-    parts = copy.copy(parts)
-    for field in ("train_inputs", "select_inputs"):
-        object.__setattr__(parts, field, getattr(parts, field).double())
+    parts = in_double(parts)
     scope = "global" if name.startswith("glob") else "uniform"
     model, keep = literal(parts, layers, 0.8, scope, int(name[-1]), FULL_BATCH, seed=3)
     ours = baseline(name, factory_double, parts, FULL_BATCH, layers=layers, sparsity=0.8, seed=3)
@@ -135,7 +126,7 @@ def test_five_rounds_prune_otherwise_than_one(parts, tiny):
 
 
 def test_same_seed_same_result_and_each_seed_its_own_part(parts, tiny):
-    shared = {"sparsity": 0.8, "method": GRAPH}
+    shared = {"sparsity": 0.8, "method": GRAPH, "layers": "hidden"}
     runs = {
         pair: prune_and_train(FACTORY, parts, tiny, mask_seed=pair[0], seed=pair[1], **shared)
         for pair in ((0, 0), (0, 1), (1, 0))
@@ -213,21 +204,22 @@ def test_the_dense_network_has_no_mask(parts, tiny):
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0, 1.5, float("nan")])
 def test_a_sparsity_out_of_range_is_refused(parts, tiny, sparsity):
     with pytest.raises(SparsityError, match=r"is not in \[0, 1\)"):
-        prune_and_train(FACTORY, parts, tiny, sparsity=sparsity)
+        prune_and_train(FACTORY, parts, tiny, layers="hidden", sparsity=sparsity)
 
 
 def test_a_support_too_sparse_is_refused_in_numbers(parts, tiny):
     ring = RelationalGraph(torch.eye(16))
+    shared = {"layers": "hidden", "sparsity": 0.5, "support": ring}
     with pytest.raises(SparsityError, match="cannot keep 160 of the 20 weights in the support"):
-        prune_and_train(FACTORY, parts, tiny, sparsity=0.5, support=ring)
-    rounds = Method("magnitude", rounds=3)
+        prune_and_train(FACTORY, parts, tiny, **shared)
     with pytest.raises(SparsityError, match="cannot keep 160 of the 20"):
-        prune_and_train(FACTORY, parts, tiny, sparsity=0.5, support=ring, method=rounds)
+        prune_and_train(FACTORY, parts, tiny, method=Method("magnitude", rounds=3), **shared)
 
 
 def test_a_graph_larger_than_every_layer_is_refused(parts, tiny):
+    shared = {"layers": "hidden", "sparsity": 0.5, "support": RelationalGraph(torch.eye(17))}
     with pytest.raises(GraphError, match="17 nodes do not fit a layer of 16 outputs"):
-        prune_and_train(FACTORY, parts, tiny, sparsity=0.5, support=RelationalGraph(torch.eye(17)))
+        prune_and_train(FACTORY, parts, tiny, **shared)
 
 
 def test_a_mask_of_another_model_is_refused():
@@ -249,7 +241,7 @@ def test_unknown_names_are_refused(parts, tiny):
         prune_and_train(FACTORY, parts, tiny, sparsity=0.5, method=Method("magnitud"))
     assert set(METHODS) == {
         *("dense", "random", "glob1", "glob5", "unif1", "unif5"),
-        *("snip", "grasp", "synflow", "erk", "imp", "gradual"),
+        *("magnitude", "snip", "grasp", "synflow", "erk", "imp", "gradual"),
     }
     assert list(BASELINES) == ["glob1", "glob5", "unif1", "unif5"]  # the paper's
 

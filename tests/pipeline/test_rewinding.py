@@ -5,22 +5,28 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from bogp.pipeline.pruning import batch_seed, initial_seed
 from torch import nn
+from training_helpers import (
+    assert_weights_close,
+    baseline,
+    baseline_population,
+    candidates,
+    in_double,
+)
 
-from bogp.data import split
 from bogp.errors import RecipeError, SettingError, UnknownNameError
 from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask, complete_mask
 from bogp.pipeline import (
     METHODS,
+    Candidate,
     Method,
-    baseline,
-    baseline_population,
     prune_and_train,
     prune_and_train_population,
+    rounds,
 )
 from bogp.pipeline.methods import check_method, inverted
+from bogp.pipeline.rounds import batch_seed, initial_seed
 from bogp.training import Halving, Recipe, initialise, mlp, train
 
 RECIPE = Recipe(learning_rate=0.05, batch_size=None, epochs=3)
@@ -49,13 +55,8 @@ def normed():
 
 
 @pytest.fixture(scope="module")
-def parts(toy):
-    found = split(toy, "holdout", seed=0)
-    return dataclasses.replace(
-        found,
-        train_inputs=found.train_inputs.double(),
-        select_inputs=found.select_inputs.double(),
-    )
+def parts(parts):
+    return in_double(parts)
 
 
 def trained_by_hand(model, keep, parts):
@@ -155,8 +156,9 @@ def test_pretraining_stays_inside_the_support(parts):
     support = torch.rand(16, 20, generator=torch.Generator().manual_seed(0)) < 0.5
     method = Method("magnitude", "global", pretrain=True)
     outcome = prune_and_train(
-        factory, parts, RECIPE, sparsity=0.8, method=method, support=support, seed=1
-    )
+        factory, parts, RECIPE, layers="hidden", sparsity=0.8, method=method, support=support,
+        seed=1,
+    )  # fmt: skip
     model = initialise(factory, initial_seed(1))
     data = parts.train_inputs, parts.train_targets
     inside = train(model, *data, RECIPE, mask=Mask({HIDDEN: support}), seed=batch_seed(1, 0)).model
@@ -165,15 +167,13 @@ def test_pretraining_stays_inside_the_support(parts):
 
 
 def test_buffers_are_rewound_too(parts, monkeypatch):
-    from bogp.pipeline import pruning
-
-    begun, real = [], pruning.train
+    begun, real = [], rounds.train
 
     def watched(model, *args, **options):
         begun.append({name: value.clone() for name, value in model.state_dict().items()})
         return real(model, *args, **options)
 
-    monkeypatch.setattr(pruning, "train", watched)
+    monkeypatch.setattr(rounds, "train", watched)
     method = Method("snip", "global", rounds=2, rewind=True, pretrain=True)
     outcome = prune_and_train(normed, parts, RECIPE, layers="all", sparsity=0.6, method=method)
     assert len(begun) == 3
@@ -189,39 +189,40 @@ def test_a_population_is_its_candidates_one_by_one(parts, make, method):
     method = dataclasses.replace(METHODS[method], rounds=2)
     seen = []
     found = prune_and_train_population(
-        make, parts, RECIPE, [None] * 2, seeds=(4, 5), mask_seeds=(7, 8), sparsity=0.8,
-        layers="all", method=method, order_seed=3, keep_weights=True,
-        progress=lambda *step: seen.append(step),
+        make, parts, RECIPE, candidates([None] * 2, 0.8, (7, 8), method), seeds=(4, 5),
+        layers="all", order_seed=3, keep=True, progress=lambda *step: seen.append(step),
     )  # fmt: skip
-    for k, candidate in enumerate(found.candidates):
+    for k, one in enumerate(found):
         alone = prune_and_train(
             make, parts, RECIPE, layers="all", sparsity=0.8, method=method,
             mask_seed=7 + k, seed=4 + k, order_seed=3,
         )  # fmt: skip
-        assert candidate.mask == alone.mask
-        for name, value in alone.model.state_dict().items():
-            torch.testing.assert_close(candidate.weights[name], value, rtol=0, atol=1e-8)
-        assert found.spent[k] == alone.epochs == 3 * RECIPE.epochs
+        assert one.mask == alone.mask
+        assert_weights_close(one, alone.model, atol=1e-8)
+        assert one.epochs == alone.epochs == 3 * RECIPE.epochs
     assert (seen[0], seen[-1]) == ((0, 18), (18, 18))
 
 
 def test_a_baseline_population_is_the_baseline(parts):
     shared = {"layers": "all", "sparsity": 0.8}
-    found = baseline_population("imp", factory, parts, RECIPE, seeds=(1,), order_seed=1, **shared)
+    (found,) = baseline_population(
+        "imp", factory, parts, RECIPE, seeds=(1,), order_seed=1, **shared
+    )
     alone = baseline("imp", factory, parts, RECIPE, seed=1, **shared)
-    assert found.candidates[0].mask == alone.mask
+    assert found.mask == alone.mask
     assert found.epochs == alone.epochs == 18
 
 
 def test_halving_compares_those_of_equal_trainings_in_their_last(parts):
     recipe = Recipe(learning_rate=0.05, batch_size=None, epochs=2)
     methods = [Method("magnitude", rounds=2, pretrain=k < 3) for k in range(5)]
+    asked = [Candidate(None, method, 0.5, k) for k, method in enumerate(methods)]
     found = prune_and_train_population(
-        factory, parts, recipe, [None] * 5, seeds=range(5), mask_seeds=range(5), sparsity=0.5,
-        method=methods, halving=Halving((1,), 0.5),
-    )  # fmt: skip
-    assert sorted(found.spent[:3]) == [5, 6, 6]
-    assert sorted(found.spent[3:]) == [3, 4]
+        factory, parts, recipe, asked, seeds=range(5), layers="hidden", halving=Halving((1,), 0.5)
+    )
+    spent = [one.epochs for one in found]
+    assert sorted(spent[:3]) == [5, 6, 6]
+    assert sorted(spent[3:]) == [3, 4]
 
 
 class Bomb(nn.Module):
@@ -243,26 +244,27 @@ def test_who_diverges_before_the_first_round_takes_part_in_none(parts):
     with pytest.raises(RecipeError, match="diverged before the first pruning round: lower the"):
         baseline("imp", Bomb, parts, RECIPE, sparsity=0.5, seed=10)
     found = prune_and_train_population(
-        Bomb, parts, RECIPE, [None] * 2, seeds=(10, 11), mask_seeds=(0, 1), sparsity=0.5,
-        method=METHODS["imp"],
+        Bomb, parts, RECIPE, candidates([None] * 2, 0.5, (0, 1), METHODS["imp"]),
+        seeds=(10, 11), layers="hidden", keep=True,
     )  # fmt: skip
-    assert [candidate.diverged for candidate in found.candidates] == [True, False]
-    assert found.spent == (3, 18)
-    assert found.candidates[0].mask.sparsity == 0.0
+    assert [one.diverged for one in found] == [True, False]
+    assert [one.epochs for one in found] == [3, 18]
+    assert found[0].mask.sparsity == 0.0
 
 
-def test_records_of_methods_without_the_options_keep_their_keys():
+def test_the_record_of_a_method_has_all_its_fields():
     fields = {"criterion": "magnitude", "scope": "global", "schedule": "exponential", "rounds": 5}
+    fields |= {"rewind": False, "pretrain": False}
     method = Method("magnitude", "global", rounds=5)
     assert method.record() == fields
-    assert content_key(method.record()) == content_key(fields)
     for option in ("rewind", "pretrain"):
         changed = dataclasses.replace(method, **{option: True})
         assert changed.record() == fields | {option: True}
     records = [method.record() for method in METHODS.values() if method is not None]
-    assert len({content_key(record) for record in records}) == len(METHODS) - 1  # all but dense
+    # All but dense, and "magnitude" is another name of "glob1".
+    assert len({content_key(record) for record in records}) == len(METHODS) - 2
     assert all(Method(**record).record() == record for record in records)
-    assert set(asdict(method)) == set(fields) | {"rewind", "pretrain"}
+    assert set(asdict(method)) == set(fields)
 
 
 @pytest.mark.parametrize(
@@ -283,10 +285,11 @@ def test_a_method_is_checked_before_any_training(parts, fields, error, words, sp
     # Checked also where nothing is kept, and a schedule therefore never asked.
     with pytest.raises(error, match=words):
         prune_and_train(factory, parts, RECIPE, sparsity=sparsity, method=method)
+    asked = [Candidate(None, each, sparsity, 1) for each in (Method("random"), method)]
     with pytest.raises(error, match=words):
         prune_and_train_population(
-            factory, parts, RECIPE, [None] * 2, seeds=(1, 2), mask_seeds=(1, 2), sparsity=sparsity,
-            method=[Method("random"), method], progress=lambda *_: pytest.fail("trained"),
+            factory, parts, RECIPE, asked, seeds=(1, 2),
+            progress=lambda *_: pytest.fail("trained"),
         )  # fmt: skip
 
 

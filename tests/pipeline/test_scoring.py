@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 import torch
-from bogp.pipeline.pruning import support_mask
 from torch import nn
+from training_helpers import baseline, baseline_population, candidates, split_of
 
 from bogp.cores import torch_threads
 from bogp.criteria import CRITERIA, Context, Criterion, criterion, magnitude, synflow
@@ -21,10 +21,9 @@ from bogp.masks import Mask, choose_layers, complete_mask, densities, select
 from bogp.pipeline import (
     METHODS,
     Method,
-    baseline,
-    baseline_population,
     prune_and_train,
     prune_and_train_population,
+    support_mask,
 )
 from bogp.pipeline.methods import check_method, inverted
 from bogp.pipeline.scoring import EXAMPLES, next_mask, scoring_examples
@@ -32,11 +31,6 @@ from bogp.training import Recipe, initialise, mlp, model_factory
 
 FACTORY = model_factory("mlp:16", 20, 4)
 DATA_METHODS = ["snip", "grasp", "synflow"]
-
-
-@pytest.fixture(scope="module")
-def parts(toy):
-    return split(toy, "holdout", seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -218,12 +212,12 @@ def test_a_population_with_emptied_layers_is_measured(parts):
     found = baseline_population(
         "snip", wide, parts, recipe, seeds=(1, 2), layers="all", sparsity=0.9999
     )
-    assert [candidate.mask.kept for candidate in found.candidates] == [0, 0]
-    for outcome in found.outcomes(wide, parts):
-        assert outcome.record()["collapsed"] == ["1.weight", "3.weight"]  # and no warning
-        assert 0.0 <= outcome.record()["accuracy"] <= 1.0
-        assert outcome.record()["structure"]["effective_sparsity"] == 1.0
-        assert outcome.record()["structure"]["speed_up"] is None
+    assert [one.mask.kept for one in found] == [0, 0]
+    for one in found:
+        assert one.record()["collapsed"] == ["1.weight", "3.weight"]  # and no warning
+        assert 0.0 <= one.record()["accuracy"] <= 1.0
+        assert one.record()["structure"]["effective_sparsity"] == 1.0
+        assert one.record()["structure"]["speed_up"] is None
 
 
 @pytest.mark.parametrize("name", DATA_METHODS)
@@ -248,12 +242,6 @@ def test_a_convolutional_network_with_batch_statistics_is_pruned(name, tiny):
     outcome = prune_and_train(factory, parts, tiny, **shared)
     assert [int(layer.sum()) for layer in outcome.mask.values()] == [24, 75]  # 13 to 40
     assert outcome.mask.kept == round(0.5 * (54 + 144))
-
-
-def split_of(inputs, targets):
-    from bogp.data import Split
-
-    return Split(inputs, targets, inputs, targets, inputs, targets, protocol="holdout")
 
 
 def test_bad_input_is_one_sentence(parts):
@@ -306,12 +294,13 @@ def test_a_function_scores_wherever_a_name_does(parts, tiny):
         SettingError, match=r"largest' runs the network: give it data .* needs_data"
     ):
         next_mask(model, mask, own, 100, 7, 1)
-    shared = {"sparsity": 0.5, "layers": "all", "seeds": (1, 2), "mask_seeds": (3, 4)}
+    asked = (candidates([None] * 2, 0.5, (3, 4), method) for method in (named, own))
     first, second = (
-        prune_and_train_population(FACTORY, parts, tiny, [None] * 2, method=method, **shared)
-        for method in (named, own)
+        prune_and_train_population(FACTORY, parts, tiny, each, seeds=(1, 2), layers="all")
+        for each in asked
     )
-    assert [c.mask for c in first.candidates] == [c.mask for c in second.candidates]
+    assert [one.fingerprint for one in first] == [one.fingerprint for one in second]
+    assert None not in {one.fingerprint for one in first}
 
 
 def test_the_record_of_a_function_is_its_name():

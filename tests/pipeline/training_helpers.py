@@ -1,0 +1,57 @@
+"""What several files of tests train, and what they compare."""
+
+import dataclasses
+
+import torch
+
+from bogp.data import Split
+from bogp.pipeline import (
+    GRAPH,
+    Candidate,
+    known_candidate,
+    prune_and_train,
+    prune_and_train_population,
+)
+
+
+def baseline(name, factory, parts, recipe, *, layers="hidden", sparsity=None, seed=0):
+    """Train a known method alone, its mask drawn by ``seed`` too."""
+    candidate = known_candidate(name, sparsity, seed)
+    return prune_and_train(factory, parts, recipe, layers=layers, seed=seed, **vars(candidate))
+
+
+def baseline_population(name, factory, parts, recipe, *, seeds, sparsity=None, **options):
+    """Train a known method on several seeds at once."""
+    candidates = [known_candidate(name, sparsity, seed) for seed in seeds]
+    options = {"layers": "hidden", "keep": True} | options
+    return prune_and_train_population(factory, parts, recipe, candidates, seeds=seeds, **options)
+
+
+def candidates(supports, sparsity, mask_seeds, method=GRAPH):
+    """One candidate a support; the method is that of all."""
+    pairs = zip(supports, mask_seeds, strict=True)
+    return [Candidate(support, method, sparsity, seed) for support, seed in pairs]
+
+
+def epochs(results):
+    """Epochs of all candidates together."""
+    return sum(one.epochs for one in results)
+
+
+def in_double(parts):
+    """The same data in double precision, in which sums in another order agree to 1e-10."""
+    names = ("train_inputs", "select_inputs", "report_inputs")
+    return dataclasses.replace(parts, **{name: getattr(parts, name).double() for name in names})
+
+
+def split_of(inputs, targets):
+    """A split whose three parts are the same."""
+    return Split(inputs, targets, inputs, targets, inputs, targets, protocol="holdout")
+
+
+def assert_weights_close(result, model, atol=1e-10):
+    """Check that the weights of a result are those of a network, up to rounding."""
+    state = model.state_dict()
+    assert result.weights.keys() == state.keys()
+    for name, value in state.items():
+        torch.testing.assert_close(result.weights[name], value, rtol=0, atol=atol)
