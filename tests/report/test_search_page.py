@@ -21,7 +21,7 @@ from bogp.report.search_tables import (
     winner_name,
     winner_table,
 )
-from bogp.settings import SearchSettings
+from bogp.settings.search import SearchSettings
 from bogp.training import Recipe
 
 TINY = Recipe(learning_rate=0.05, batch_size=64, epochs=2)
