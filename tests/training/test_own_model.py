@@ -5,7 +5,8 @@ import torch
 
 from bogp.errors import SettingError
 from bogp.training import initialise, model_factory
-from bogp.training.zoo import GPT, ResNet, ViT
+from bogp.training.zoo import GPT, ViT
+from bogp.training.zoo.resnet import Residual
 
 SOURCE = """
 import torch
@@ -96,7 +97,7 @@ def test_names_take_the_shape():
 
 def test_options_follow_a_colon():
     model = model_factory("resnet-14:width=3", (8, 8), 5)()
-    assert isinstance(model, ResNet)
+    assert isinstance(model.layer1[0], Residual)
     assert (model.conv1.out_channels, len(model.layer1)) == (3, 2)
     model = model_factory("vit:width=12,depth=3,heads=3,patch=4,pool=token", (8, 8), 5)()
     assert isinstance(model, ViT)
@@ -109,11 +110,15 @@ def test_options_follow_a_colon():
 @pytest.mark.parametrize(
     ("spec", "features", "sentence"),
     [
-        ("lenet-5", 784, r"'lenet-5' needs the shape of an image and was given 784 numbers"),
-        ("resnet-8", (64,), r"'resnet-8' needs the shape of an image .* inputs of shape \(64,\)"),
+        (
+            "lenet-5",
+            784,
+            r"lenet-5 cannot take inputs of shape \(784,\): it needs images.*an mlp takes any",
+        ),
+        ("resnet-8", (64,), r"resnet-8 cannot take inputs of shape \(64,\): it needs images"),
         ("vit", (1, 2, 3, 4), r"inputs of shape \(1, 2, 3, 4\)"),
         ("lenet-5", (5, 5), "lenet-5 cannot take images of 5 x 5"),
-        ("gpt", (8, 8), r"'gpt' reads sequences of tokens .* shape \(8, 8\)"),
+        ("gpt", (8, 8), r"gpt reads sequences of tokens .* shape \(8, 8\)"),
         ("resnet-9", (8, 8), "depth 9"),
         ("resnet", (8, 8), "model 'resnet' is unknown: give 'mlp:128'"),
         ("vit:", (8, 8), "model 'vit:' has no option ''"),

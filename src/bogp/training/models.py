@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -28,7 +28,6 @@ class ModelFamily:
         help: what they are, in a line.
         pattern: the regular expression of their names; its group, if any, is the variant.
         make: makes one from (variant, shape of one input, classes, **options).
-        inputs: whether they need images or tokens, or take anything.
         options: what may follow a name as ``:name=value,name=value``.
     """
 
@@ -36,64 +35,65 @@ class ModelFamily:
     help: str
     pattern: str
     make: Callable[..., nn.Module]
-    inputs: Literal["any", "images", "tokens"]
     options: tuple[str, ...] = ()
+
+
+def _gpt(_: str, shape: Sequence[int], classes: int, **options: Any) -> nn.Module:
+    if len(shape) != 1:
+        raise SettingError(
+            f"gpt reads sequences of tokens and cannot take inputs of shape {tuple(shape)}: "
+            "give data of shape (length,)"
+        )
+    return gpt(classes, shape[0], **options)
 
 
 _SIZES = ("width", "depth", "heads", "ratio", "attention")
 
-MODELS = {
-    family.form: family
-    for family in (
-        ModelFamily(
-            "mlp:128",
-            "multilayer perceptrons: mlp:300,100 has two hidden layers, of 300 and 100 units",
-            r"mlp:(\d+(?:,\d+)*)",
-            lambda widths, shape, classes: mlp(
-                [math.prod(shape), *map(int, widths.split(",")), classes]
-            ),
-            "any",
+_FAMILIES = (
+    ModelFamily(
+        "mlp:128",
+        "multilayer perceptrons: mlp:300,100 has two hidden layers, of 300 and 100 units",
+        r"mlp:(\d+(?:,\d+)*)",
+        lambda widths, shape, classes: mlp(
+            [math.prod(shape), *map(int, widths.split(",")), classes]
         ),
-        ModelFamily(
-            "lenet-300-100",
-            "the perceptron of LeCun et al. 1998",
-            "lenet-300-100",
-            lambda _, shape, classes: lenet_300_100(math.prod(shape), classes),
-            "any",
-        ),
-        ModelFamily(
-            "lenet-5",
-            "the convolutional network of LeCun et al. 1998, for images",
-            "lenet-5",
-            lambda _, shape, classes: lenet_5(shape, classes),
-            "images",
-        ),
-        ModelFamily(
-            "resnet-8",
-            "residual networks of 6n + 2 layers (He et al. 2016): resnet-20, say; for images",
-            r"resnet-(\d+)",
-            lambda depth, shape, classes, **options: resnet(int(depth), shape, classes, **options),
-            "images",
-            ("width",),
-        ),
-        ModelFamily(
-            "vit",
-            "a small vision transformer (Dosovitskiy et al. 2021), for images",
-            "vit",
-            lambda _, shape, classes, **options: vit(shape, classes, **options),
-            "images",
-            ("patch", "pool", *_SIZES),
-        ),
-        ModelFamily(
-            "gpt",
-            "a small causal language model (Radford et al. 2019), for token numbers",
-            "gpt",
-            lambda _, shape, classes, **options: gpt(classes, shape[0], **options),
-            "tokens",
-            _SIZES,
-        ),
-    )
-}
+    ),
+    ModelFamily(
+        "lenet-300-100",
+        "the perceptron of LeCun et al. 1998",
+        "lenet-300-100",
+        lambda _, shape, classes: lenet_300_100(math.prod(shape), classes),
+    ),
+    ModelFamily(
+        "lenet-5",
+        "the convolutional network of LeCun et al. 1998, for images",
+        "lenet-5",
+        lambda _, shape, classes: lenet_5(shape, classes),
+    ),
+    ModelFamily(
+        "resnet-8",
+        "residual networks of 6n + 2 layers (He et al. 2016), for images: resnet-20, say",
+        r"resnet-(\d+)",
+        lambda depth, shape, classes, **options: resnet(int(depth), shape, classes, **options),
+        ("width",),
+    ),
+    ModelFamily(
+        "vit",
+        "a small vision transformer (Dosovitskiy et al. 2021), for images",
+        "vit",
+        lambda _, shape, classes, **options: vit(shape, classes, **options),
+        ("patch", "pool", *_SIZES),
+    ),
+    ModelFamily(
+        "gpt",
+        "a small causal language model (Radford et al. 2019), for token numbers",
+        "gpt",
+        _gpt,
+        _SIZES,
+    ),
+)
+
+MODELS = {family.form: family for family in _FAMILIES}
 """The families of models, by the name of one of each."""
 
 
@@ -118,10 +118,10 @@ def model_factory(spec: str, features: int | Sequence[int], classes: int) -> Mod
     16
     """
     for family in MODELS.values():
-        match = re.fullmatch(rf"({family.pattern})(?::(.*))?", spec)
+        match = re.fullmatch(rf"{family.pattern}(?::(.*))?", spec)
         if match is not None:
-            name, *variant, written = match.groups()
-            shape = _shape(name, family.inputs, features)
+            *variant, written = match.groups()
+            shape = (features,) if isinstance(features, int) else tuple(features)
             options = _options(spec, family.options, written)
             factory = partial(family.make, "".join(variant), shape, classes, **options)
             initialise(factory, 0)  # what is wrong with it is told before any work is done
@@ -167,27 +167,6 @@ def _user_model(source: str) -> ModelFactory:
             "weights: make a new one in each call"
         )
     return make
-
-
-def _shape(name: str, inputs: str, features: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of one input of the model ``name``.
-
-    Raises:
-        SettingError: a number for a network of images, or images for one of tokens.
-    """
-    shape = (features,) if isinstance(features, int) else tuple(features)
-    if inputs == "tokens" and len(shape) != 1:
-        raise SettingError(
-            f"model {name!r} reads sequences of tokens and cannot take inputs of shape {shape}: "
-            "give data of shape (length,)"
-        )
-    if inputs == "images" and len(shape) not in (2, 3):
-        given = f"{features} numbers" if isinstance(features, int) else f"inputs of shape {shape}"
-        raise SettingError(
-            f"model {name!r} needs the shape of an image and was given {given}: give data of shape "
-            "(height, width) or (channels, height, width), or use an mlp"
-        )
-    return shape
 
 
 def _options(spec: str, names: Sequence[str], written: str | None) -> dict[str, Any]:

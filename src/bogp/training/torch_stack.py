@@ -50,7 +50,7 @@ class TorchStack(Stack):
         super().__init__(models, masks, task)
         self.skeleton = copy.deepcopy(models[0]).to(task.inputs.device).train()
         self.layers = perceptron_layers(self.skeleton, task.inputs)
-        self.trained = {n for n, p in self.skeleton.named_parameters() if p.requires_grad}
+        self.trained = [n for n, p in self.skeleton.named_parameters() if p.requires_grad]
         self.draws = self.layers is None and draws_numbers(self.skeleton, task.inputs)
         self.random: list[Tensor] | None = None  # the random state that the next epoch begins with
         self.together = (
@@ -59,13 +59,12 @@ class TorchStack(Stack):
             and len(models) > 1
             and vmap_agrees(self.skeleton, task.inputs)
         )
-        parameters, buffers = stack_module_state([model.train() for model in models])
-        device = task.inputs.device
-        self.parameters: State = {n: p.detach().to(device) for n, p in parameters.items()}
-        self.buffers: State = {n: b.detach().to(device) for n, b in buffers.items()}
-        self.masks = _stack_masks(masks, self.parameters)
+        parameters, buffers = (
+            {name: tensor.detach().to(task.inputs.device) for name, tensor in state.items()}
+            for state in stack_module_state([model.train() for model in models])
+        )
+        self._hold(parameters, buffers, _stack_masks(masks, parameters), {})
         zero_pruned(self._pruned())
-        self.optimizer = self._fresh_optimizer()
 
     @staticmethod
     def memory(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> tuple[float, float]:
@@ -90,12 +89,6 @@ class TorchStack(Stack):
 
     def _pruned(self) -> Pruned:
         return [(self.parameters[name], mask) for name, mask in self.masks.items()]
-
-    def _fresh_optimizer(self) -> torch.optim.Optimizer:
-        for name, parameter in self.parameters.items():
-            parameter.requires_grad_(name in self.trained)
-        free = [parameter for name, parameter in self.parameters.items() if name in self.trained]
-        return make_optimizer(free, self.task.recipe)
 
     def advance(self) -> Tensor:
         """Train one epoch and return the mean training loss of each candidate, (K,)."""
@@ -125,41 +118,50 @@ class TorchStack(Stack):
     def select(self, rows: Sequence[int]) -> TorchStack:
         """Return a stack that goes on with the candidates ``rows`` alone, which must increase."""
         chosen = torch.as_tensor(list(rows), device=self.task.inputs.device)
+
+        def taken(tensors: State) -> State:
+            return {n: t.detach()[chosen] if t.dim() else t.clone() for n, t in tensors.items()}
+
         other = copy.copy(self)
-        other.parameters = {n: p.detach()[chosen].clone() for n, p in self.parameters.items()}
-        other.buffers = {n: b[chosen].clone() for n, b in self.buffers.items()}
-        other.masks = {n: m[chosen] for n, m in self.masks.items()}
-        other.optimizer = other._fresh_optimizer()
-        for name in self.trained:
-            old, new = self.parameters[name], other.parameters[name]
-            kept = self.optimizer.state.get(old, {})
-            other.optimizer.state[new] = {
-                key: value[chosen].clone() if value.shape == old.shape else value.clone()
-                for key, value in kept.items()
-            }
         other.generator = self._generator_copy()
+        memory = {name: taken(state) for name, state in self._optimizer_memory().items()}
+        other._hold(taken(self.parameters), taken(self.buffers), taken(self.masks), memory)
         return other
 
     def joined(self, other: TorchStack) -> TorchStack:
         """Return one stack of these candidates and then the other's, at the same epoch."""
-        whole = copy.copy(self)
-        whole.parameters = _concatenated(self.parameters, other.parameters)
-        whole.buffers = _concatenated(self.buffers, other.buffers)
         names = dict.fromkeys([*self.masks, *other.masks])
-        first = {n: self.masks.get(n, torch.ones_like(self.parameters[n])) for n in names}
-        second = {n: other.masks.get(n, torch.ones_like(other.parameters[n])) for n in names}
-        whole.masks = _concatenated(first, second)
-        whole.optimizer = whole._fresh_optimizer()
-        for name in self.trained:
-            pair, new = (self.parameters[name], other.parameters[name]), whole.parameters[name]
-            one = self.optimizer.state.get(pair[0], {})
-            two = other.optimizer.state.get(pair[1], {})
-            whole.optimizer.state[new] = {
-                # Moments have a row a candidate; the number of steps is the same for all.
-                key: torch.cat([value, two[key]]) if value.shape == pair[0].shape else value.clone()
-                for key, value in one.items()
-            }
+        masks, others = (
+            {n: stack.masks.get(n, torch.ones_like(stack.parameters[n])) for n in names}
+            for stack in (self, other)
+        )
+        second = other._optimizer_memory()
+        memory = {n: _joined(state, second[n]) for n, state in self._optimizer_memory().items()}
+        whole = copy.copy(self)
+        whole._hold(
+            _joined(self.parameters, other.parameters),
+            _joined(self.buffers, other.buffers),
+            _joined(masks, others),
+            memory,
+        )
         return whole
+
+    def _hold(
+        self, parameters: State, buffers: State, masks: State, memory: Mapping[str, State]
+    ) -> None:
+        """Take these tensors, (K, *shape) each, and the optimiser's memory of each parameter."""
+        self.parameters, self.buffers, self.masks = parameters, buffers, masks
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(name in self.trained)
+        self.optimizer = make_optimizer([parameters[n] for n in self.trained], self.task.recipe)
+        self.optimizer.state.update({parameters[name]: state for name, state in memory.items()})
+
+    def _optimizer_memory(self) -> dict[str, State]:
+        """Return what the optimiser remembers of each parameter that it moves.
+
+        Moments have an axis of candidates; the number of steps has none, and is the same for all.
+        """
+        return {name: self.optimizer.state.get(self.parameters[name], {}) for name in self.trained}
 
     def states(self) -> list[State]:
         """Return the state dict of each candidate on the CPU, pruned weights exactly zero, (K,)."""
@@ -225,8 +227,14 @@ class TorchStack(Stack):
         return seeded(module_seed(self.task.order_seed)) if self.draws else contextlib.nullcontext()
 
 
-def _concatenated(first: State, second: State) -> State:
-    return {name: torch.cat([first[name].detach(), second[name].detach()]) for name in first}
+def _joined(first: State, second: State) -> State:
+    """Return the tensors of two stacks as one; one that has no axis of candidates stays."""
+    return {
+        name: torch.cat([tensor.detach(), second[name].detach()])
+        if tensor.dim()
+        else tensor.clone()
+        for name, tensor in first.items()
+    }
 
 
 def _own_names(model: nn.Module) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import final
 
@@ -11,7 +12,7 @@ from bogp.errors import SettingError
 from bogp.training.zoo.shapes import at_least_one, image_sizes, with_channels
 
 
-def resnet(depth: int, shape: Sequence[int], classes: int, width: int = 16) -> ResNet:
+def resnet(depth: int, shape: Sequence[int], classes: int, width: int = 16) -> nn.Sequential:
     """Return the residual network of ``depth`` = 6n + 2 weighted layers: 8, 20, 32, ...
 
     "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2: a convolution of 3 x 3,
@@ -33,38 +34,25 @@ def resnet(depth: int, shape: Sequence[int], classes: int, width: int = 16) -> R
     >>> sum(p.numel() for p in resnet(8, (8, 8), 10).parameters())
     75002
     """
-    return ResNet(depth, shape, classes, width)
-
-
-@final
-class ResNet(nn.Module):
-    """See :func:`resnet`; takes images (N, *shape) and gives logits (N, classes)."""
-
-    def __init__(self, depth: int, shape: Sequence[int], classes: int, width: int) -> None:
-        super().__init__()
-        blocks, rest = divmod(depth - 2, 6)
-        if rest or blocks < 1:
-            raise SettingError(f"a resnet of depth {depth} cannot be: give 6n + 2, that is 8, 20")
-        what = f"resnet-{depth}"
-        channels, *_ = image_sizes(what, shape, smallest=4)
-        at_least_one(what, classes=classes, width=width)
-        self.images = with_channels(shape)
-        self.conv1 = _conv(channels, width)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU()
-        self.layer1 = _stage(width, width, blocks)
-        self.layer2 = _stage(width, 2 * width, blocks)
-        self.layer3 = _stage(2 * width, 4 * width, blocks)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(4 * width, classes)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the logits."""
-        hidden = self.relu(self.bn1(self.conv1(self.images(inputs))))
-        hidden = self.layer3(self.layer2(self.layer1(hidden)))
-        logits: Tensor = self.fc(self.flatten(self.pool(hidden)))
-        return logits
+    blocks, rest = divmod(depth - 2, 6)
+    if rest or blocks < 1:
+        raise SettingError(f"a resnet of depth {depth} cannot be: give 6n + 2, that is 8, 20")
+    what = f"resnet-{depth}"
+    channels, *_ = image_sizes(what, shape, smallest=4)
+    at_least_one(what, classes=classes, width=width)
+    layers = {
+        "images": with_channels(shape),
+        "conv1": _conv(channels, width),
+        "bn1": nn.BatchNorm2d(width),
+        "relu": nn.ReLU(),
+        "layer1": _stage(width, width, blocks),
+        "layer2": _stage(width, 2 * width, blocks),
+        "layer3": _stage(2 * width, 4 * width, blocks),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flatten": nn.Flatten(),
+        "fc": nn.Linear(4 * width, classes),
+    }
+    return nn.Sequential(OrderedDict(layers))
 
 
 @final

@@ -20,7 +20,7 @@ def image_sizes(what: str, shape: Sequence[int], smallest: int = 1) -> tuple[int
     if len(sizes) not in (2, 3) or min(sizes) < 1:
         raise SettingError(
             f"{what} cannot take inputs of shape {sizes}: it needs images, (height, width) or "
-            "(channels, height, width)"
+            "(channels, height, width); an mlp takes any"
         )
     channels, height, width = sizes if len(sizes) == 3 else (1, *sizes)
     if min(height, width) < smallest:
