@@ -72,6 +72,6 @@ def test_a_journal_of_somebody_else_is_left_alone(tmp_path):
         connection.execute("CREATE TABLE plan (name, value)")
     journal.write_bytes(b"x" * 512)  # which SQLite takes for one to roll back
     before = path.read_bytes()
-    with pytest.raises(DatabaseError, match="cannot use graph database"):
+    with pytest.raises(DatabaseError, match="is an SQLite file but not a bogp database"):
         GraphDatabase.open(path)
     assert (path.read_bytes(), journal.read_bytes()) == (before, b"x" * 512)

@@ -29,7 +29,6 @@ from bogp.database.connect import (
     one_sentence,
     only_writer,
     remove_leftovers,
-    transaction,
 )
 from bogp.database.plan import MIXED, RANDOM_MASK, Plan, Span, read_plan
 from bogp.errors import DatabaseError, SettingError
@@ -89,8 +88,7 @@ def build_file(
 
 def planned_database(plan: Plan, origins: Iterable[Origin]) -> bytes:
     """Return the content of a database file that has its plan and origins, and no graph yet."""
-    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        connection.deserialize(empty_database())
+    with contextlib.closing(empty_database()) as connection:
         with connection:
             connection.executemany("INSERT INTO plan VALUES (?, ?)", plan.rows())
             write_origins(connection, origins)
@@ -113,7 +111,7 @@ def _fill(
             progress(done, plan.expected)
         with contextlib.closing(_made(plan, missing, threads)) as blocks:
             for group in _gathered(blocks):
-                with transaction(connection):
+                with connection:
                     for block in group:
                         write_block(connection, block)
                 done += sum(block.graphs for block in group)

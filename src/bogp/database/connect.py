@@ -1,4 +1,4 @@
-"""Opening the SQLite file: what is ours, of which version, and errors in one sentence."""
+"""The SQLite file: whether it is ours, who may write to it, and its errors in one sentence."""
 
 from __future__ import annotations
 
@@ -20,46 +20,102 @@ DATABASE_VERSION = 2
 
 _MAGIC = b"SQLite format 3\0"
 
-_ID_PLACE = 68  # of the application id in a file's header, by SQLite's file format, section 1.3
 
-
-def empty_database() -> bytes:
-    """Return the content of a database file with its tables and no rows."""
+def empty_database() -> sqlite3.Connection:
+    """Return a connection to a new database in memory that has its tables and no rows."""
     schema = resources.files("bogp.database").joinpath("schema.sql").read_text(encoding="utf-8")
-    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
-        connection.executescript(schema)
-        return connection.serialize()
+    connection = sqlite3.connect(":memory:")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
+    connection.executescript(schema)
+    return connection
 
 
-@contextlib.contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """Hold the lock file beside ``path`` for the block, or raise at once if another has it."""
-    beside = path.with_name(f".{path.name}.lock")
-    try:
-        with filelock.FileLock(beside, timeout=0):
-            try:
-                yield
-            finally:
-                # While it is held, so that the file is surely ours; whoever waits at it then finds
-                # that it has no name and is refused, as FileLock looks for that. Windows lets go of
-                # an open file only when it is released, and there FileLock removes it.
-                with contextlib.suppress(OSError):
-                    beside.unlink()
-    except filelock.Timeout as error:
-        raise DatabaseError(
-            f"{str(path)!r} is being built by another process: wait until that has ended"
-        ) from error
+def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
+    """Return a connection to an existing graph database, read-only unless ``write``.
 
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what SQLite kept beside a database at ``path`` that is no longer there.
-
-    SQLite would play it into the next database of that name. The caller is the only writer.
+    Raises:
+        DatabaseError: there is no such file, or it is not a graph database, is of another schema
+            version, is corrupt, or cannot be opened.
     """
-    for ending in ("-wal", "-shm", "-journal"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
+    _check_header(path)
+    with one_sentence(path):
+        if path.with_name(f"{path.name}-journal").exists():
+            _roll_back(path)
+        connection = _connection(path, "rw" if write else "ro")
+        try:
+            _check_length(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _connection(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+
+def _check_header(path: Path) -> None:
+    """Raise unless the file starts as a graph database of this version does.
+
+    The places of the two numbers are those of SQLite's file format, section 1.3. bogp writes them
+    once and never changes them.
+    """
+    if not path.exists():
+        raise DatabaseError(
+            f"there is no graph database at {str(path)!r}: "
+            f"make it with `bogp database build {path}`"
+        )
+    try:
+        with path.open("rb") as file:
+            header = file.read(72)
+    except OSError as error:
+        raise DatabaseError(
+            f"cannot read graph database {str(path)!r} ({error.strerror or error})"
+        ) from error
+    if not header.startswith(_MAGIC) or header[68:] != APPLICATION_ID.to_bytes(4, "big"):
+        kind = "an SQLite file but not" if header.startswith(_MAGIC) else "not"
+        raise DatabaseError(
+            f"{str(path)!r} is {kind} a bogp database: give a file that `bogp database build` made"
+        )
+    version = int.from_bytes(header[60:64], "big")
+    if version != DATABASE_VERSION:
+        raise DatabaseError(
+            f"{str(path)!r} is a bogp database of schema version {version}, and this bogp reads "
+            f"version {DATABASE_VERSION}: use the bogp that made it, or build it again under "
+            "another name"
+        )
+
+
+def _roll_back(path: Path) -> None:
+    """Undo a transaction that was killed, which only a connection for writing can.
+
+    Where another process is in the middle of one, this leaves it alone.
+    """
+    with contextlib.closing(_connection(path, "rw")) as connection:
+        try:
+            _pragma(connection, "schema_version")  # reads a page
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise
+            raise DatabaseError(
+                f"{str(path)!r} was interrupted while being written ({error}): open it once where "
+                "it can be written"
+            ) from error
+
+
+def _check_length(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise if the file ends within its last page, which SQLite would take for zeros."""
+    length = _pragma(connection, "page_count") * _pragma(connection, "page_size")
+    # After a kill, the pages of a file may still be in its -wal.
+    if not path.with_name(f"{path.name}-wal").exists() and path.stat().st_size < length:
+        raise sqlite3.DatabaseError(f"{path.stat().st_size} of {length} bytes")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    """Return the number that a PRAGMA reports."""
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 @contextlib.contextmanager
@@ -91,116 +147,37 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def damaged(path: Path, why: object) -> DatabaseError:
-    """Return the error of a database file whose content cannot be what was written to it."""
+    """Return the error of a database file that does not hold what was written to it."""
     return DatabaseError(
         f"graph database {str(path)!r} is corrupt or truncated ({why}): restore a copy of it or "
         "build it again under another name"
     )
 
 
-def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
-    """Return a connection to an existing graph database, read-only unless ``write``.
-
-    Raises:
-        DatabaseError: there is no such file, or it is not a graph database, is of another schema
-            version, is corrupt, or cannot be opened.
-    """
-    _check_magic(path)
-    with one_sentence(path):
-        if path.with_name(f"{path.name}-journal").exists():
-            _roll_back(path)
-        connection = _connection(path, "rw" if write else "ro")
-        try:
-            _check_content(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _connection(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-
-
-def _roll_back(path: Path) -> None:
-    """Undo a transaction that was killed, which only a connection for writing can.
-
-    Where another process is in the middle of one, this leaves it alone.
-    """
-    with path.open("rb") as file:
-        if file.read(_ID_PLACE + 4)[_ID_PLACE:] != APPLICATION_ID.to_bytes(4, "big"):
-            return  # not ours to write to
-    with contextlib.closing(_connection(path, "rw")) as connection:
-        try:
-            _pragma(connection, "schema_version")  # reads a page
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                raise
-            raise DatabaseError(
-                f"{str(path)!r} was interrupted while being written ({error}): open it once where "
-                "it can be written"
-            ) from error
-
-
-def _check_magic(path: Path) -> None:
-    """Raise unless ``path`` is a file that starts as SQLite's do."""
-    if not path.exists():
-        raise DatabaseError(
-            f"there is no graph database at {str(path)!r}: "
-            f"make it with `bogp database build {path}`"
-        )
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_MAGIC))
-    except OSError as error:
-        raise DatabaseError(
-            f"cannot read graph database {str(path)!r} ({error.strerror or error})"
-        ) from error
-    if start != _MAGIC:
-        raise DatabaseError(
-            f"{str(path)!r} is not a bogp database: give a file that `bogp database build` made"
-        )
-
-
-def _check_content(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise unless the file carries bogp's mark, is whole, and is of the version read here."""
-    if _pragma(connection, "application_id") != APPLICATION_ID:
-        raise DatabaseError(
-            f"{str(path)!r} is an SQLite file but not a bogp database: "
-            "give a file that `bogp database build` made"
-        )
-    # SQLite would take what is missing of the last page for zeros. After a kill, the pages of a
-    # file may still be in its -wal.
-    length = _pragma(connection, "page_count") * _pragma(connection, "page_size")
-    if not path.with_name(f"{path.name}-wal").exists() and path.stat().st_size < length:
-        raise sqlite3.DatabaseError(f"{path.stat().st_size} of {length} bytes")
-    version = _pragma(connection, "user_version")
-    if version != DATABASE_VERSION:
-        raise DatabaseError(
-            f"{str(path)!r} is a bogp database of schema version {version}, and this bogp reads "
-            f"version {DATABASE_VERSION}: use the bogp that made it, or build it again under "
-            "another name"
-        )
-
-
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what the ``with`` block writes, or leave nothing of it."""
-    connection.execute("BEGIN IMMEDIATE")
+def only_writer(path: Path) -> Iterator[None]:
+    """Hold the lock file beside ``path`` for the block, or raise at once if another has it."""
+    beside = path.with_name(f".{path.name}.lock")
     try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        with filelock.FileLock(beside, timeout=0):
+            try:
+                yield
+            finally:
+                # While it is held, so that the file is surely ours; whoever waits at it then finds
+                # that it has no name and is refused, as FileLock looks for that. Windows lets go of
+                # an open file only when it is released, and there FileLock removes it.
+                with contextlib.suppress(OSError):
+                    beside.unlink()
+    except filelock.Timeout as error:
+        raise DatabaseError(
+            f"{str(path)!r} is being built by another process: wait until that has ended"
+        ) from error
 
 
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    """Return the number that a PRAGMA reports."""
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+def remove_leftovers(path: Path) -> None:
+    """Remove what SQLite kept beside a database at ``path`` that is no longer there.
+
+    SQLite would play it into the next database of that name. The caller is the only writer.
+    """
+    for ending in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)

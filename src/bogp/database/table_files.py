@@ -19,11 +19,11 @@ from bogp.types import Floats
 ROWS = 4096
 """The most rows of a table that are turned into arrays at a time."""
 
-CSV_BYTES = 1 << 26
+CSV_BYTES = 1 << 25
 """How much of a CSV file is held at a time; no row may be longer."""
 
 _FIXES = {
-    ".csv": "save it as CSV in UTF-8, every row with a cell for each column",
+    ".csv": "save it as CSV in UTF-8, every row with a cell for each column, or as Parquet",
     ".parquet": "write it as Parquet again",
 }
 
@@ -166,10 +166,11 @@ class Column:
         """
         numbers = []
         for row, value in enumerate(self.cells.to_pylist()):
+            if empty is not None and _empty(value):
+                numbers.append(empty)
+                continue
             number = _whole(value)
-            if number is None and empty is not None and _empty(value):
-                number = empty
-            elif number is None or not least <= number <= most:
+            if number is None or not least <= number <= most:
                 raise self.error(
                     row, f"is not an exact whole number from {least} to {most}: give one"
                 )
