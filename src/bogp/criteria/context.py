@@ -1,4 +1,4 @@
-"""What a criterion may look at, and what those that run the network share."""
+"""What a criterion is and may look at, and what criteria that run the network share."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Context:
 
     Attributes:
         model: the network with the weights at hand; no criterion changes it.
-        mask: the current mask; while scoring a weight outside it counts as zero.
+        mask: the current mask; weights outside it count as zero.
         inputs: examples to score on, (N, *shape); None for a criterion that needs none.
-        targets: their classes, (N,) int64, or (N, T) of a model that classifies T positions.
-        seed: of what is random about the scores.
+        targets: their classes, (N,) int64, or (N, T) for a model that classifies T positions.
+        seed: decides all that is random about the scores.
     """
 
     model: nn.Module
@@ -96,7 +96,7 @@ def masked_copy(
 ) -> tuple[nn.Module, dict[str, nn.Parameter]]:
     """Return a copy of the model, zero outside the mask, and its parameters by name.
 
-    All that scoring does to a network (gradients, batch statistics) it does to the copy.
+    Whatever scoring does to a network (gradients, batch statistics) is done to the copy.
 
     Raises:
         MaskError: the mask does not fit the model.
@@ -112,10 +112,10 @@ def masked_copy(
 
 @contextlib.contextmanager
 def training_mode(model: nn.Module, seed: int) -> Iterator[None]:
-    """Run a block with gradients on and ``model`` training, what its modules draw from ``seed``.
+    """Run a block with gradients on, ``model`` in training mode and torch seeded with ``seed``.
 
-    torch's global random state is restored after it. Attention is computed step by step: of its
-    fused kernels most have no second derivative.
+    torch's global random state is restored after it. Attention is computed step by step, since most
+    of its fused kernels have no second derivative.
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     with torch.random.fork_rng(devices=devices), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
@@ -130,8 +130,8 @@ def mean_loss(logits: Any, targets: Tensor, criterion: str, temperature: float =
     Args:
         logits: (N, classes), or (N, T, classes).
         targets: (N,), or (N, T).
-        criterion: whose loss it is.
-        temperature: what the logits are divided by.
+        criterion: the name of the criterion that asks, for the error.
+        temperature: divides the logits.
 
     Raises:
         SettingError: their shapes do not belong together.
@@ -148,10 +148,10 @@ def mean_loss(logits: Any, targets: Tensor, criterion: str, temperature: float =
 
 
 def number_type(inputs: Tensor) -> torch.dtype | None:
-    """Return the type that a network must have for ``inputs``: theirs, or None for integers."""
+    """Return the dtype that a network must have for ``inputs``; None where they are integers."""
     return inputs.dtype if inputs.is_floating_point() else None
 
 
 def filled(gradient: Tensor | None, weight: Tensor) -> Tensor:
-    """Return a gradient, zeros where what was differentiated does not depend on ``weight``."""
+    """Return a gradient by ``weight``, zeros where there is none."""
     return torch.zeros_like(weight) if gradient is None else gradient.detach()

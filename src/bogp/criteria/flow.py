@@ -1,8 +1,8 @@
-"""What a network's functions make of flow: how SynFlow reads what is no product of weights.
+"""How SynFlow reads functions that are not products of weights.
 
 The flow of Tanaka et al. 2020 (arXiv 2006.05467) is a sum over paths of products of weights. A
-function of another kind is read as a product too: y = x · (f(x) / x), the quotient held fixed, so
-that as much flow leaves it as its output is and none is lost on the way back.
+function of another kind is read as a product too: y = x · (f(x) / x) with the quotient held fixed,
+so that its output is the flow that leaves it, and no flow is lost on the way back.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 _BLOCKED = -1e4
-"""Numbers below are in no flow: masks put them, or minus infinity, where none may pass."""
+"""A number below this is no flow: attention masks put one where nothing may pass."""
 
 
 class Flow(TorchFunctionMode):
-    """Within this context torch's functions are read as flow; all others are what they are."""
+    """Within this context the functions of ``_READINGS`` are read as flow, all others as usual."""
 
     def __torch_function__(
         self,
@@ -29,7 +29,7 @@ class Flow(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call ``func``, or what it is read as."""
+        """Call ``func``, or the function that it is read as."""
         given, read = dict(kwargs or {}), _READINGS.get(func)
         if read is None:
             return func(*args, **given)
@@ -39,17 +39,17 @@ class Flow(TorchFunctionMode):
 
 
 def positive(values: Tensor) -> Tensor:
-    """Return absolute values, but for what blocks attention."""
+    """Return absolute values, except of the numbers that block attention."""
     return torch.where(values > _BLOCKED, values.abs(), values)
 
 
 def _unchanged(_func: object, flow: Tensor, *_: object, **__: object) -> Tensor:
-    """Leave out a norm: it takes the mean or length of its own input away, the flow's measure."""
+    """Leave out a norm: it takes away the mean or length of its input, which measures the flow."""
     return flow
 
 
 def _batch_norm(func: Callable[..., Tensor], flow: Tensor, *args: Any, **options: Any) -> Tensor:
-    """Scale by statistics that are kept; leave out a norm by those of its own input."""
+    """Scale by running statistics; leave out a norm that uses those of its own input."""
     names = ("running_mean", "running_var", "weight", "bias", "training")
     given = dict(zip(names, args, strict=False)) | options
     own = given.get("training") or given.get("running_mean") is None
@@ -57,7 +57,7 @@ def _batch_norm(func: Callable[..., Tensor], flow: Tensor, *args: Any, **options
 
 
 def _bent(func: Callable[..., Tensor], flow: Tensor, *args: Any, **options: Any) -> Tensor:
-    """Multiply by f(x) / x: by its slope a bounded f would let nothing through."""
+    """Multiply by f(x) / x, since the slope of a bounded f would let nothing through."""
     with torch.no_grad():
         values = func(flow.clone(), *args, **options)  # a copy: it may work in place
         factor = torch.where(flow.abs() > 1e-30, values / flow, 0.0)
@@ -65,24 +65,24 @@ def _bent(func: Callable[..., Tensor], flow: Tensor, *args: Any, **options: Any)
 
 
 def _fixed(func: Callable[..., Tensor], *args: Any, **options: Any) -> Tensor:
-    """Hold the result fixed: the factor of a norm that is written out."""
+    """Hold the result fixed, as the factor of a norm that a model writes out."""
     return func(*args, **options).detach()
 
 
 def _embedding(_func: object, words: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor:
-    """Return a linear layer's output for an indicator of each word, all of them ones."""
+    """Return what a linear layer would, with an input of one for each word of the vocabulary."""
     return weight.sum(0).expand(*words.shape, -1)
 
 
 def _softmax(_func: object, flow: Tensor, dim: int = -1, *_: object, **__: object) -> Tensor:
-    """Return shares in proportion to the numbers, not to their exponentials."""
+    """Return shares in proportion to the numbers instead of their exponentials."""
     return _shares(flow, flow > _BLOCKED, dim)
 
 
 def _shares(values: Tensor, allowed: Tensor, dim: int = -1) -> Tensor:
     """Return ``values`` over their sum, which is held fixed, and zero where they are not allowed.
 
-    Equal shares where the sum is zero, as softmax has it of zeros.
+    Where the sum is zero all shares are equal, as those of softmax are.
     """
     flow = torch.where(allowed, values, 0.0).clamp(min=0.0)
     total = flow.detach().sum(dim, keepdim=True)
@@ -91,7 +91,7 @@ def _shares(values: Tensor, allowed: Tensor, dim: int = -1) -> Tensor:
 
 
 def _third(flow: Tensor) -> Tensor:
-    """Return the same numbers, of whose gradient a third goes back."""
+    """Return the same numbers; a third of their gradient goes back."""
     again = flow.view_as(flow)
     if again.requires_grad:
         again.register_hook(lambda gradient: gradient / 3.0)  # type: ignore[no-untyped-call]
@@ -101,8 +101,8 @@ def _third(flow: Tensor) -> Tensor:
 def _attend(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
     """Return the values (..., L, E) mixed by shares (..., L, S) that are queries times keys.
 
-    Queries, keys and values are three factors of one product: with a third of the flow each, those
-    who made them get together as much as has passed, like any layer.
+    Queries, keys and values are three factors of one product. Each gets a third of the flow, so
+    that the layers before them together get as much as has passed, like any other layer.
     """
     match = _third(query) @ _third(key).transpose(-2, -1)
     shares = _shares(match, allowed.expand_as(match))
@@ -163,7 +163,7 @@ def _multi_head(
 
 
 def _allowed(query: Tensor, key: Tensor, options: Mapping[str, Any]) -> Tensor:
-    """Return where queries may look, bool (N, heads, L, S): masks of this kind say where not."""
+    """Return where queries may look, bool (N, heads, L, S); these masks say where they may not."""
     shape = (*query.shape[:3], key.size(2))
     allowed = torch.ones(shape, dtype=torch.bool, device=query.device)
     for name in ("attn_mask", "key_padding_mask"):
@@ -180,7 +180,7 @@ def _allowed(query: Tensor, key: Tensor, options: Mapping[str, Any]) -> Tensor:
 
 
 def _functions(*names: str) -> set[Callable[..., Any]]:
-    """Return what goes by these names in torch, among its functionals and tensors' methods."""
+    """Return torch's functions, functionals and methods of tensors with these names."""
     places = (torch, functional, Tensor)
     return {getattr(place, name) for place in places for name in names if hasattr(place, name)}
 

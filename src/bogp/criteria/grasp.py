@@ -26,14 +26,14 @@ TEMPERATURE = 200.0
 def grasp(context: Context) -> Scores:
     """Return w · (Hg), the gradient flow that a weight holds up: gradient g, Hessian H of the loss.
 
-    Wang et al. 2020 (arXiv 2002.07376), section 4: to first order, without a weight the
-    squared length of the gradient changes by 2 · (−w · Hg). They remove the weights whose −w · Hg
-    is highest, whose absence makes the gradient longest; ours is its negative, kept highest first.
-    The loss is cross-entropy of the logits over ``TEMPERATURE``, on the examples (the mean over all
-    positions, where a model classifies each of a sequence), and g is that of all weights of the
-    network that can be pruned (as in their code no biases; :func:`bogp.masks.prunable_layers`),
-    zero where the mask holds them at zero. The network is in training mode (batch statistics), as
-    they have it.
+    Wang et al. 2020 (arXiv 2002.07376), section 4: to first order, removing a weight changes the
+    squared length of the gradient by 2 · (−w · Hg). They remove the weights whose −w · Hg is
+    highest, since the gradient is longest without them; this score is the negative, so that the
+    highest are kept. The loss is the cross-entropy of the logits over ``TEMPERATURE`` on the
+    examples (the mean over all positions, where a model classifies each position of a sequence).
+    The gradient g is by all weights of the network that can be pruned
+    (:func:`bogp.prunable_layers`, no biases, as in their code), and zero where the mask holds a
+    weight at zero. The network is in training mode (batch statistics), as in their code.
 
     Raises:
         SettingError: no examples, logits that do not fit the targets, or a module without a second

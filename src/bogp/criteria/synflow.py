@@ -1,4 +1,4 @@
-"""SynFlow: how much of the flow from input to output runs through a weight. No data."""
+"""SynFlow: how much of the flow from input to output runs through a weight, without data."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ def synflow(context: Context) -> Scores:
 
     Tanaka et al. 2020 (arXiv 2006.05467), equations 1 and 2: R is the sum of the outputs for an
     input of ones, weights replaced by their absolute values; of the inputs the shape alone is used.
-    It is meant to be repeated as the mask shrinks (``SYNFLOW.steps`` times): scored once, it
-    can empty a whole layer. Biases count as zero, so that every layer carries the same flow, R. In
-    double precision: R grows with the product of the layers' widths.
+    It is meant to be repeated as the mask shrinks (``SYNFLOW.steps`` times), because scored once it
+    can empty a whole layer. Biases count as zero, so that every layer carries the same flow, R. The
+    arithmetic is in double precision: R grows with the product of the layers' widths.
 
-    What is no product of weights is read as one (:mod:`bogp.criteria.flow`), which the paper, whose
-    networks are of ReLU, has no need of:
+    The paper's networks have no other functions than ReLU. Here a function that is no product of
+    weights is read as one (:mod:`bogp.criteria.flow`):
 
     - Batch normalisation only scales, and normalisation by a layer's own input (LayerNorm,
       GroupNorm, InstanceNorm, RMSNorm) is left out.
-    - A bent or bounded activation (GELU, tanh, sigmoid) multiplies by what its output is of its
-      input.
-    - An embedding is a linear layer of one input for each word, and all of these are ones.
-    - Attention's shares are in proportion to queries times keys instead of their exponentials;
-      queries, keys and values, three factors of a product, get a third of its flow each. Where
-      softmax is called by itself, and not by torch's attention, each gets all of it.
+    - A bent or bounded activation (GELU, tanh, sigmoid) multiplies its input by output / input.
+    - An embedding is a linear layer with an input of one for each word.
+    - Attention's shares are in proportion to queries times keys instead of their exponentials.
+      Queries, keys and values are three factors of a product, and each gets a third of its flow.
+      Where a model calls softmax itself instead of torch's attention, each gets all of it.
 
     Raises:
         SettingError: no inputs to take the shape from.

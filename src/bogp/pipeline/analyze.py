@@ -1,4 +1,4 @@
-"""What pruning made of a network: graphs, spectrum and dead units of each layer of a mask."""
+"""What pruning makes of a network: graphs, spectrum and dead units of each layer of a mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bogp.analysis.paths import dead_units
 from bogp.errors import GraphError, UnknownNameError
 from bogp.graphs import PROPERTIES, RelationalGraph, mask_to_graph, properties
 from bogp.masks import Mask
-from bogp.pipeline.pruned import all_inputs, mask_and_network, parts, paths_of, read_layouts
+from bogp.pipeline.pruned_model import all_inputs, mask_and_network, parts, paths_of, read_layouts
 
 MOST_NODES = 64
 """Nodes of a layer's relational graph by default, if the layer is wide enough."""
@@ -27,18 +27,18 @@ class LayerAnalysis:
     """One layer of a pruned network.
 
     Attributes:
-        name: of the parameter; with ``[q]``, ``[k]`` or ``[v]`` for each part of a packed one.
-        mask: bool (out, in, *kernel), True keeps; grouped convolutions over all of their inputs.
-        kept: weights that the mask keeps.
-        total: weights that the layer has.
-        bipartite: its inputs joined to its outputs by the kept weights.
+        name: the parameter's name; ``[q]``, ``[k]`` or ``[v]`` is added for a part of a packed one.
+        mask: bool (out, in, *kernel), True keeps; a grouped convolution's is over all inputs.
+        kept: how many weights the mask keeps.
+        total: how many weights the layer has.
+        bipartite: the graph in which kept weights join the layer's inputs to its outputs.
         spectrum: the singular values of that graph and its Ramanujan gap; None without edges.
-        dead_inputs: inputs that are on no path of kept weights through the network; None where
-            that is unknown, see the notes of the whole.
-        dead_outputs: outputs that are on none.
-        on_path: kept weights that are on such a path.
-        graph: its relational graph; None for a layer of one input or one output.
-        properties: of the relational graph, name → value; empty without one.
+        dead_inputs: how many inputs are on no path of kept weights through the network; None where
+            that is unknown, for which the notes of the model give the reason.
+        dead_outputs: how many outputs are on no such path, or None.
+        on_path: how many kept weights are on such a path, or None.
+        graph: the relational graph; None for a layer of one input or one output.
+        properties: the relational graph's properties, name → value; empty without a graph.
     """
 
     name: str
@@ -98,9 +98,9 @@ class ModelAnalysis:
     """A pruned network, layer by layer.
 
     Attributes:
-        layers: those that were asked for, in the order of the network or file.
-        kept: weights that the whole mask keeps.
-        total: weights that it is of.
+        layers: the layers that were asked for, in the order of the network or file.
+        kept: how many weights the whole mask keeps.
+        total: how many weights the whole mask covers.
         effective_sparsity: the sparsity if kept weights on no path from the input to the output
             are counted as removed (Vysogorets & Kempe 2023); None where that is unknown.
         notes: sentences that say how the file was read, and what is unknown and why.
@@ -140,18 +140,18 @@ def analyze(
 ) -> ModelAnalysis:
     """Return the graphs, spectra, dead units and effective sparsity of a pruned network.
 
-    From a file alone the order of the layers and their shapes decide whether they are a chain,
-    along which dead units are found. A model says which convolutions are grouped; with an example
-    too, paths are those of the network itself, skip connections included.
+    Dead units are found along a chain of layers; of a file alone, the order and the shapes of the
+    layers decide whether they are one. A model says which convolutions are grouped. With an example
+    too, paths are followed through the network itself, skip connections included.
 
     Args:
         source: a mask, a pruned network (masks of ``torch.nn.utils.prune``, or weights that are
-            exactly 0), or a file that :func:`bogp.masks.files.read_mask` reads.
-        model: the network that the mask is of; it is not changed. A network as ``source`` is its
-            own.
+            exactly 0), or a file that :func:`bogp.read_mask` reads.
+        model: the network that the mask belongs to; it is not changed. A network given as
+            ``source`` needs none.
         example: one input or a batch (N, \\*shape); only its shape and type matter.
-        nodes: of each layer's relational graph; by default the largest power of two that is at
-            most :data:`MOST_NODES`, the layer's outputs and its inputs.
+        nodes: how many nodes each layer's relational graph has; by default the largest power of two
+            that is at most :data:`MOST_NODES`, the layer's outputs and its inputs.
         threshold: the least share of kept weights that joins two nodes, in (0, 1]; by default one
             weight does.
         layers: names of the parameters to describe; all by default. Paths run through all.
@@ -198,7 +198,7 @@ def _describe(
     nodes: int | None,
     threshold: float | None,
 ) -> LayerAnalysis:
-    """Return all there is to say of one mask (out, in, *kernel)."""
+    """Return the analysis of one layer's mask (out, in, *kernel)."""
     outputs, inputs = mask.shape[:2]
     size = default_nodes(outputs, inputs) if nodes is None else nodes
     graph = mask_to_graph(mask, size, threshold) if size > 1 or nodes is not None else None
@@ -253,7 +253,7 @@ def _check_nodes(nodes: int | None, views: Mapping[str, Mapping[str, Tensor]]) -
 
 
 def _notes(mask: Mask, model: nn.Module | None, layers: Sequence[LayerAnalysis]) -> list[str]:
-    """Return what a reader must know of how the network was read."""
+    """Return what a reader of the analysis must know of how the network was read."""
     notes = []
     if mask.kept == mask.total:
         notes.append("Nothing is pruned: every graph below is complete.")

@@ -19,13 +19,13 @@ from bogp.training.checks import check_data, check_fit
 from bogp.training.outputs import leaf_outputs
 
 EXAMPLES = 1024
-"""Training examples that a criterion scores on, or all of them where there are fewer."""
+"""How many training examples a criterion scores on at most."""
 
 OUTPUTS = 2**27
-"""Numbers that a network's layers may put out for all those examples: half a GiB in float32."""
+"""How many numbers a network's layers may put out for all of them: half a GiB in float32."""
 
 FEWEST = 64
-"""Examples to score on however large the network is."""
+"""How many examples a criterion scores on however large the network is, if there are as many."""
 
 
 def next_mask(
@@ -44,19 +44,20 @@ def next_mask(
     the scores are the same on machines with other numbers of cores.
 
     Args:
-        model: the network with the weights at hand; unchanged.
+        model: the network whose weights are scored; it is not changed.
         mask: the weights that may be kept.
-        method: its criterion and scope are used.
-        kept: weights to keep.
-        seed: of what is random about the mask, over all rounds.
-        number: of the round, from 1.
-        split: whose training data the criterion may score on (:func:`scoring_examples`).
+        method: says the criterion and the scope.
+        kept: how many weights to keep.
+        seed: decides all that is random about the mask, in all rounds.
+        number: the number of the round, from 1.
+        split: the data, of whose training part the criterion may look at examples
+            (:func:`scoring_examples`).
 
     Raises:
         SparsityError: ``mask`` keeps fewer than ``kept``.
         MaskError: the mask does not fit the model, or a score is NaN.
-        SettingError: a criterion that runs the network, without a split, or the model cannot take
-            the data, or of a whole network all scores are zero.
+        SettingError: a criterion that runs the network has no split, the model cannot take the
+            data, or all scores of a whole network are zero.
         DataError: the training data are no examples of the model's classes.
     """
     chosen = criterion(method.criterion)
@@ -66,7 +67,7 @@ def next_mask(
             examples = scoring_examples(model, split, chosen.name, seed)
         counts = _step_counts(mask, kept, chosen.steps)
         for step, count in enumerate(counts, 1):
-            # The draws of a single step keep the names that they have always had.
+            # Seeds of criteria with one step do not name the step: committed records rest on them.
             place = (number,) if len(counts) == 1 else (number, step)
             context = Context(model, mask, *examples, derive_seed(seed, "scores", *place))
             scores = chosen.score(context)
@@ -85,16 +86,16 @@ def next_mask(
 def scoring_examples(
     model: nn.Module, split: Split | None, criterion: str, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the training examples to score on, inputs and targets.
+    """Return the inputs and targets of the training examples to score on.
 
-    ``EXAMPLES`` of them, or fewer, but at least ``FEWEST``, where the layers of a large network
-    would put out more than ``OUTPUTS`` numbers. They are drawn from ``seed`` alone: the same for
-    all candidates with one mask seed, in all pruning rounds. Each class has its share of them; of
-    sequences with targets (N, T) the draw is even. What selects and what reports is never looked
-    at.
+    There are ``EXAMPLES`` of them, but fewer where the layers of a large network would put out more
+    than ``OUTPUTS`` numbers, down to ``FEWEST``. They are drawn from ``seed`` alone, so that they
+    are the same for all candidates with one mask seed, in all pruning rounds. Each class has its
+    share of them; sequences with targets (N, T) are drawn evenly. The data that select and the data
+    that report are never looked at.
 
     Raises:
-        SettingError, DataError: see :func:`next_mask`.
+        SettingError, DataError: as for :func:`next_mask`.
     """
     if split is None:
         raise SettingError(
@@ -115,7 +116,7 @@ def scoring_examples(
 
 
 def _check_scores(scores: dict[str, Tensor], mask: Mask, criterion: str) -> None:
-    """Raise SettingError if nothing tells the weights of a whole network apart."""
+    """Raise SettingError if the scores of all weights of a whole network are zero."""
     if mask.kept == mask.total and not any(bool(score.any()) for score in scores.values()):
         raise SettingError(
             f"criterion {criterion!r} scores each of the {mask.total} weights 0, of "

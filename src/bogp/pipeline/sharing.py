@@ -1,9 +1,9 @@
-"""Which layers share a graph, and the graphs of one candidate where there are several.
+"""Groups of layers that share a graph, and the graphs of a candidate with several groups.
 
-A database holds graphs of one number of nodes. A candidate of groups of layers (the stages of a
-network, or its layers) takes a graph of the database for the group with the most weights and, for
-each other group, one drawn alike: of the same family and parameters, at the same density, on as
-many nodes as that group's layers can carry.
+All graphs of a database have the same number of nodes. If a candidate has several groups of layers
+(the stages of a network, say), the group with the most weights takes a graph of the database. Each
+other group takes one drawn alike: of the same family and parameters, at the same density, on as
+many nodes as the layers of that group can carry.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from bogp.masks import Mask, PrunableLayer
 from bogp.pipeline.supports import Support, carries, share_groups
 
 MOST_NODES = 64
-"""Nodes of a graph at most, if not asked otherwise."""
+"""How many nodes a graph has at most, unless a number is asked for."""
 
 LEAST_NODES = 4
 """A graph of fewer nodes has hardly any wiring to choose."""
 
 _COVERED = 0.9
-"""Share of a group's weights that layers wide enough for its graph hold, of those wide enough for
-``LEAST_NODES``."""
+"""The layers that carry a group's graph hold at least this share of the group's weights.
+
+Layers that are too narrow for ``LEAST_NODES`` do not count.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,9 @@ class Group:
     """Layers that share a graph.
 
     Attributes:
-        name: of the group.
-        layers: those that can carry the graph.
-        nodes: of the graph.
+        name: the group's name.
+        layers: the layers that can carry the graph.
+        nodes: how many nodes the graph has.
         shape: outputs and inputs of the largest of the layers.
     """
 
@@ -53,9 +55,10 @@ def graph_groups(
 ) -> tuple[Group, ...]:
     """Return the groups that have a graph, the one with the most weights first.
 
-    The number of nodes is the largest power of two, up to :data:`MOST_NODES`, such that the layers
-    that can carry it hold nine tenths of the weights of those that can carry a graph at all; or
-    ``nodes``, in groups where a layer can carry them. Layers that cannot have the complete support.
+    The number of nodes is ``nodes``, if it is given. Otherwise it is the largest power of two, up
+    to :data:`MOST_NODES`, for which the layers that can carry the graph hold nine tenths of the
+    weights of those that can carry any. Layers that cannot carry it are in no group and get the
+    complete support; a group of which no layer can is left out.
 
     >>> wide = PrunableLayer("a.weight", "a", "linear", (300, 784))
     >>> last = PrunableLayer("b.weight", "b", "linear", (10, 300))
@@ -74,7 +77,7 @@ def graph_groups(
 
 
 def _nodes(layers: Sequence[PrunableLayer]) -> int:
-    """Return the number of nodes of a group's graph, 0 where no layer can carry one."""
+    """Return how many nodes a group's graph has, 0 where no layer can carry a graph."""
     able = _weights([layer for layer in layers if carries(layer, LEAST_NODES)])
     count = MOST_NODES
     while able and count >= LEAST_NODES:
@@ -89,7 +92,7 @@ def _weights(layers: Sequence[PrunableLayer]) -> int:
 
 
 def _shape(layers: Sequence[PrunableLayer]) -> tuple[int, int]:
-    """Return outputs and inputs of one of the matrices of the largest layer."""
+    """Return outputs and inputs of the largest layer, or of one of its matrices."""
     largest = max(layers, key=lambda layer: layer.weights)
     return largest.outputs, largest.inputs
 
@@ -97,7 +100,9 @@ def _shape(layers: Sequence[PrunableLayer]) -> tuple[int, int]:
 def groups_of_database(
     layers: Sequence[PrunableLayer], share: str, nodes: int, asked: int | None = None
 ) -> tuple[Group, ...]:
-    """Return the groups of a search whose database has graphs of ``nodes`` nodes, for the first.
+    """Return the groups of a search whose database has graphs of ``nodes`` nodes.
+
+    The first group takes graphs of the database; ``asked`` is the number of nodes of the others.
 
     Raises:
         DatabaseError: the layers of that group cannot carry them.
@@ -116,10 +121,10 @@ def groups_of_database(
 
 
 def candidate_support(record: GraphRecord, groups: Sequence[Group], share: str) -> Support:
-    """Return the support that a graph of the database stands for.
+    """Return the support of a candidate that has this graph of the database.
 
     Raises:
-        DatabaseError: its like cannot be drawn for the other groups.
+        DatabaseError: no graph alike can be drawn for another group.
     """
     if share == "model":
         return record.graph if record.mask is None else record.mask
@@ -149,7 +154,7 @@ def _alike(record: GraphRecord, group: Group) -> RelationalGraph:
 
 
 def distinct_graphs(support: Mapping[str, RelationalGraph]) -> list[RelationalGraph]:
-    """Return the graphs of a support, each once, in the order of their layers."""
+    """Return the graphs of a support in the order of their layers, each once."""
     found: list[RelationalGraph] = []
     for graph in support.values():
         if not any(graph is other for other in found):
@@ -158,7 +163,7 @@ def distinct_graphs(support: Mapping[str, RelationalGraph]) -> list[RelationalGr
 
 
 def one_graph(support: Support) -> RelationalGraph | None:
-    """Return the graph of a support, those of several side by side as one; None without any.
+    """Return a support's graphs as one graph, side by side; None if it has no graph.
 
     >>> pair, lone = RelationalGraph([[1, 1], [1, 1]]), RelationalGraph([[1]])
     >>> one_graph({"a": pair, "b": lone})

@@ -1,4 +1,4 @@
-"""Supports: what bounds a mask, from relational graphs or a mask to every layer of a network."""
+"""Supports: from relational graphs, or a mask, to the weights that a mask may keep."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.masks import Mask, PrunableLayer, check_fits, complete_mask, prunable_layers
 
 Support = RelationalGraph | Mapping[str, RelationalGraph] | Tensor | Mask | None
-"""What bounds a mask: a graph, a graph for each layer, one layer's mask, a whole mask, nothing."""
+"""What bounds a mask: a graph, a graph for each layer, one layer's mask, a whole mask, or None."""
 
 SHARES = ("model", "stage", "layer")
-"""Which layers have one graph in common: all, those of a stage, or none."""
+"""Which layers share one graph: all of a model, those of a stage, or each layer has its own."""
 
 
 def support_mask(support: Support, model: nn.Module, names: tuple[str, ...]) -> Mask:
     """Return ``support`` as a mask of the parameters ``names`` of ``model``.
 
     A graph is laid over each layer by :func:`layer_support`; a mapping gives each layer a graph of
-    its own. A layer that cannot carry the support (for a graph: fewer inputs or outputs than nodes,
-    as the 10 classes of MNIST have; for one layer's mask: another shape) or that has none gets the
-    complete support. There the random criterion draws the paper's plain random 0-1 mask.
+    its own. A layer gets the complete support if it has no graph or cannot carry it: a graph needs
+    as many inputs and outputs as it has nodes (the 10 classes of MNIST are too few), and one
+    layer's mask needs its shape. In the complete support the random criterion draws the paper's
+    plain random 0-1 mask.
 
     Raises:
         GraphError: no layer is wide enough for its graph.
@@ -50,13 +51,13 @@ def support_mask(support: Support, model: nn.Module, names: tuple[str, ...]) -> 
 def layer_support(graph: RelationalGraph, layer: PrunableLayer) -> Tensor:
     """Return the mask that ``graph`` gives one layer, a bool tensor of the shape of its weight.
 
-    Node v owns contiguous groups of the module's output channels and of its input channels; a
-    weight from input i to output o is kept where node(o) and node(i) are joined, the kernel of a
-    convolution whole. Each of the matrices of an attention's packed projections gets the same mask.
-    Of a grouped convolution these are the weights that it has of the convolution with all inputs:
-    output o reads only those of its own group, so that weight (o, j) is from input
-    ``group(o) * (in / groups) + j``. A depthwise one with as many outputs as inputs has only
-    weights from a channel to itself, inside a node, and is kept whole.
+    Node v owns contiguous groups of the module's output channels and of its input channels. The
+    weight from input i to output o is kept where node(o) and node(i) are joined; the kernel of a
+    convolution is kept or pruned whole. Each matrix in an attention's packed projections gets the
+    same mask. A grouped convolution gets the part of the mask over all inputs that it has weights
+    for: output o reads only the inputs of its own group, so that weight (o, j) is from input
+    ``group(o) * (in / groups) + j``. A depthwise convolution with as many outputs as inputs has
+    only weights from a channel to itself, inside a node, and is kept whole.
 
     Raises:
         GraphError: the layer has fewer inputs or outputs than the graph has nodes.
@@ -94,10 +95,10 @@ def carries(layer: PrunableLayer, nodes: int) -> bool:
 
 
 def share_groups(layers: Sequence[PrunableLayer], share: str) -> dict[str, tuple[str, ...]]:
-    """Return group → names of the parameters of the layers that have one graph in common.
+    """Return group → names of the parameters of the layers that share one graph.
 
     Args:
-        layers: of one model, see :func:`bogp.masks.prunable_layers`.
+        layers: layers of one model, as :func:`bogp.prunable_layers` returns them.
         share: ``"model"`` makes all layers one group, ``"stage"`` those of a stage, and
             ``"layer"`` each layer its own.
 
@@ -120,7 +121,7 @@ def share_groups(layers: Sequence[PrunableLayer], share: str) -> dict[str, tuple
 def _from_graphs(
     support: RelationalGraph | Mapping[str, RelationalGraph], layers: Sequence[PrunableLayer]
 ) -> dict[str, Tensor]:
-    """Return the masks of the layers that can carry their graph; raise if there is none."""
+    """Return the masks of the layers that can carry their graph; raise if no layer can."""
     if isinstance(support, RelationalGraph):
         support = {layer.name: support for layer in layers}
     names = {layer.name for layer in layers}
@@ -145,7 +146,7 @@ def _from_graphs(
 
 
 def _layers(model: nn.Module, names: Sequence[str]) -> list[PrunableLayer]:
-    """Return the layers ``names``; a weight of no known module is taken as (out, in, *kernel)."""
+    """Return the layers ``names``; a weight of an unknown module is taken as (out, in, *kernel)."""
     known = {layer.name: layer for layer in prunable_layers(model, with_frozen=True)}
     parameters = dict(model.named_parameters())
     return [

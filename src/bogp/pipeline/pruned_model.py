@@ -1,4 +1,4 @@
-"""A network that was pruned, here or elsewhere: its mask, its layers, its weights on a path."""
+"""What a pruned model or file says of its mask, its layers and the paths through it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from bogp.masks.tensors import read_state
 from bogp.training.structure import weights_on_paths
 
 PROJECTIONS = ("q", "k", "v")
-"""What is stacked in the weight of ``nn.MultiheadAttention``, in this order."""
+"""The matrices that are stacked in the weight of ``nn.MultiheadAttention``, in this order."""
 
 Layouts = Mapping[str, tuple[int, int]]
-"""Name of a parameter → the groups of its convolution, the matrices stacked along its outputs."""
+"""Name of a parameter → groups of its convolution, matrices stacked along its outputs."""
 
 
 def mask_and_network(
     source: str | os.PathLike[str] | nn.Module | Mask, model: nn.Module | None
 ) -> tuple[Mask, nn.Module | None]:
-    """Return the mask, of layers alone where that can be told, and a plain copy of the network."""
+    """Return the mask of a source and, where there is one, a plain copy of the network.
+
+    Where it can be told, only weights of layers are in the mask, not embeddings, say.
+    """
     if isinstance(source, nn.Module):
         network, masks = without_torch_prune(source)
-        network.requires_grad_(True)
         found = prunable_layers(network, with_frozen=True)
         if not found:
             raise MaskError(
@@ -50,7 +52,6 @@ def mask_and_network(
     if model is None:
         return _in_order(mask), None
     network, _ = without_torch_prune(model)
-    network.requires_grad_(True)
     check_fits(network, mask)
     kept = {
         layer.name: mask[layer.name]
@@ -66,7 +67,7 @@ def mask_and_network(
 
 
 def _in_order(mask: Mask) -> Mask:
-    """Return the layers of a mask in the order of the network as far as that can be told."""
+    """Return the layers of a mask in the order of the network, as far as that can be told."""
     layers = {name: layer for name, layer in mask.items() if layer.dim() > 1}
     if not layers:
         raise MaskError(
@@ -80,7 +81,7 @@ def _in_order(mask: Mask) -> Mask:
 
 
 def _from_file(path: str | os.PathLike[str]) -> Mask:
-    """Return the mask of a file; weights that are NaN or infinite tell nothing of zeros."""
+    """Return the mask of a file, whose weights must all be finite numbers."""
     mask = read_mask(path)
     for name, tensor in read_state(path)[0].items():
         if name.removesuffix("_orig") in mask and tensor.is_floating_point():
@@ -98,7 +99,7 @@ def _from_file(path: str | os.PathLike[str]) -> Mask:
 
 
 def read_layouts(mask: Mask, model: nn.Module | None) -> Layouts:
-    """Return the groups and the stacked parts of each layer of the mask."""
+    """Return how many groups and stacked matrices each layer of the mask has."""
     if model is not None:
         return {
             layer.name: (layer.groups, layer.parts)
@@ -112,7 +113,10 @@ def read_layouts(mask: Mask, model: nn.Module | None) -> Layouts:
 
 
 def all_inputs(mask: Tensor, groups: int) -> Tensor:
-    """Return the mask (out, in, *kernel) of a grouped convolution's (out, in / groups, *kernel)."""
+    """Return the mask of a grouped convolution over all inputs, (out, in, *kernel).
+
+    The mask given is (out, in / groups, *kernel); what other groups read is False.
+    """
     if groups == 1:
         return mask
     outputs, inputs = mask.shape[0] // groups, mask.shape[1]
@@ -124,7 +128,7 @@ def all_inputs(mask: Tensor, groups: int) -> Tensor:
 
 
 def parts(mask: Tensor, name: str, parts: int) -> dict[str, Tensor]:
-    """Return the matrices that are stacked along the outputs of a weight, by name."""
+    """Return the masks of the matrices that are stacked in a weight, by name."""
     if parts == 1:
         return {name: mask}
     return {
@@ -138,8 +142,9 @@ def paths_of(
 ) -> tuple[Mapping[str, Tensor] | None, list[str]]:
     """Return which kept weights are on a path, None where that is unknown, and notes on it.
 
-    Each tensor is (out, in, *kernel) over the inputs of all groups. With a network and an example
-    the paths are the network's; else the layers are taken for a chain, if their shapes allow it.
+    Each tensor is (out, in, *kernel) over the inputs of all groups. With a network and an example,
+    paths are followed through the network; otherwise the layers are taken for a chain, if their
+    shapes allow it.
     """
     layouts = read_layouts(mask, network)
     if network is not None and example is not None:
@@ -175,7 +180,7 @@ def _no_chain(
     misfits: tuple[str, str] | None,
     more: str,
 ) -> str:
-    """Return why nothing is known of paths."""
+    """Return the note that paths are unknown, and why."""
     why = f"{parallel} is named like a layer that others run beside"
     if parallel is None:
         assert misfits is not None
@@ -190,10 +195,7 @@ def _no_chain(
 
 
 def _network_paths(network: nn.Module, mask: Mask, example: Tensor) -> dict[str, Tensor] | None:
-    """Return which kept weights are on a path of the network itself; None where it is unreadable.
-
-    See :func:`bogp.training.structure.weights_on_paths`.
-    """
+    """Return which kept weights are on a path of the network itself; None where that is unknown."""
     inputs = example[:1]
     try:
         with torch.no_grad():
