@@ -32,8 +32,8 @@ from rich.table import Table
 
 from bogp.engines import fitting
 from bogp.engines.botorch_base import Priors, gaussian_process, priors
+from bogp.engines.features import standardise
 from bogp.engines.pool import PoolSearch
-from bogp.engines.surrogate import standardise
 from bogp.types import Floats
 
 GOAL_SECONDS, GOAL_LOSS = 0.3, 0.1

@@ -7,26 +7,23 @@ import numpy as np
 import pytest
 import torch
 from mpmath import mp
+from posteriors import condition
 
-from bogp.engines import acquisition
+from bogp.engines import samples as sampling
 from bogp.engines.acquisition import (
-    contenders,
-    extended,
-    fantasise,
+    Request,
+    best_arm,
+    expected_improvement,
     highest,
-    improvement,
-    joint_samples,
-    log_improvement,
-    log_noisy_improvement,
-    noisy_improvement_picks,
-    thompson_picks,
-    top_two_picks,
-    upper_bound_picks,
+    thompson,
+    upper_bound,
 )
 from bogp.engines.botorch_base import gaussian_process, normals
+from bogp.engines.evaluations import Evaluation, Scaling, sums
+from bogp.engines.features import standardise
 from bogp.engines.fitting import Hyperparameters
-from bogp.engines.surrogate import condition, standardise
-from bogp.engines.tells import Scaling, Tell, sums
+from bogp.engines.improvement import improvement, log_improvement, log_noisy_improvement
+from bogp.engines.samples import Fantasies, contenders, extended, fantasise, joint_samples
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit.script in GPyTorch
@@ -43,11 +40,15 @@ FREE = np.ones(120, dtype=bool)
 FREE[TOLD] = False
 
 
+def request(free=FREE, count=1, seed=0, pending=(), **options):
+    return Request(count, free.copy(), np.array(pending, dtype=np.int64), seed, **options)
+
+
 def surrogate(noise, rows=TOLD):
     generator = np.random.default_rng(1)
     values = TRUTH[rows] + math.sqrt(noise) * generator.normal(size=len(rows))
     found = Hyperparameters((0.3, 0.6), noise, 0.1)
-    tells = [Tell(row, float(value)) for row, value in zip(rows, values, strict=True)]
+    tells = [Evaluation(row, float(value)) for row, value in zip(rows, values, strict=True)]
     ours = condition(FEATURES, sums(tells, Scaling()), found)
     model = gaussian_process(FEATURES[rows], torch.from_numpy(values), None)
     model.covar_module.lengthscale = torch.tensor(found.lengths, dtype=torch.float64)
@@ -136,9 +137,7 @@ def test_an_extended_baseline_is_one_made_at_once():
 def test_tiny_improvements_are_told_apart():
     ours, _, _ = surrogate(1e-4)
     known = fantasise(ours, contenders(ours, 0), normals(32, 14, 0))
-    high = acquisition.Fantasies(
-        known.mean, known.loading, known.variance, known.normals, known.best + 500
-    )
+    high = Fantasies(known.mean, known.loading, known.variance, known.normals, known.best + 500)
     found = log_noisy_improvement(high)[FREE]
     assert torch.isfinite(found).all()
     assert len(torch.unique(found)) == FREE.sum()
@@ -146,13 +145,12 @@ def test_tiny_improvements_are_told_apart():
 
 def test_picks_account_for_what_is_pending():
     ours, _, _ = surrogate(0.05)
-    none = np.array([], dtype=np.int64)
-    first = noisy_improvement_picks(ours, none, FREE, 1, 0)[0]
+    first = expected_improvement(ours, request())[0]
     free = FREE.copy()
     free[first] = False
-    plain = noisy_improvement_picks(ours, none, free, 1, 0)[0]
-    batch = noisy_improvement_picks(ours, none, FREE, 2, 0)
-    pending = noisy_improvement_picks(ours, np.array([first]), free, 1, 0)[0]
+    plain = expected_improvement(ours, request(free))[0]
+    batch = expected_improvement(ours, request(count=2))
+    pending = expected_improvement(ours, request(free, pending=[first]))[0]
     near = lambda row: float(torch.linalg.norm(FEATURES[row] - FEATURES[first]))  # noqa: E731
     assert batch[0] == first
     assert near(batch[1]) > near(plain)
@@ -163,27 +161,24 @@ def test_upper_bound_with_pending_is_the_posterior_with_them_at_their_means():
     ours, _, values = surrogate(0.05)
     pending = [30, 31]
     found = Hyperparameters((0.3, 0.6), 0.05, 0.1)
-    tells = [Tell(row, float(v)) for row, v in zip(TOLD, values, strict=True)]
-    tells += [Tell(row, float(ours.mean[row])) for row in pending]
+    tells = [Evaluation(row, float(v)) for row, v in zip(TOLD, values, strict=True)]
+    tells += [Evaluation(row, float(ours.mean[row])) for row in pending]
     hallucinated = condition(FEATURES, sums(tells, Scaling()), found)
     free = FREE.copy()
     free[pending] = False
     bound = (hallucinated.mean + 3.0 * hallucinated.variance.sqrt()).numpy()
-    assert upper_bound_picks(ours, np.array(pending), free, 1, 0, 3.0) == [
+    assert upper_bound(ours, request(free, pending=pending, kappa=3.0)) == [
         int(np.where(free, bound, -np.inf).argmax())
     ]
     alone = (ours.mean + 3.0 * ours.variance.sqrt()).numpy()
-    none = np.array([], dtype=np.int64)
-    assert upper_bound_picks(ours, none, FREE, 1, 0, 3.0) == [
-        int(np.where(FREE, alone, -np.inf).argmax())
-    ]
+    assert upper_bound(ours, request(kappa=3.0)) == [int(np.where(FREE, alone, -np.inf).argmax())]
     greedy = int(np.where(FREE, ours.mean.numpy(), -np.inf).argmax())
-    assert upper_bound_picks(ours, none, FREE, 1, 0, 0.0) == [greedy]
+    assert upper_bound(ours, request(kappa=0.0)) == [greedy]
 
 
 @pytest.mark.parametrize("exact_up_to", [1000, 0])
 def test_joint_samples_have_the_posteriors_moments(monkeypatch, exact_up_to):
-    monkeypatch.setattr(acquisition, "_EXACT_SAMPLE", exact_up_to)
+    monkeypatch.setattr(sampling, "_EXACT_SAMPLE", exact_up_to)
     ours, _, _ = surrogate(0.05)
     rows = np.arange(0, 120, 6)
     # Many frequencies are shared by the samples of one call: several calls.
@@ -205,10 +200,10 @@ def test_thompson_picks_as_often_as_a_candidate_is_best():
     wanted = (
         np.bincount((ours.mean[rows].unsqueeze(1) + factor @ drawn).argmax(0), minlength=4) / 20000
     )
-    picks = [thompson_picks(ours, free, 1, seed)[0] for seed in range(600)]
+    picks = [thompson(ours, request(free, seed=seed))[0] for seed in range(600)]
     found = np.array([picks.count(int(row)) for row in rows]) / 600
     assert found == pytest.approx(wanted, abs=0.08)
-    assert sorted(thompson_picks(ours, free, 4, 0)) == rows.tolist()
+    assert sorted(thompson(ours, request(free, 4))) == rows.tolist()
 
 
 def test_top_two_picks_as_top_two_thompson_sampling_does():
@@ -229,10 +224,10 @@ def test_top_two_picks_as_top_two_thompson_sampling_does():
         wanted[challenger] += 1
     allowed = np.zeros(120, dtype=bool)
     allowed[TOLD] = True
-    picks = [top_two_picks(ours, allowed, 1, seed)[0] for seed in range(250)]
+    picks = [best_arm(ours, request(allowed, seed=seed))[0] for seed in range(250)]
     found = np.array([picks.count(row) for row in TOLD]) / 250
     assert found == pytest.approx(wanted / wanted.sum(), abs=0.1)
-    assert sorted(top_two_picks(ours, allowed, len(TOLD), 0)) == TOLD
+    assert sorted(best_arm(ours, request(allowed, len(TOLD)))) == TOLD
 
 
 def test_equal_scores_are_drawn_from():
@@ -245,7 +240,7 @@ def test_equal_scores_are_drawn_from():
 
 def test_threads_change_no_bit():
     pool = torch.from_numpy(standardise(np.random.default_rng(0).normal(size=(3000, 3))))
-    tells = [Tell(i, float(i % 7)) for i in range(30)]
+    tells = [Evaluation(i, float(i % 7)) for i in range(30)]
     ours = condition(pool, sums(tells, Scaling()), Hyperparameters((1.0,) * 3, 0.1))
     known = fantasise(ours, np.arange(10), normals(128, 10, 0))
     assert torch.equal(log_noisy_improvement(known, 1), log_noisy_improvement(known, 3))

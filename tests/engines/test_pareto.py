@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bogp.engines import tradeoff
-from bogp.engines.pareto import ACQUISITIONS, ParetoSearch, front_shares
+from bogp.engines import acquisitions_for, tradeoff
+from bogp.engines.pareto import ParetoSearch
+from bogp.engines.tradeoff import front_shares
 from bogp.errors import SettingError, UnknownNameError
 
+ACQUISITIONS = list(acquisitions_for(2))
 RNG = np.random.default_rng(2)
 POOL = RNG.normal(size=(80, 2))
 SECOND = np.round(RNG.uniform(0.1, 0.98, size=80), 2)

@@ -10,10 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bogp.engines import model, tells
-from bogp.engines.pool import ACQUISITIONS, PoolSearch
+from bogp.engines import ACQUISITIONS as ACQUISITION_RECORDS
+from bogp.engines import acquisitions_for, evaluations, surrogate
+from bogp.engines.pool import PoolSearch
 from bogp.errors import SettingError, UnknownNameError
 
+ACQUISITIONS = list(acquisitions_for(1))
 RNG = np.random.default_rng(5)
 POOL = RNG.normal(size=(60, 3))
 TRUTH = 0.95 + 0.01 * np.sin(2 * POOL[:, 0]) + 0.004 * POOL[:, 1]
@@ -127,7 +129,7 @@ def test_a_resumed_search_asks_what_the_unbroken_one_does(acquisition, stop):
 
 
 def test_refitting_less_often_resumes_as_well(monkeypatch):
-    monkeypatch.setattr(model, "_GROWTH", 3)  # factors grow between fits, as in a long search
+    monkeypatch.setattr(surrogate, "_GROWTH", 3)  # factors grow between fits, as in a long search
     unbroken = PoolSearch(POOL, seed=1)
     asked = run(unbroken, 14)
     unbroken.posterior()
@@ -280,7 +282,7 @@ def test_a_collapsed_network_does_not_hide_the_others(monkeypatch):
         return np.corrcoef(search.posterior(rows)[0], TRUTH[rows])[0, 1]
 
     ours = np.mean([agreement(index) for index in range(6)])
-    monkeypatch.setattr(tells, "LIMIT", 1e9)
+    monkeypatch.setattr(evaluations, "LIMIT", 1e9)
     assert ours > 0.35 + np.mean([agreement(index) for index in range(6)])
 
 
@@ -408,6 +410,55 @@ def test_states_that_do_not_fit():
         PoolSearch(POOL[:50]).restore(state)
     with pytest.raises(SettingError, match="version 7"):
         search.restore({**state, "version": 7})
+
+
+def farthest(posterior, request):
+    """An acquisition of a user's own: the rows of highest variance among the free."""
+    order = np.argsort(-posterior.variance.numpy(), kind="stable")
+    return [int(row) for row in order if request.free[row]][: request.count]
+
+
+def test_a_function_stands_for_the_name_of_an_acquisition():
+    named, given = PoolSearch(POOL, seed=1), PoolSearch(POOL, seed=1, acquisition=farthest)
+    qlognei = PoolSearch(POOL, seed=1, acquisition=ACQUISITION_RECORDS["qlognei"].picks)
+    for index in range(10):
+        for search in (named, given, qlognei):
+            search.tell(index, value(index))
+    wanted = named.ask(3)
+    assert qlognei.ask(3) == wanted
+    deviation = given.posterior()[1]
+    picks = given.ask(3)
+    assert picks != wanted
+    free = np.setdiff1d(np.arange(60), range(10))
+    assert set(picks) == set(free[np.argsort(-deviation[free], kind="stable")[:3]].tolist())
+
+
+@pytest.mark.parametrize("chosen", [[0, 20], [20, 20], [20], [20, 99], [20, 21, 22]])
+def test_what_a_function_may_not_choose_is_refused(chosen):
+    search = PoolSearch(POOL, acquisition=lambda posterior, request: chosen)
+    for index in range(10):
+        search.tell(index, value(index))
+    with pytest.raises(SettingError, match=r"give 2 different candidates|is not in the pool"):
+        search.ask(2)
+    assert search.pending == ()
+
+
+def test_a_function_that_needs_a_front_says_so_in_a_search_of_one_objective():
+    search = PoolSearch(POOL, acquisition=ACQUISITION_RECORDS["ehvi"].picks)
+    for index in range(10):
+        search.tell(index, value(index))
+    with pytest.raises(SettingError, match="one objective and no front: use ParetoSearch"):
+        search.ask()
+
+
+@pytest.mark.parametrize("name", ACQUISITION_RECORDS)
+def test_every_record_says_what_it_is_for(name):
+    found = ACQUISITION_RECORDS[name]
+    assert found.name == name
+    assert found.help
+    assert [name in acquisitions_for(count) for count in (1, 2)] == [
+        count in found.objectives for count in (1, 2)
+    ]
 
 
 def test_botorch_is_imported_only_by_asking():

@@ -8,6 +8,7 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
+from bogp.engines.acquisition import upper_bound
 from bogp.engines.pool import PoolSearch
 from bogp.engines.sampler import PoolSampler
 from bogp.errors import SettingError, UnknownNameError
@@ -58,7 +59,7 @@ def by_hand(count, acquisition="qlognei"):
     return asked
 
 
-@pytest.mark.parametrize("acquisition", ["qlognei", "ucb", "thompson", "random"])
+@pytest.mark.parametrize("acquisition", ["qlognei", "ucb", "thompson", "random", upper_bound])
 def test_a_study_is_the_pool_search(acquisition):
     made = study(PoolSampler(POOL, seed=3, acquisition=acquisition))
     made.optimize(lambda trial: VALUES[trial.suggest_int("candidate", 0, SIZE - 1)], n_trials=9)
@@ -214,7 +215,7 @@ def test_enqueued_candidates_and_replicates_are_told():
         assert search.ask() == [index]
         search.tell(index, VALUES[index])
     ask(made)
-    assert made.sampler._search._ledger.tells == search._ledger.tells
+    assert made.sampler._search._evaluations == search._evaluations
 
 
 def test_the_variance_of_a_value_is_passed_on():
@@ -229,7 +230,7 @@ def test_the_variance_of_a_value_is_passed_on():
         made.tell(trial, VALUES[index])
         search.tell(index, VALUES[index], variance)
     ask(made)
-    variances = [tell.variance for tell in sampler._search._ledger.tells]
+    variances = [tell.variance for tell in sampler._search._evaluations]
     assert variances == [None, 1e-6] * 4 + [None]
 
 

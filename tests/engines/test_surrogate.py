@@ -10,15 +10,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from posteriors import condition
 from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
 from bogp.engines import fitting
 from bogp.engines.botorch_base import gaussian_process, priors
+from bogp.engines.evaluations import Evaluation, Scaling, drawn_in, raw_means, scaling, sums
+from bogp.engines.features import standardise
 from bogp.engines.fitting import Hyperparameters, default, fit, log_density, summarise
-from bogp.engines.model import Fit, Model, restored
-from bogp.engines.surrogate import Factors, condition, robust_cholesky, standardise
-from bogp.engines.tells import Scaling, Tell, drawn_in, raw_means, scaling, sums
+from bogp.engines.posterior import Factors, robust_cholesky
+from bogp.engines.surrogate import Fit, Surrogate
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit.script in GPyTorch
@@ -29,7 +31,7 @@ RNG = np.random.default_rng(7)
 POOL = RNG.normal(size=(40, 3))
 FEATURES = torch.from_numpy(standardise(POOL))
 ROWS = [int(row) for row in RNG.integers(0, 25, size=45)]  # with replicates
-PLAIN = [Tell(row, float(np.sin(2 * POOL[row, 0]) + 0.2 * RNG.normal())) for row in ROWS]
+PLAIN = [Evaluation(row, float(np.sin(2 * POOL[row, 0]) + 0.2 * RNG.normal())) for row in ROWS]
 LENGTHS = np.array([0.4, 0.9, 2.0])
 
 
@@ -101,7 +103,7 @@ def test_density_with_replicates_is_that_of_botorch_with_one_row_a_tell():
 @pytest.mark.parametrize("known", ["none", "some", "all"])
 def test_density_and_gradient_against_brute_force(known):
     tells = [
-        Tell(
+        Evaluation(
             t.index,
             t.value,
             0.01 * (1 + k % 4) if known == "all" or (known == "some" and k % 3 == 0) else None,
@@ -149,7 +151,8 @@ def test_fit_is_at_least_as_good_as_botorchs():
 def test_posterior_is_that_of_botorch(known):
     variances = [0.004 * (1 + k % 5) for k in range(len(PLAIN))]
     tells = [
-        Tell(t.index, t.value, v if known else None) for t, v in zip(PLAIN, variances, strict=True)
+        Evaluation(t.index, t.value, v if known else None)
+        for t, v in zip(PLAIN, variances, strict=True)
     ]
     scale, told, inputs = told_of(tells)
     found = replace(fit(inputs, told), own=0.0)
@@ -198,7 +201,7 @@ def test_replicates_tell_apart_candidates_of_equal_features():
     pool = np.repeat(generator.normal(size=(10, 2)), 2, axis=0)
     features = torch.from_numpy(standardise(pool))
     own = generator.normal(size=20)
-    tells = [Tell(i, own[i] + 0.1 * generator.normal()) for i in range(20) for _ in range(5)]
+    tells = [Evaluation(i, own[i] + 0.1 * generator.normal()) for i in range(20) for _ in range(5)]
     told = sums(tells, scaling(tells))
     found = fit(features[torch.from_numpy(told.rows)], told)
     assert found.own > 0.3
@@ -248,7 +251,9 @@ def test_replicates_identify_the_noise():
     pool = generator.normal(size=(30, 2))
     features = torch.from_numpy(standardise(pool))
     truth = generator.normal(size=30)  # nothing that features could explain
-    tells = [Tell(i, truth[i] + 0.1 * generator.normal()) for i in range(30) for _ in range(4)]
+    tells = [
+        Evaluation(i, truth[i] + 0.1 * generator.normal()) for i in range(30) for _ in range(4)
+    ]
     scale = scaling(tells)
     told = sums(tells, scale)
     found = fit(features[torch.from_numpy(told.rows)], told)
@@ -256,7 +261,12 @@ def test_replicates_identify_the_noise():
 
 
 def test_summary_of_tells_weighs_by_variance():
-    tells = [Tell(4, 1.0), Tell(4, 2.0), Tell(4, 5.0, 0.5), Tell(2, 3.0, 0.25)]
+    tells = [
+        Evaluation(4, 1.0),
+        Evaluation(4, 2.0),
+        Evaluation(4, 5.0, 0.5),
+        Evaluation(2, 3.0, 0.25),
+    ]
     summary = summarise(sums(tells, Scaling()), 0.5)
     assert summary.value.tolist() == pytest.approx([8 / 3, 3.0])
     assert summary.variance.tolist() == pytest.approx([0.5 / 3, 0.25])
@@ -298,8 +308,8 @@ def test_standardise_drops_what_does_not_vary():
 def test_a_collapsed_network_flattens_nothing():
     generator = np.random.default_rng(0)
     good = 0.95 + 0.002 * generator.normal(size=20)
-    tells = [Tell(i, float(v)) for i, v in enumerate(good)]
-    collapsed = [*tells, Tell(20, 0.1), Tell(21, 0.1)]
+    tells = [Evaluation(i, float(v)) for i, v in enumerate(good)]
+    collapsed = [*tells, Evaluation(20, 0.1), Evaluation(21, 0.1)]
     drawn = np.array(drawn_in(collapsed, scaling(collapsed).allowance))
     assert drawn[:20] == pytest.approx(good, abs=0)  # the good ones are as they were
     assert good.min() - 0.02 < drawn[20] == pytest.approx(drawn[21])
@@ -308,7 +318,7 @@ def test_a_collapsed_network_flattens_nothing():
 
 
 def test_high_values_are_never_drawn_in():
-    tells = [Tell(i, v) for i, v in enumerate([0.1, 0.101, 0.102, 0.099, 0.95])]
+    tells = [Evaluation(i, v) for i, v in enumerate([0.1, 0.101, 0.102, 0.099, 0.95])]
     assert max(drawn_in(tells, scaling(tells).allowance)) == 0.95
 
 
@@ -316,21 +326,21 @@ def test_the_front_is_never_drawn_in():
     generator = np.random.default_rng(0)
     second = np.linspace(0.1, 0.98, 30)
     values = 0.97 - 0.3 * second**8 + 0.0005 * generator.normal(size=30)
-    tells = [Tell(i, float(v)) for i, v in enumerate(values)] + [Tell(3, 0.1)]
+    tells = [Evaluation(i, float(v)) for i, v in enumerate(values)] + [Evaluation(3, 0.1)]
     drawn = drawn_in(tells, scaling(tells, second).allowance, second)
     assert drawn[-2] == values[-1]  # lowest of all, at the highest second objective
     assert drawn[-1] > 0.9
 
 
 def test_equal_values_keep_a_scale():
-    assert scaling([Tell(0, 0.5), Tell(1, 0.5), Tell(2, 0.5)]).scale == 1.0
-    assert scaling([Tell(0, 0.5)]) == Scaling(0.5, 1.0)
+    assert scaling([Evaluation(0, 0.5), Evaluation(1, 0.5), Evaluation(2, 0.5)]).scale == 1.0
+    assert scaling([Evaluation(0, 0.5)]) == Scaling(0.5, 1.0)
     assert scaling([]) == Scaling()
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(-1e3, 1e3)), min_size=1, max_size=30))
 def test_drawing_in_keeps_order_and_the_best(pairs):
-    tells = [Tell(index, value) for index, value in pairs]
+    tells = [Evaluation(index, value) for index, value in pairs]
     values = np.array([tell.value for tell in tells])
     drawn = np.array(drawn_in(tells, scaling(tells).allowance))
     assert (drawn >= values - 1e-9).all()
@@ -341,11 +351,11 @@ def test_drawing_in_keeps_order_and_the_best(pairs):
 
 def test_fit_survives_json():
     made = Fit(Hyperparameters((0.1 + 0.2, 1 / 3), 1e-4, -0.7), Scaling(0.95, 0.003, None), 12)
-    assert restored(json.loads(json.dumps(made.state()))) == made
+    assert Fit.of(json.loads(json.dumps(made.state()))) == made
 
 
 def test_refits_follow_the_number_of_tells():
-    model = Model(standardise(POOL), None)
+    model = Surrogate(standardise(POOL), None)
     model.commit(PLAIN[:40])
     first = model.committed
     assert model.fit(PLAIN[:41]) is first  # 40 / 20 = 2 more are needed
@@ -354,18 +364,21 @@ def test_refits_follow_the_number_of_tells():
 
 
 def test_known_noise_is_not_estimated():
-    model = Model(standardise(POOL), 0.2)
+    model = Surrogate(standardise(POOL), 0.2)
     model.commit(PLAIN)
     found = model.committed
     assert math.sqrt(found.hyperparameters.noise) * found.scaling.scale == pytest.approx(0.2)
 
 
 def test_between_fits_the_posterior_is_that_of_all_tells():
-    surrogate = Model(standardise(POOL), None)
-    tells = [Tell(row, float(np.sin(POOL[row, 0]))) for row in range(10)] * 6
+    surrogate = Surrogate(standardise(POOL), None)
+    tells = [Evaluation(row, float(np.sin(POOL[row, 0]))) for row in range(10)] * 6
     surrogate.commit(tells)
     known = surrogate.committed
-    for further in (Tell(12, 0.3), Tell(12, 0.5)):  # a new candidate, then its replicate
+    for further in (
+        Evaluation(12, 0.3),
+        Evaluation(12, 0.5),
+    ):  # a new candidate, then its replicate
         tells.append(further)
         found = surrogate.posterior(tells)
         assert surrogate.fit(tells) is known

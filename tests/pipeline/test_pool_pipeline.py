@@ -15,7 +15,7 @@ from bogp.pipeline.bench import LOST
 import bogp
 from bogp.analysis import predict_final
 from bogp.engines import front, hypervolume
-from bogp.engines.tells import Tell, scaling, sums
+from bogp.engines.evaluations import Evaluation, scaling, sums
 from bogp.errors import StudyError
 from bogp.pipeline import Point, PoolSettings, arm, evaluation, flight
 from bogp.study import FinishedTrial, Study
@@ -497,7 +497,7 @@ def test_what_the_engine_is_told_of_a_stopped_trial(graphs, toy, monkeypatch):
                 assert variance + noise > noise > 0
             else:
                 assert given == (trial.point["index"], trial.value)
-    known = sums([Tell(0, 0.5, 0.01), Tell(1, 0.7, None)], scaling([]))
+    known = sums([Evaluation(0, 0.5, 0.01), Evaluation(1, 0.7, None)], scaling([]))
     assert known.weight[0] == pytest.approx(1 / 0.01)
 
 

@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from bogp.engines.botorch_base import Priors, priors
-from bogp.engines.tells import Sums
+from bogp.engines.evaluations import Sums
 from bogp.types import Floats
 
 LOG_TWO_PI = math.log(2.0 * math.pi)

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import final
 
-import numpy as np
 import numpy.typing as npt
 
-from bogp.engines.acquisition import (
-    noisy_improvement_picks,
-    thompson_picks,
-    top_two_picks,
-    upper_bound_picks,
-)
-from bogp.engines.finite import Allowed, FiniteSearch, checked_acquisition, checked_pool
-from bogp.engines.surrogate import Posterior
-from bogp.errors import SettingError
-
-ACQUISITIONS = ("qlognei", "ucb", "thompson", "random")
+from bogp.engines.acquisition import Picks
+from bogp.engines.features import checked_pool
+from bogp.engines.finite import FiniteSearch
 
 
 @final
@@ -40,7 +30,8 @@ class PoolSearch(FiniteSearch):
         seed: of all draws.
         acquisition: "qlognei", log noisy expected improvement; "ucb", mean + kappa SDs;
             "thompson", maxima of joint posterior samples; "random", uniform among the unasked, to
-            compare with.
+            compare with; or a function of your own, from the posterior and a
+            :class:`~bogp.engines.Request` to the candidates to ask.
         noise: known SD of one evaluation; None estimates it, from replicates where there are any.
         initial: candidates to be asked before all others.
         kappa: of "ucb".
@@ -63,34 +54,18 @@ class PoolSearch(FiniteSearch):
         pool: npt.ArrayLike,
         *,
         seed: int = 0,
-        acquisition: str = "qlognei",
+        acquisition: str | Picks = "qlognei",
         noise: float | None = None,
         initial: Iterable[int] = (),
         kappa: float = 2.0,
         threads: int = 1,
     ) -> None:
-        checked_acquisition(acquisition, ACQUISITIONS)
-        if not (math.isfinite(kappa) and kappa >= 0):
-            raise SettingError(f"kappa {kappa} is not a finite number of at least 0: give 2 say")
-        self._kappa = float(kappa)
         super().__init__(
             checked_pool(pool),
             seed=seed,
             acquisition=acquisition,
             noise=noise,
             initial=initial,
+            kappa=kappa,
             threads=threads,
         )
-
-    def _wanted(
-        self, waiting: npt.NDArray[np.int64], free: Allowed, count: int, seed: int
-    ) -> list[int]:
-        posterior = self._model.posterior(self._ledger.tells)
-        if self._acquisition == "ucb":
-            return upper_bound_picks(posterior, waiting, free, count, seed, self._kappa)
-        if self._acquisition == "thompson":
-            return thompson_picks(posterior, free, count, seed, self._threads)
-        return noisy_improvement_picks(posterior, waiting, free, count, seed, self._threads)
-
-    def _repeated(self, posterior: Posterior, allowed: Allowed, count: int, seed: int) -> list[int]:
-        return top_two_picks(posterior, allowed, count, seed)

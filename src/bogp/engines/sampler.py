@@ -17,7 +17,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from bogp.engines.finite import checked_pool
+from bogp.engines.acquisition import Picks
+from bogp.engines.features import checked_pool
 from bogp.engines.pool import PoolSearch
 from bogp.errors import SettingError
 from bogp.keys import content_key, derive_seed
@@ -93,7 +94,7 @@ class PoolSampler(BaseSampler):
         *,
         seed: int = 0,
         name: str = "candidate",
-        acquisition: str = "qlognei",
+        acquisition: str | Picks = "qlognei",
         noise: float | None = None,
         initial: Iterable[int] = (),
         kappa: float = 2.0,
@@ -113,6 +114,10 @@ class PoolSampler(BaseSampler):
             "initial": tuple(initial),
             "kappa": kappa,
         }
+        named = acquisition
+        if callable(acquisition):
+            named = f"{acquisition.__module__}.{getattr(acquisition, '__qualname__', acquisition)}"
+        self._settings_key = content_key(self._settings | {"acquisition": named})
         self._threads = threads
         self._new_search()  # refuses bad settings now and not in the middle of a study
         self._pool_key = content_key(
@@ -199,7 +204,7 @@ class PoolSampler(BaseSampler):
             f"bogp:{self._name}",
             {
                 "pool": self._pool_key,
-                "settings": content_key(self._settings),
+                "settings": self._settings_key,
                 "told": list(self._told),
                 "state": search.state(),
             },
@@ -228,7 +233,7 @@ class PoolSampler(BaseSampler):
                 "another study"
             )
         # With other settings what was told still counts, but not what was fitted.
-        if kept["settings"] != content_key(self._settings):
+        if kept["settings"] != self._settings_key:
             return
         if all(number in seen.values for number in kept["told"]):
             for number in kept["told"]:

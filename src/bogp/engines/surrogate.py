@@ -1,208 +1,148 @@
-"""The surrogate: the posterior of a Gaussian process at every candidate of a finite pool."""
+"""The surrogate of one search: when its hyperparameters are fitted, and what they then say."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from bogp.engines.fitting import Hyperparameters, Summary, distances, matern, summarise
-from bogp.engines.tells import Sums
+from bogp.engines.evaluations import LEAST_VARIANCE, Evaluation, Scaling, Sums, scaling, sums
+from bogp.engines.fitting import Hyperparameters, Summary, default, fit, summarise
+from bogp.engines.posterior import Factors, Posterior
 from bogp.types import Floats
 
-BLOCK = 1024
-"""Candidates worked on at once. Part of the result: another block may round differently."""
-
-UNIFORM_SD = 1.0 / math.sqrt(12.0)
-_ROUNDING = 1e-10
+_GROWTH = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Posterior:
-    """Of the noiseless standardised value at every candidate, given the tells.
+@dataclass(frozen=True)
+class Fit:
+    """Hyperparameters, the scaling of values that they are meant for, and of how many tells."""
 
-    With K the prior covariance of the told candidates and their noise and L its Cholesky factor,
-    ``white`` is k(pool, told) L^-T: the posterior covariance of any two candidates is their prior
-    covariance less the product of their rows.
-    """
+    hyperparameters: Hyperparameters
+    scaling: Scaling
+    tells: int
 
-    inputs: Tensor  # (N, D) features over their length scales
-    told: Tensor  # (n,) rows that were told
-    white: Tensor  # (N, n)
-    mean: Tensor  # (N,)
-    variance: Tensor  # (N,) at least 0
-    pull: Tensor  # (n,) L^-1 (values - mean)
-    factor: Tensor  # (n, n) L
-    noise: Tensor  # (n,) variance of what was told of each
-    one_noise: float  # variance of one further evaluation
-    constant: float  # the prior mean
-    own: float = 0.0  # prior variance of a candidate's own effect
+    def state(self) -> dict[str, Any]:
+        """Return the fit in JSON's types; floats come back from JSON bit for bit."""
+        given, scale = self.hyperparameters, self.scaling
+        return {
+            "lengths": list(given.lengths),
+            "noise": given.noise,
+            "own": given.own,
+            "mean": given.mean,
+            "centre": scale.centre,
+            "scale": scale.scale,
+            "allowance": scale.allowance,
+            "tells": self.tells,
+        }
 
-    def covariance(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the posterior covariance of two sets of candidates, (len(left), len(right))."""
-        prior = matern(distances(self.inputs[left], self.inputs[right]))
-        prior.add_((left.unsqueeze(1) == right).to(prior.dtype), alpha=self.own)
-        return prior.addmm_(self.white[left], self.white[right].T, alpha=-1.0)
-
-    def with_pool(self, right: Tensor) -> Tensor:
-        """Return the posterior covariance of the whole pool and some candidates, (N, k)."""
-        prior = matern(distances(self.inputs, self.inputs[right]))
-        prior[right, torch.arange(len(right))] += self.own
-        return prior.addmm_(self.white, self.white[right].T, alpha=-1.0)
-
-
-def standardise(pool: npt.ArrayLike) -> Floats:
-    """Return the varying columns of a pool, centred, each of the SD of a uniform on [0, 1].
-
-    BoTorch's prior of length scales is meant for features that fill the unit interval; that SD,
-    and not 1, makes it mean here what it means there, without the weight that a range gives to a
-    single outlier. Columns that are constant up to rounding are dropped.
-
-    >>> standardise([[0.0, 7.0, 1.0], [1.0, 7.0, 1.0 + 1e-14]]).round(3).tolist()
-    [[-0.289], [0.289]]
-    """
-    table = np.asarray(pool, dtype=np.float64)
-    largest = np.abs(table).max(axis=0)
-    # Divided first, so that no square of a large number overflows.
-    table = table / np.where(largest > 0, largest, 1.0)
-    varying = np.ptp(table, axis=0) > _ROUNDING
-    table = table[:, varying] - table[:, varying].mean(axis=0)
-    scaled: Floats = table / table.std(axis=0) * UNIFORM_SD
-    return scaled
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Fit:
+        """Return the fit that :meth:`state` described."""
+        return cls(
+            Hyperparameters(tuple(state["lengths"]), state["noise"], state["mean"], state["own"]),
+            Scaling(state["centre"], state["scale"], state["allowance"]),
+            int(state["tells"]),
+        )
 
 
 @final
-class Factors:
-    """Cholesky factor and whitened covariances of the told candidates, which grow by one at a time.
+class Surrogate:
+    """A Gaussian process that is fitted when enough was told, and conditioned on every tell.
 
-    They depend on the features, the hyperparameters and the variances of what was told, not on the
-    values. A further candidate adds a row and a column for the price of a product with a vector; a
-    replicate, which changes a variance, needs new factors.
+    Refits begin at the last optimum, so the path matters. Only :meth:`commit`, which asking calls,
+    moves along it: looking at a posterior in between gives what asking would see and leaves no
+    trace, and two searches that asked at the same moments agree whatever was looked at.
 
-    Growing rounds differently from computing all at once. What is computed at once and what is
-    grown must therefore be the same whichever way a search came to its tells: the caller begins
-    with the same ``variances`` and then grows one by one. Nor do the bits depend on the number of
-    threads, as the pool is worked on in blocks of fixed size.
+    Args:
+        features: (N, D) standardised.
+        noise: known SD of one evaluation in units of the values, None to estimate it.
+        second: (N,) known second objective of a search for a front, else None.
+        threads: to work on.
+
+    Attributes:
+        committed: the fit that the next refit starts from.
     """
 
     def __init__(
         self,
-        inputs: Tensor,  # (N, D) standardised
-        rows: Tensor,  # (n,) told candidates
-        variances: Tensor,  # (n,) of what was told of each
-        given: Hyperparameters,
+        features: Floats,
+        noise: float | None,
+        second: Floats | None = None,
         threads: int = 1,
     ) -> None:
-        self.inputs = inputs / torch.tensor(given.lengths, dtype=torch.float64)
-        self.own = given.own
-        seen, size = self.inputs[rows], len(rows)
-        self.count = size
-        self.variance = torch.empty(len(inputs), dtype=torch.float64)
-        self._factor = torch.zeros(_capacity(size), _capacity(size), dtype=torch.float64)
-        self._white = torch.zeros(len(inputs), _capacity(size), dtype=torch.float64)
-        factor = robust_cholesky(matern(distances(seen, seen)) + torch.diag(variances + self.own))
-        self._factor[:size, :size] = factor
+        self.committed: Fit | None = None
+        self._features = torch.from_numpy(features)
+        self._noise, self._second, self._threads = noise, second, threads
+        # The last of each that was computed, with what it depends on.
+        self._latest: tuple[int, Fit] | None = None
+        self._posterior: tuple[int, Fit, Posterior] | None = None
+        self._factors: tuple[Fit, int, Factors] | None = None
 
-        def block(part: slice) -> None:
-            prior = matern(distances(self.inputs[part], seen))
-            here = ((rows >= part.start) & (rows < part.stop)).nonzero().squeeze(1)
-            prior[rows[here] - part.start, here] += self.own
-            white = torch.linalg.solve_triangular(factor.T, prior, upper=True, left=False)
-            self._white[part, :size] = white
-            self.variance[part] = 1.0 + self.own - (white * white).sum(1)
+    def commit(self, evaluations: Sequence[Evaluation]) -> None:
+        """Make the fit of now the one that the next refit starts from."""
+        self.committed = self.fit(evaluations)
 
-        over_blocks(block, len(inputs), threads)
+    def restore(self, fit: Fit | None) -> None:
+        """Go on from the fit that another search had committed."""
+        self.committed = fit
+        self._latest = self._posterior = self._factors = None
 
-    @property
-    def factor(self) -> Tensor:
-        """L, (n, n)."""
-        return self._factor[: self.count, : self.count]
+    def fit(self, evaluations: Sequence[Evaluation]) -> Fit:
+        """Return the fit for these evaluations: the committed one, until a twentieth more came."""
+        last = self.committed
+        if last is not None and len(evaluations) - last.tells < max(1, last.tells // _GROWTH):
+            return last
+        if self._latest is None or self._latest[0] != len(evaluations):
+            self._latest = (len(evaluations), self._fitted(evaluations))
+        return self._latest[1]
 
-    @property
-    def white(self) -> Tensor:
-        """k(pool, told) L^-T, (N, n)."""
-        return self._white[:, : self.count]
+    def posterior(self, evaluations: Sequence[Evaluation]) -> Posterior:
+        """Return the posterior of the standardised values at every candidate."""
+        found, known = self.fit(evaluations), self._posterior
+        if known is None or known[0] != len(evaluations) or known[1] is not found:
+            told = sums(evaluations, found.scaling, self._second)
+            summary = summarise(told, found.hyperparameters.noise)
+            factors = self._factors_for(evaluations, found, told, summary)
+            rows = torch.from_numpy(told.rows)
+            result = factors.posterior(rows, summary, found.hyperparameters)
+            self._posterior = known = (len(evaluations), found, result)
+        return known[2]
 
-    def grow(self, row: int, variance: float) -> None:
-        """Add one told candidate."""
-        size, share = self.count, self.white[row].clone()
-        # What the others leave of its variance; never less than its noise, but for rounding.
-        left = max(1.0 + self.own + variance - float(share @ share), 0.5 * variance)
-        prior = matern(distances(self.inputs, self.inputs[row : row + 1])).squeeze(1)
-        prior[row] += self.own
-        column = (prior - self.white @ share) / math.sqrt(left)
-        if _capacity(size + 1) > len(self._factor):
-            more = _capacity(size + 1) - len(self._factor)
-            self._factor = torch.nn.functional.pad(self._factor, (0, more, 0, more))
-            self._white = torch.nn.functional.pad(self._white, (0, more))
-        self._factor[size, :size], self._factor[size, size] = share, math.sqrt(left)
-        self._white[:, size] = column
-        self.variance = self.variance - column * column
-        self.count = size + 1
+    def _factors_for(
+        self, evaluations: Sequence[Evaluation], found: Fit, told: Sums, summary: Summary
+    ) -> Factors:
+        """Return the factors for all evaluations: those at hand, grown, or new ones.
 
-    def posterior(self, rows: Tensor, summary: Summary, given: Hyperparameters) -> Posterior:
-        """Return the posterior given one value for each told candidate."""
-        residual = (summary.value - given.mean).unsqueeze(1)
-        pull = torch.linalg.solve_triangular(self.factor, residual, upper=False).squeeze(1)
-        mean = self.white @ pull + given.mean
-        return Posterior(
-            self.inputs,
-            rows,
-            self.white,
-            mean,
-            self.variance.clamp(min=0.0),
-            pull,
-            self.factor,
-            summary.variance,
-            given.noise,
-            given.mean,
-            given.own,
-        )
+        They are computed at once up to the last fit, or to the last replicate after it, and grown
+        from there, always: a resumed search repeats just that.
+        """
+        seen, base = {one.index for one in evaluations[: found.tells]}, found.tells
+        for place in range(found.tells, len(evaluations)):
+            base = place + 1 if evaluations[place].index in seen else base
+            seen.add(evaluations[place].index)
+        known = self._factors
+        if known is None or known[0] is not found or known[1] != base:
+            size = len({one.index for one in evaluations[:base]})
+            rows = torch.from_numpy(told.rows[:size])
+            given = found.hyperparameters
+            made = Factors(self._features, rows, summary.variance[:size], given, self._threads)
+            self._factors = known = (found, base, made)
+        factors = known[2]
+        for place in range(factors.count, len(told.rows)):
+            factors.grow(int(told.rows[place]), float(summary.variance[place]))
+        return factors
 
-
-def condition(
-    inputs: Tensor,  # (N, D) standardised
-    told: Sums,
-    given: Hyperparameters,
-    threads: int = 1,
-) -> Posterior:
-    """Return the posterior at every candidate, computed at once."""
-    rows, summary = torch.from_numpy(told.rows), summarise(told, given.noise)
-    factors = Factors(inputs, rows, summary.variance, given, threads)
-    return factors.posterior(rows, summary, given)
-
-
-def _capacity(size: int) -> int:
-    """Return how many told candidates to hold room for: part of the result, as it aligns rows."""
-    return 64 * (size // 64 + 1)
-
-
-def robust_cholesky(matrix: Tensor) -> Tensor:
-    """Return the factor of a covariance, with the least addition to its diagonal that gives one."""
-    largest = float(matrix.diagonal().max()) if len(matrix) else 1.0
-    for share in (0.0, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2):
-        shifted = matrix + torch.diag(
-            torch.full_like(matrix.diagonal(), share * (largest + 1e-300))
-        )
-        factor, failed = torch.linalg.cholesky_ex(shifted)
-        if int(failed) == 0:
-            return torch.as_tensor(factor)
-    return torch.diag(matrix.diagonal().clamp(min=1e-12).sqrt())
-
-
-def over_blocks(work: Callable[[slice], None], size: int, threads: int) -> None:
-    """Call ``work`` with each block of ``size`` rows, on so many threads."""
-    parts = [slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)]
-    if threads == 1 or len(parts) == 1:
-        for part in parts:
-            work(part)
-        return
-    with ThreadPoolExecutor(min(threads, len(parts))) as executor:
-        list(executor.map(work, parts))
+    def _fitted(self, evaluations: Sequence[Evaluation]) -> Fit:
+        scale = scaling(evaluations, self._second)
+        noise = None
+        if self._noise is not None:
+            noise = max((self._noise / scale.scale) ** 2, LEAST_VARIANCE)
+        given = default(self._features.shape[1], noise)
+        if len(evaluations) >= 2:
+            told = sums(evaluations, scale, self._second)
+            start = None if self.committed is None else self.committed.hyperparameters
+            given = fit(self._features[torch.from_numpy(told.rows)], told, noise, start)
+        return Fit(given, scale, len(evaluations))

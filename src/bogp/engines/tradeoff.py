@@ -9,33 +9,15 @@ each strip only the value is random.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfcx, ndtr
+from scipy.special import ndtr
 
 from bogp.errors import SettingError
 from bogp.types import Floats
 
 _ROOT_TWO_PI = float(np.sqrt(2.0 * np.pi))
-_ROOT_HALF_PI = float(np.sqrt(0.5 * np.pi))
-_FAR = 40.0  # standard deviations beyond which the tail's series is nearer than its difference
-
-
-@dataclass(frozen=True)
-class Supported:
-    """A point of a front that is best under value + alpha * second for a range of alpha.
-
-    Attributes:
-        index: its place among the points given.
-        low: the smallest alpha for which it is best, 0 for the point of highest value.
-        high: the largest; infinite for the point of highest second objective.
-    """
-
-    index: int
-    low: float
-    high: float
 
 
 def front(points: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -83,20 +65,23 @@ def hypervolume(points: npt.ArrayLike, reference: Sequence[float]) -> float:
     return float(np.sum(np.diff(edges) * (heights[:-1] - floor)))
 
 
-def hypervolumes(points: npt.ArrayLike, reference: Sequence[float]) -> Floats:
-    """Return the hypervolume of the first 1, 2, ..., N points, (N,): its course over trials.
+def front_shares(samples: Floats, second: Floats) -> Floats:
+    """Return the share of samples (n, S) in which each point is on the front, (n,).
 
-    >>> hypervolumes([[3.0, 1.0], [1.0, 1.0], [1.0, 2.0]], reference=(0.0, 0.0)).tolist()
-    [3.0, 3.0, 4.0]
+    A point is on it where its value is above those of all that are at least as high in the second.
+
+    >>> front_shares(np.array([[1.0, 3.0], [2.0, 2.0]]), np.array([0.5, 0.9])).tolist()
+    [0.5, 1.0]
     """
-    table, course = _points(points), []
-    kept = np.empty((0, 2))
-    for row in table:
-        kept = np.vstack((kept, row))
-        kept = kept[front(kept)]
-        course.append(hypervolume(kept, reference))
-    # The front of a later trial holds that of an earlier one: a fall could only be rounding.
-    return np.maximum.accumulate(np.array(course, dtype=np.float64))
+    on_front = np.empty(samples.shape, dtype=bool)
+    before = np.full(samples.shape[1], -np.inf)  # the best of those strictly higher in the second
+    for level in np.unique(second)[::-1]:
+        rows = np.flatnonzero(second == level)
+        best = samples[rows].max(axis=0)
+        on_front[rows] = (samples[rows] == best) & (best > before)
+        before = np.maximum(before, best)
+    shares: Floats = on_front.mean(axis=1)
+    return shares
 
 
 def expected_improvement(
@@ -124,7 +109,7 @@ def expected_improvement(
 
     Returns:
         (N,), at least 0. Zero where the second objective is not above the reference's; tiny
-        improvements underflow to zero too (:func:`log_expected_improvement` keeps them apart).
+        improvements underflow to zero too.
 
     Raises:
         SettingError: shapes that do not fit, an sd below 0, or a number that is not finite.
@@ -139,38 +124,6 @@ def expected_improvement(
     for reach, width, height in _strips(seconds, front, reference):
         total[:reach] += width * _improvement(means[:reach], sds[:reach], height)
     return _in_order(total, order)
-
-
-def log_expected_improvement(
-    mean: npt.ArrayLike,
-    sd: npt.ArrayLike,
-    second: npt.ArrayLike,
-    front: npt.ArrayLike,
-    reference: Sequence[float],
-) -> Floats:
-    """Return the logarithm of :func:`expected_improvement`, also where that underflows.
-
-    Far below the front an expected improvement is e^-1000 and less, and a plain computation calls
-    it 0 for all candidates alike; here each strip's logarithm is computed directly (after Ament
-    et al. 2023, arXiv 2310.20708, with a series for the far tail), so that the best of poor
-    candidates is still found. -inf where no improvement is possible.
-
-    >>> poor = log_expected_improvement([0.5, 0.6], 0.001, 0.5, [[0.96, 0.5]], (0.8, 0.0))
-    >>> bool(poor[0] < poor[1] < -1000)
-    True
-    """
-    order, means, sds, seconds = _candidates(mean, sd, second)
-    largest = np.full(len(means), -np.inf)
-    total = np.zeros(len(means))  # of exp(strip - largest)
-    for reach, width, height in _strips(seconds, front, reference):
-        strip = np.log(width) + _log_improvement(means[:reach], sds[:reach], height)
-        top = np.maximum(largest[:reach], strip)
-        base = np.where(np.isneginf(top), 0.0, top)
-        total[:reach] *= np.exp(largest[:reach] - base)
-        total[:reach] += np.exp(strip - base)
-        largest[:reach] = top
-    with np.errstate(divide="ignore"):
-        return _in_order(largest + np.log(total), order)
 
 
 def scalarised(points: npt.ArrayLike, alpha: float) -> int:
@@ -193,43 +146,6 @@ def scalarised(points: npt.ArrayLike, alpha: float) -> int:
         raise SettingError("there is no point to choose from: give at least one")
     best = front(table)
     return int(best[np.argmax(table[best, 0] + alpha * table[best, 1])])
-
-
-def supported(points: npt.ArrayLike) -> tuple[Supported, ...]:
-    """Return the points that are best under value + alpha * second, each with its range of alpha.
-
-    They are the corners of the front's upper convex hull, ascending in the second objective, and
-    their ranges follow each other from 0 to infinity without a gap: one front tells the winner for
-    every alpha. A point of the front that is not among them, in a dent of it, wins for none; one
-    on a straight line between two corners ties with both at one alpha and is left out.
-
-    Raises:
-        SettingError: bad points.
-
-    >>> [(p.index, round(p.low, 3), round(p.high, 3)) for p in supported(
-    ...     [[0.97, 0.3], [0.96, 0.6], [0.94, 0.8], [0.90, 0.9]])]
-    [(0, 0.0, 0.033), (1, 0.033, 0.1), (2, 0.1, 0.4), (3, 0.4, inf)]
-    """
-    table = _points(points)
-    corners: list[int] = []
-    changes: list[float] = []  # alpha at which corner i + 1 takes over from corner i
-    for index in front(table).tolist():
-        while corners:
-            fall = table[corners[-1], 0] - table[index, 0]
-            rise = table[index, 1] - table[corners[-1], 1]
-            with np.errstate(over="ignore"):
-                change = float(fall / rise)
-            if not changes or change > changes[-1]:
-                changes.append(change)
-                break
-            corners.pop()
-            changes.pop()
-        corners.append(index)
-    bounds = [0.0, *changes, np.inf]
-    return tuple(
-        Supported(index, low, high)
-        for index, low, high in zip(corners, bounds[:-1], bounds[1:], strict=bool(corners))
-    )
 
 
 def _strips(
@@ -272,42 +188,6 @@ def _improvement(mean: Floats, sd: Floats, height: float) -> Floats:
         z = gain / sd
         expected = gain * ndtr(z) + sd * np.exp(-0.5 * z * z) / _ROOT_TWO_PI
     result: Floats = np.maximum(np.where(sd > 0, expected, gain), 0.0)
-    return result
-
-
-def _log_improvement(mean: Floats, sd: Floats, height: float) -> Floats:
-    """Return the logarithm of :func:`_improvement`, -inf where it is exactly zero, (N,)."""
-    gain = mean - height
-    result = np.full(len(gain), -np.inf)
-    certain = (sd == 0) & (gain > 0)
-    result[certain] = np.log(gain[certain])
-    random = sd > 0
-    with np.errstate(over="ignore"):
-        z = gain[random] / sd[random]
-        result[random] = np.log(sd[random]) + _log_tail(z)
-    return result
-
-
-def _log_tail(z: Floats) -> Floats:
-    """Return log(φ(z) + z Φ(z)), the expected improvement in standard deviations.
-
-    Below -1 both terms are nearly equal and opposite. With Mills' ratio R = Φ(z) / φ(z), which
-    erfcx gives without underflow, the sum is φ(z) (1 - |z| R); far out 1 - |z| R is its series
-    1/z² - 3/z⁴ + 15/z⁶ - ..., where the difference itself would keep few digits.
-    """
-    result = np.empty(len(z))
-    near = z > -1.0
-    result[near] = np.log(np.exp(-0.5 * z[near] ** 2) / _ROOT_TWO_PI + z[near] * ndtr(z[near]))
-    far = -z[~near]
-    with np.errstate(over="ignore", divide="ignore"):
-        u = far**-2.0
-        series = u * (1.0 - u * (3.0 - u * (15.0 - u * (105.0 - u * 945.0))))
-        # erfcx of an argument this large has no use below the switch, and 0 * inf no meaning.
-        share = 1.0 - far * _ROOT_HALF_PI * erfcx(np.minimum(far, _FAR) / np.sqrt(2.0))
-        logarithm = np.log(np.where(far > _FAR, series, share))
-        # u underflows to 0 for z beyond 1e154; its logarithm does not.
-        logarithm = np.where(far > 1e100, -2.0 * np.log(far), logarithm)
-        result[~near] = -0.5 * far * far - np.log(_ROOT_TWO_PI) + logarithm
     return result
 
 

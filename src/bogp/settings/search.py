@@ -215,7 +215,7 @@ class SearchSettings(TrainingSettings):
     survivors: Annotated[Survivors, Option((), POOL)] = 0.5
     acquisition: Annotated[
         str,
-        named_in("acquisition", "bogp.engines:ACQUISITIONS"),
+        named_in("acquisition", "bogp.engines:POOL_ACQUISITIONS"),
         Field(description="How the next candidates are chosen: `bogp list acquisitions`."),
         Option((), POOL),
     ] = "qlognei"

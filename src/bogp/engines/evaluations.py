@@ -21,8 +21,8 @@ _TO_SD = 1.4826  # from the median absolute deviation to the standard deviation 
 
 
 @dataclass(frozen=True)
-class Tell:
-    """One evaluation of a candidate; variance None means the noise of one evaluation."""
+class Evaluation:
+    """One told value of a candidate; variance None means the noise of one evaluation."""
 
     index: int
     value: float
@@ -44,23 +44,23 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Sums:
-    """The tells of each distinct candidate, standardised: all that the likelihood needs of them.
+    """The evaluations of each candidate, standardised: all that the likelihood needs of them.
 
     Known variances enter as weights 1 / variance; the others share one variance, which may still
     be unknown.
     """
 
-    rows: npt.NDArray[np.int64]  # (n,) candidates, in the order of their first tells
-    count: Floats  # (n,) tells whose variance is the noise of one evaluation
+    rows: npt.NDArray[np.int64]  # (n,) candidates, in the order of their first evaluations
+    count: Floats  # (n,) evaluations whose variance is the noise of one
     total: Floats  # (n,) the sum of their values
     square: Floats  # (n,) the sum of their squares
-    weight: Floats  # (n,) of the tells of known variance: sum of weights
-    weighted: Floats  # (n,) sum of weighted values
-    weighted_square: Floats  # (n,) sum of weighted squares
-    log_variance: Floats  # (n,) sum of log(2 pi variance)
+    weight: Floats  # (n,) sum of the weights of those whose variance is known
+    weighted: Floats  # (n,) sum of their weighted values
+    weighted_square: Floats  # (n,) sum of their weighted squares
+    log_variance: Floats  # (n,) sum of their log(2 pi variance)
 
 
-def scaling(tells: Sequence[Tell], second: Floats | None = None) -> Scaling:
+def scaling(evaluations: Sequence[Evaluation], second: Floats | None = None) -> Scaling:
     """Return centre and scale of the values, and how low one may lie before it is drawn in.
 
     A network that collapsed says 0.1 among values of 0.95 that differ by 0.002. Standardised as
@@ -72,15 +72,16 @@ def scaling(tells: Sequence[Tell], second: Floats | None = None) -> Scaling:
     With a known second objective (N,) the best is that of the candidates which are at least as
     high in the second, so that the front is never touched.
 
-    >>> found = scaling([Tell(i, v) for i, v in enumerate([0.95, 0.951, 0.949, 0.952, 0.1])])
+    >>> values = [0.95, 0.951, 0.949, 0.952, 0.1]
+    >>> found = scaling([Evaluation(index, value) for index, value in enumerate(values)])
     >>> found.allowance is not None and found.allowance < 0.02
     True
     """
-    if not tells:
+    if not evaluations:
         return Scaling()
-    allowance = _allowance(_shortfalls(tells, second))
-    drawn = drawn_in(tells, allowance, second)
-    means = [np.mean(each) for each in _by_candidate(tells, drawn).values()]
+    allowance = _allowance(_shortfalls(evaluations, second))
+    drawn = drawn_in(evaluations, allowance, second)
+    means = list(_means(evaluations, drawn).values())
     centre = float(np.mean(means))
     spread = float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
     equal = spread <= 1e-12 * max(abs(value) for value in drawn)
@@ -88,29 +89,29 @@ def scaling(tells: Sequence[Tell], second: Floats | None = None) -> Scaling:
 
 
 def drawn_in(
-    tells: Sequence[Tell], allowance: float | None, second: Floats | None = None
+    evaluations: Sequence[Evaluation], allowance: float | None, second: Floats | None = None
 ) -> list[float]:
     """Return the values, those too far below the best moved up to the allowance."""
-    values = [tell.value for tell in tells]
+    values = [evaluation.value for evaluation in evaluations]
     if allowance is None:
         return values
-    short = _shortfalls(tells, second)
+    short = _shortfalls(evaluations, second)
     return [value + max(0.0, below - allowance) for value, below in zip(values, short, strict=True)]
 
 
-def sums(tells: Sequence[Tell], scale: Scaling, second: Floats | None = None) -> Sums:
-    """Return the standardised tells of each candidate."""
-    values = drawn_in(tells, scale.allowance, second)
+def sums(evaluations: Sequence[Evaluation], scale: Scaling, second: Floats | None = None) -> Sums:
+    """Return the sums over the standardised evaluations of each candidate."""
+    values = drawn_in(evaluations, scale.allowance, second)
     place: dict[int, int] = {}
-    for tell in tells:
-        place.setdefault(tell.index, len(place))
+    for evaluation in evaluations:
+        place.setdefault(evaluation.index, len(place))
     table = np.zeros((7, len(place)))
-    for tell, value in zip(tells, values, strict=True):
-        column, y = place[tell.index], (value - scale.centre) / scale.scale
-        if tell.variance is None:
+    for evaluation, value in zip(evaluations, values, strict=True):
+        column, y = place[evaluation.index], (value - scale.centre) / scale.scale
+        if evaluation.variance is None:
             table[:3, column] += (1.0, y, y * y)
         else:
-            variance = max(tell.variance / scale.scale**2, LEAST_VARIANCE)
+            variance = max(evaluation.variance / scale.scale**2, LEAST_VARIANCE)
             table[3:, column] += (
                 1 / variance,
                 y / variance,
@@ -120,32 +121,32 @@ def sums(tells: Sequence[Tell], scale: Scaling, second: Floats | None = None) ->
     return Sums(np.array(list(place), dtype=np.int64), *table)
 
 
-def raw_means(tells: Sequence[Tell]) -> dict[int, float]:
-    """Return the plain mean of each told candidate's values.
+def raw_means(evaluations: Sequence[Evaluation]) -> dict[int, float]:
+    """Return the plain mean of each candidate's values.
 
-    >>> raw_means([Tell(3, 1.0), Tell(5, 4.0), Tell(3, 2.0)])
+    >>> raw_means([Evaluation(3, 1.0), Evaluation(5, 4.0), Evaluation(3, 2.0)])
     {3: 1.5, 5: 4.0}
     """
-    values = [tell.value for tell in tells]
-    return {index: float(np.mean(each)) for index, each in _by_candidate(tells, values).items()}
+    return _means(evaluations, [evaluation.value for evaluation in evaluations])
 
 
-def _by_candidate(tells: Sequence[Tell], values: Sequence[float]) -> dict[int, list[float]]:
+def _means(evaluations: Sequence[Evaluation], values: Sequence[float]) -> dict[int, float]:
+    """Return the mean of the values of each candidate, in the order of first evaluations."""
     found: dict[int, list[float]] = {}
-    for tell, value in zip(tells, values, strict=True):
-        found.setdefault(tell.index, []).append(value)
-    return found
+    for evaluation, value in zip(evaluations, values, strict=True):
+        found.setdefault(evaluation.index, []).append(value)
+    return {index: float(np.mean(own)) for index, own in found.items()}
 
 
-def _shortfalls(tells: Sequence[Tell], second: Floats | None) -> Floats:
+def _shortfalls(evaluations: Sequence[Evaluation], second: Floats | None) -> Floats:
     """Return how far each value is below the best of those at least as high in the second."""
-    means = raw_means(tells)
+    means = raw_means(evaluations)
     indices, best = list(means), np.array(list(means.values()))
     if second is None:
         highest = dict.fromkeys(indices, float(best.max()))
     else:
         highest = {i: float(best[second[indices] >= second[i]].max()) for i in indices}
-    return np.array([max(0.0, highest[tell.index] - tell.value) for tell in tells])
+    return np.array([max(0.0, highest[one.index] - one.value) for one in evaluations])
 
 
 def _allowance(short: Floats) -> float | None:
