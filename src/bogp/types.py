@@ -19,6 +19,9 @@ Floats: TypeAlias = "npt.NDArray[np.float64]"
 BoolArray: TypeAlias = "npt.NDArray[np.bool_]"
 """An array of bool of any shape; an adjacency is (nodes, nodes) or (graphs, nodes, nodes)."""
 
+Integers: TypeAlias = "npt.NDArray[np.int64]"
+"""An array of int64 of any shape."""
+
 
 @dataclass(frozen=True)
 class Interval:

@@ -5,14 +5,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bogp.errors import GraphError, SettingError, SparsityError, UnknownNameError
-from bogp.graphs import GENERATORS, RelationalGraph, describe, edges_for_sparsity, generate
+from bogp.graphs import (
+    GENERATORS,
+    RelationalGraph,
+    describe,
+    edges_for_sparsity,
+    find_property,
+    generate,
+)
 from bogp.graphs.kernels.bits import pack
 from bogp.graphs.kernels.random import seed_state
-from bogp.graphs.kernels.swap_choice import FEATURES, Goal, add_features
-from bogp.graphs.kernels.swap_search import new_room, search, settle, spread
+from bogp.graphs.kernels.swap_choice import FEATURES, Goal, add_features, new_workspace
+from bogp.graphs.kernels.swap_search import Limits, search, settle, spread
 from bogp.graphs.kernels.swap_state import TRACKED, new_state
-from bogp.graphs.kernels.swap_vector import refine, respond
-from bogp.graphs.swapping import STAND_INS, Aim, Search
+from bogp.graphs.kernels.swap_values import refine, respond
+from bogp.graphs.swapping import STAND_INS, Aim, BestGraph
 from bogp.graphs.synthesis import synthesize
 
 THREE = ("clustering", "average_shortest_path_length", "eigenvector_centrality")
@@ -58,12 +65,13 @@ def test_what_is_kept_track_of_equals_what_is_counted_afresh(nodes, density, pre
     rows = pack(generate("uniform", nodes, edges, seed=1).adjacency[None])[0]
     state = new_state(rows)
     goal = EVERYTHING._replace(preserve=preserve)
-    counts, best, learned = np.zeros(3, np.int64), rows.copy(), np.ones((2, len(TRACKED)))
+    counts, best, work = np.zeros(2, np.int64), rows.copy(), new_workspace(nodes)
+    work.learned[:] = 1.0
     # So much heat that thousands of swaps are accepted and as many undone.
-    limits = np.array([6000, 6000, 6000])
-    search(state, new_room(state), edges, goal, random_state(2), limits, 0.4, learned, best, counts)
+    limits = Limits(6000, 6000, shaken=6000, heat=0.4)
+    search(state, work, goal, limits, random_state(2), best, counts)
     assert counts[0] == 6000
-    assert 200 < counts[2] < 5900
+    assert 200 < counts[1] < 5900
     fresh = new_state(state.rows)
     assert (state.rows != rows).any()
     assert int(np.bitwise_count(state.rows).sum()) == 2 * edges
@@ -76,8 +84,7 @@ def test_what_is_kept_track_of_equals_what_is_counted_afresh(nodes, density, pre
     tracked = [state.values[TRACKED.index(name)] for name in names]
     exact = describe(state.rows[None], names)[0]
     np.testing.assert_allclose(tracked, exact, rtol=1e-5, atol=1e-9)
-    room = new_room(fresh)
-    settle(fresh, edges, goal, room)
+    settle(fresh, work, goal)
     np.testing.assert_array_equal(state.around, fresh.around)
     settled = [fresh.values[TRACKED.index(name)] for name in names]
     np.testing.assert_allclose(settled, exact, rtol=1e-9, atol=1e-12)
@@ -89,10 +96,8 @@ def test_what_is_kept_track_of_equals_what_is_counted_afresh(nodes, density, pre
 @pytest.mark.parametrize("edges", [0, 1, 12, 40, 120, 500, 780])
 def test_values_of_a_settled_state(family, edges):
     graph = generate(family, 40, edges, seed=3)
-    state = new_state(pack(graph.adjacency[None])[0])
-    settle(
-        state, max(edges, 1), EVERYTHING._replace(target=np.zeros(len(TRACKED))), new_room(state)
-    )
+    state = new_state(pack(graph.adjacency[None])[0])._replace(edges=max(edges, 1))
+    settle(state, new_workspace(40), EVERYTHING._replace(target=np.zeros(len(TRACKED))))
     # A leading eigenvalue that belongs to several components leaves the vector open.
     names = [name for name in TRACKED if name != "eigenvector_centrality"]
     if edges == 0:
@@ -106,7 +111,7 @@ def test_values_of_a_settled_state(family, edges):
 def test_features_of_one_pair(seed, edges):
     graph = generate("uniform", 20, edges, seed)
     state = new_state(pack(graph.adjacency[None])[0])
-    settle(state, edges, EVERYTHING, new_room(state))
+    settle(state, new_workspace(20), EVERYTHING)
     u, v = np.random.default_rng(seed).choice(20, 2, replace=False)
     change = np.zeros(FEATURES)
     add_features(state, int(u), int(v), change)
@@ -153,8 +158,9 @@ def test_spread_leaves_the_state_and_counts_swaps():
         state = new_state(rows)
         copies = np.zeros((16, *rows.shape), np.uint64)
         goal = goal_for({"clustering": 0.5}, preserve=preserve)
-        learned = np.ones((2, len(TRACKED)))
-        spread(state, new_room(state), 200, goal, random_state(1), learned, copies)
+        work = new_workspace(40)
+        work.learned[:] = 1.0
+        spread(state, work, goal, random_state(1), copies)
         np.testing.assert_array_equal(state.rows, rows)
         np.testing.assert_array_equal(state.place[state.pairs], np.arange(len(state.pairs)))
         apart = np.bitwise_count(copies ^ rows).sum(axis=(1, 2)) // 2
@@ -274,6 +280,24 @@ def test_the_best_graph_is_kept_while_the_search_goes_on(name):
     assert found.proposals > 0
 
 
+def largest_core(graph):
+    """Return the largest core number of a node."""
+    return max(nx.core_number(graph.to_networkx()).values())
+
+
+def test_a_function_of_a_graph_can_be_wanted():
+    start = generate("uniform", 20, 60, seed=0)
+    assert largest_core(start) < 6
+    given = {largest_core: 6, "clustering": 0.5}
+    found = synthesize(given, start=start, scale={"largest_core": 1.0}, tolerance=0.2)
+    assert found.met
+    assert found.target == {"largest_core": 6.0, "clustering": 0.5}
+    assert found.achieved["largest_core"] == largest_core(found.graph) == 6
+    assert (
+        found.graph == synthesize(given, start=start, scale={largest_core: 1}, tolerance=0.2).graph
+    )
+
+
 def test_a_start_that_meets_the_target_is_returned_at_once():
     start = generate("uniform", 32, 100, seed=0)
     found = synthesize(vector(start), start=start)
@@ -363,7 +387,7 @@ def test_what_the_edge_count_fixes_costs_nothing(edges, monkeypatch):
     def full(*_):
         raise AssertionError
 
-    monkeypatch.setattr("bogp.graphs.synthesis.climb", full)
+    monkeypatch.setattr("bogp.graphs.synthesis.block_by_block", full)
     start = generate("uniform", 20, edges, seed=0)
     wanted = vector(generate("ws_flex", 20, edges, seed=5), ["clustering"])
     names = ["degree_centrality", "cycle_rank"] if edges == 180 else ["degree_centrality"]
@@ -379,9 +403,10 @@ def test_what_the_edge_count_fixes_costs_nothing(edges, monkeypatch):
 
 
 def test_the_last_bit_of_a_number_makes_no_choice():
-    aim = Aim(("clustering",), np.array([0.5]), np.array([1.0]), 0.0, False, 50, frozenset())
+    properties = (find_property("clustering"),)
+    aim = Aim(properties, np.array([0.5]), np.array([1.0]), 0.0, False, frozenset())
     rows = pack(START.adjacency[None])[0]
-    found = Search(aim, rows, np.array([0.4]), 100, None)
+    found = BestGraph(aim, rows, np.array([0.4]), 100, None)
     assert not found.offer(rows, np.array([0.4 + 1e-15]))
     assert found.offer(rows, np.array([0.4 + 1e-6]))
     ranks = aim.ranks(np.array([[0.4], [0.4 + 1e-15], [0.6 - 1e-15]]))

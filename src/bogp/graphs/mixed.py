@@ -14,11 +14,11 @@ import numpy as np
 from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs.kernels import mixed as kernels
 from bogp.graphs.kernels.bits import Rows, unpack, words
-from bogp.graphs.kernels.mixed import COLUMNS, Whole
+from bogp.graphs.kernels.mixed import COLUMNS
 from bogp.graphs.kernels.pair_keys import NOISE, UNIT
 from bogp.graphs.mixed_kinds import KINDS, NUMBERED, Kind
 from bogp.graphs.relational import check_edges
-from bogp.types import BoolArray, Floats
+from bogp.types import BoolArray, Floats, Integers
 
 
 def mixed(
@@ -101,7 +101,7 @@ def _choose(name: str | None, given: Mapping[str, Any], unit: float) -> Kind:
     return KINDS[name]
 
 
-def draw_mixed(nodes: int, edges: int, seeds: Rows, kinds: Whole, values: Floats) -> Rows:
+def draw_mixed(nodes: int, edges: int, seeds: Rows, kinds: Integers, values: Floats) -> Rows:
     """Return graphs of the family ``mixed``, each from its own seed, kind and values alone.
 
     Args:
@@ -148,7 +148,7 @@ for _kind in NUMBERED:
         _MOST[_kind.number, _parameter.column] = _parameter.most
 
 
-def _check_values(kinds: Whole, values: Floats) -> None:
+def _check_values(kinds: Integers, values: Floats) -> None:
     """Raise GraphError unless every kind exists and every value is in its range."""
     wrong = (kinds < 0) | (kinds >= len(KINDS))
     if wrong.any():

@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bogp.errors import SettingError
-from bogp.graphs.kernels.mixed import COLUMNS, Whole
+from bogp.graphs.kernels.mixed import COLUMNS
 from bogp.graphs.mixed import draw_mixed
 from bogp.graphs.mixed_kinds import NUMBERED
 from bogp.graphs.property_vectors import describe
 from bogp.graphs.relational import check_edges
 from bogp.keys import derive_seed
-from bogp.types import Floats
+from bogp.types import Floats, Integers
 
 COVERED = (
     "clustering",
@@ -50,7 +50,7 @@ class MixedSettings:
 
     seeds: npt.NDArray[np.uint64]
     """Below 2^63, shape (graphs,)."""
-    kinds: Whole
+    kinds: Integers
     """Shape (graphs,)."""
     values: Floats
     """Shape (graphs, columns)."""
@@ -73,7 +73,7 @@ class Pilot:
     nodes: int
     edges: int
     seed: int
-    kinds: Whole
+    kinds: Integers
     """Shape (size,), settings of like properties next to each other."""
     values: Floats
     """Shape (size, columns)."""
@@ -177,7 +177,7 @@ def even_weights(place: Floats, steps: int = _STEPS) -> Floats:
     return weights
 
 
-def _tried(nodes: int, edges: int, seed: int, size: int) -> tuple[Whole, Floats]:
+def _tried(nodes: int, edges: int, seed: int, size: int) -> tuple[Integers, Floats]:
     """Return kinds (size,) and values (size, columns), spread over kinds and parameters.
 
     Kinds get a share for each parameter and one more; parameters follow the additive recurrence of
@@ -211,7 +211,7 @@ def _placed(found: Floats) -> Floats:
     return cast("Floats", (found[:, varies] - low[varies]) / (high[varies] - low[varies]))
 
 
-def _spatial_order(place: Floats, weights: Floats) -> Whole:
+def _spatial_order(place: Floats, weights: Floats) -> Integers:
     """Return an order of points (points, dimensions) in which near ones are near.
 
     Sets are halved by weight along their longest side until one point is left (a k-d tree).
@@ -243,7 +243,7 @@ def _golden_step(total: int) -> int:
     return 1
 
 
-def _seeds(seed: int, number: Whole) -> npt.NDArray[np.uint64]:
+def _seeds(seed: int, number: Integers) -> npt.NDArray[np.uint64]:
     """Return a seed below 2^63 for each number (count,): SplitMix64 (Steele et al. 2014)."""
     word = np.uint64(seed) + number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

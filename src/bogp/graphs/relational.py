@@ -19,7 +19,7 @@ import torch
 
 from bogp.errors import GraphError, check_sparsity
 from bogp.sparsity import kept_count
-from bogp.types import BoolArray
+from bogp.types import BoolArray, Integers
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -163,7 +163,7 @@ class RelationalGraph:
         return cls(adjacency | adjacency.T)
 
 
-def channel_nodes(channels: int, nodes: int) -> npt.NDArray[np.int64]:
+def channel_nodes(channels: int, nodes: int) -> Integers:
     """Return the node that owns each channel, shape (channels,).
 
     Groups are contiguous; the first ``channels % nodes`` nodes own one channel more.
@@ -312,7 +312,7 @@ def as_bool(values: Any, what: str) -> BoolArray:
     return array.astype(np.bool_)
 
 
-def _group_sizes(channels: int, nodes: int) -> npt.NDArray[np.int64]:
+def _group_sizes(channels: int, nodes: int) -> Integers:
     """Return how many channels each node owns, shape (nodes,)."""
     if nodes < 1:
         raise GraphError(f"{nodes} nodes cannot own {channels} channels: give at least 1 node")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from bogp.types import BoolArray
+from bogp.types import BoolArray, Integers
 
 Indices = npt.NDArray[np.intp]
 
@@ -15,7 +15,7 @@ _MOVES = 4.0
 """Times that each edge moves, on average."""
 
 
-def havel_hakimi(degree: npt.NDArray[np.int64], rng: np.random.Generator) -> BoolArray:
+def havel_hakimi(degree: Integers, rng: np.random.Generator) -> BoolArray:
     """Return a graph of these degrees (nodes,), ties broken at random (Hakimi 1962).
 
     The degrees must belong to some graph; those that differ by at most one, of even sum and below

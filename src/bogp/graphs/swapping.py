@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bogp.graphs.kernels.bits import Rows
 from bogp.graphs.kernels.random import State as Random
-from bogp.graphs.kernels.swap_choice import Goal
-from bogp.graphs.kernels.swap_search import new_room, search, spread
-from bogp.graphs.kernels.swap_state import (
-    DISTANCES,
-    TRACKED,
-    new_state,
-)
-from bogp.graphs.property_vectors import describe
-from bogp.types import Floats, Progress
+from bogp.graphs.kernels.swap_choice import Goal, new_workspace
+from bogp.graphs.kernels.swap_search import Limits, search, spread
+from bogp.graphs.kernels.swap_state import DISTANCES, TRACKED, new_state
+from bogp.graphs.property_vectors import Property, describe
+from bogp.types import Floats, Integers, Progress
 
 STAND_INS = {"edge_connectivity": "minimum_degree"}
 """Equal in nearly all graphs, and much quicker to keep track of."""
@@ -34,18 +31,22 @@ _COPIES, _BLOCKS = 64, 60
 
 @dataclass(frozen=True, eq=False)
 class Aim:
-    """What is searched for."""
+    """What is searched for: properties, their wanted values, and what an error of 1 is of each."""
 
-    names: tuple[str, ...]
+    properties: Sequence[Property]
     target: Floats
-    """(names,)"""
+    """(properties,)"""
     scale: Floats
-    """(names,)"""
+    """(properties,)"""
     tolerance: float
-    preserve: bool
-    edges: int
+    preserve_degrees: bool
     fixed: frozenset[str]
     """Names that the edge count fixes: reported, but not searched for."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the properties."""
+        return tuple(entry.name for entry in self.properties)
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -53,11 +54,11 @@ class Aim:
         return tuple(name for name in self.names if name not in self.fixed)
 
     def errors(self, measured: Floats) -> Floats:
-        """Return achieved less wanted in units of scale, of ``measured`` (..., names)."""
+        """Return achieved less wanted in units of scale, of ``measured`` (..., properties)."""
         return (measured - self.target) / self.scale
 
     def distances(self, measured: Floats) -> Floats:
-        """Return the Euclidean length of the errors of ``measured`` (..., names)."""
+        """Return the Euclidean length of the errors of ``measured`` (..., properties)."""
         return np.asarray(np.sqrt((self.errors(measured) ** 2).sum(axis=-1)))
 
     def ranks(self, measured: Floats) -> Floats:
@@ -68,45 +69,45 @@ class Aim:
         return np.round(self.distances(measured), 9)
 
     def met(self, measured: Floats) -> bool:
-        """Return whether every error of ``measured`` (names,) is within the tolerance."""
+        """Return whether every error of ``measured`` (properties,) is within the tolerance."""
         return bool((np.abs(self.errors(measured)) <= self.tolerance).all())
+
+    def tracked_as(self, name: str) -> str | None:
+        """Return the property that swaps keep track of for this one, None where there is none."""
+        if name in TRACKED:
+            return name
+        stand_in = STAND_INS.get(name)
+        return None if stand_in in self.names else stand_in
 
     def goal(self, *, stop: bool) -> Goal:
         """Return what the compiled search is given; ``stop`` where it may end by itself."""
         target, weight = np.zeros(len(TRACKED)), np.zeros(len(TRACKED))
         for name, value, scale in zip(self.names, self.target, self.scale, strict=True):
-            if name in self.fixed:
-                continue
-            name = STAND_INS.get(name, name) if STAND_INS.get(name) not in self.names else name
-            if name in TRACKED:
-                target[TRACKED.index(name)] = value
-                weight[TRACKED.index(name)] = 1.0 / scale
+            tracked = self.tracked_as(name)
+            if name not in self.fixed and tracked is not None:
+                target[TRACKED.index(tracked)] = value
+                weight[TRACKED.index(tracked)] = 1.0 / scale
         return Goal(
             target,
             weight,
             self.tolerance if stop else -1.0,
-            self.preserve,
+            self.preserve_degrees,
             distant=bool(weight[DISTANCES].any()),
             spectral=bool(weight[DISTANCES.stop :].any()),
         )
 
-    @property
-    def tracked(self) -> bool:
-        """Whether every property can be kept track of swap by swap."""
-        return all(
-            name in TRACKED or STAND_INS.get(name) not in (None, *self.names) for name in self.free
-        )
 
-
-class Search:
+@dataclass
+class BestGraph:
     """The best graph so far, by exact values, and what it has cost."""
 
-    def __init__(
-        self, aim: Aim, rows: Rows, measured: Floats, budget: int, progress: Progress | None
-    ) -> None:
-        self.aim, self.budget, self._progress = aim, budget, progress
-        self.best, self.measured = rows, measured
-        self.counts = np.zeros(3, np.int64)
+    aim: Aim
+    rows: Rows
+    measured: Floats
+    budget: int
+    progress: Progress | None
+    counts: Integers = field(default_factory=lambda: np.zeros(2, np.int64))
+    """Proposals made and accepted."""
 
     @property
     def distance(self) -> float:
@@ -116,81 +117,64 @@ class Search:
     @property
     def left(self) -> int:
         """The proposals left of the budget; 0 once the target is met."""
-        done = self.aim.met(self.measured)
-        return 0 if done else self.budget - int(self.counts[0])
+        return 0 if self.aim.met(self.measured) else self.budget - int(self.counts[0])
 
     def offer(self, rows: Rows, measured: Floats) -> bool:
         """Keep a graph if it is better than the best; return whether it is."""
-        if self._progress is not None:
-            self._progress(int(self.counts[0]), self.budget)
+        if self.progress is not None:
+            self.progress(int(self.counts[0]), self.budget)
         better = bool(self.aim.ranks(measured) < self.aim.ranks(self.measured))
         if better:
-            self.best, self.measured = rows, measured
+            self.rows, self.measured = rows, measured
         return better
 
 
-def swap(found: Search, starts: Rows, random: Random) -> None:
+def swap_by_swap(best: BestGraph, starts: Rows, random: Random) -> None:
     """Search from the first of ``starts`` (graphs, nodes, words), and from others where stuck.
 
     A search is stuck when many proposals in a row bring no gain. After the last start it goes on
     from the best graph, shaken by some swaps that may lead away from the target.
     """
-    aim = found.aim
-    learned = _first_slopes(starts.shape[1])
-    goal, state, round_number = aim.goal(stop=True), new_state(starts[0]), 0
-    room, best = new_room(state), starts[0].copy()
+    aim = best.aim
+    goal, state, start = aim.goal(stop=True), new_state(starts[0]), 0
+    work, found = new_workspace(starts.shape[1]), starts[0].copy()
     heat, shake = 0.0, 0
-    while found.left:
-        proposals, before = min(_SLICE, found.left), int(found.counts[0])
-        limits = np.array([proposals, _PATIENCE, shake])
-        search(state, room, aim.edges, goal, random, limits, heat, learned, best, found.counts)
-        measured = describe(best[None], aim.names)[0]
-        found.offer(best.copy(), measured)
-        if not found.left:
+    while best.left:
+        proposals, before = min(_SLICE, best.left), int(best.counts[0])
+        limits = Limits(proposals, _PATIENCE, shake, heat)
+        search(state, work, goal, limits, random, found, best.counts)
+        best.offer(found.copy(), describe(found[None], aim.properties)[0])
+        if not best.left:
             break
-        used, shake = int(found.counts[0]) - before, 0
+        used, shake = int(best.counts[0]) - before, 0
         if used == proposals:
             continue
         if used < _PATIENCE:
             # Met by the search's own values but not by the exact ones: those count.
             goal = aim.goal(stop=False)
             continue
-        round_number += 1
-        if round_number < len(starts):
-            state = new_state(starts[round_number])
+        start += 1
+        if start < len(starts):
+            state = new_state(starts[start])
         else:
-            state, shake, heat = new_state(found.best), _SHAKE, _HEAT * found.distance
+            state, shake, heat = new_state(best.rows), _SHAKE, _HEAT * best.distance
 
 
-def climb(found: Search, random: Random) -> None:
-    """Search block by block: describe some graphs near the best in full, and go to the best one.
+def block_by_block(best: BestGraph, random: Random) -> None:
+    """Describe some graphs near the best in full and go to the best one, again and again.
 
     Slow, but right for every property.
     """
-    aim, idle = found.aim, 0
-    goal = aim.goal(stop=False)
-    state = new_state(found.best)
-    room, learned = new_room(state), _first_slopes(len(found.best))
-    while found.left and idle < _BLOCKS:
-        copies = np.empty((min(_COPIES, found.left), *found.best.shape), np.uint64)
-        spread(state, room, aim.edges, goal, random, learned, copies)
-        found.counts[:2] += len(copies)
-        measured = describe(copies, aim.names)
+    aim, idle = best.aim, 0
+    goal, state = aim.goal(stop=False), new_state(best.rows)
+    work = new_workspace(len(best.rows))
+    while best.left and idle < _BLOCKS:
+        copies = np.empty((min(_COPIES, best.left), *best.rows.shape), np.uint64)
+        spread(state, work, goal, random, copies)
+        best.counts[0] += len(copies)
+        measured = describe(copies, aim.properties)
         nearest = int(np.argmin(aim.ranks(measured)))
         idle += 1
-        if found.offer(copies[nearest].copy(), measured[nearest]):
-            found.counts[2] += 1
-            idle, state = 0, new_state(found.best)
-
-
-def _first_slopes(nodes: int) -> Floats:
-    """Return what the search knows of distances before any swap is seen, (2, properties).
-
-    The second row is a weight, the first that weight times how each property changes with the
-    pairs within two steps: as if all others were at a distance of 3.
-    """
-    learned = np.zeros((2, len(TRACKED)))
-    pair = 2.0 / max(nodes * (nodes - 1.0), 1.0)
-    learned[0, DISTANCES][:4] = -pair, -pair / max(nodes - 2.0, 1.0), pair / 4.0, pair / 6.0
-    learned[1] = 1.0
-    return 100.0 * learned
+        if best.offer(copies[nearest].copy(), measured[nearest]):
+            best.counts[1] += 1
+            idle, state = 0, new_state(best.rows)

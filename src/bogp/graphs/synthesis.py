@@ -8,7 +8,7 @@ graph that came out.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,20 +18,15 @@ from bogp.graphs.kernels.bits import Rows, pack, unpack
 from bogp.graphs.kernels.random import seed_state
 from bogp.graphs.mixed import draw_mixed
 from bogp.graphs.pilot import run_pilot
-from bogp.graphs.property_vectors import describe
+from bogp.graphs.property_vectors import Property, describe
 from bogp.graphs.relational import RelationalGraph, edges_for_sparsity
-from bogp.graphs.swapping import (
-    Aim,
-    Search,
-    climb,
-    swap,
-)
+from bogp.graphs.swapping import Aim, BestGraph, block_by_block, swap_by_swap
 from bogp.graphs.synthesis_checks import (
+    Wanted,
     check_reachable,
     check_scale,
     check_starts,
     check_target,
-    check_tolerance,
     limits,
     real,
     whole,
@@ -70,7 +65,7 @@ class Synthesis:
 
 
 def synthesize(
-    target: Mapping[str, float],
+    target: Wanted,
     *,
     start: RelationalGraph | Sequence[RelationalGraph] | None = None,
     sparsity: float | None = None,
@@ -78,7 +73,7 @@ def synthesize(
     shape: tuple[int, int] | None = None,
     edges: int | None = None,
     budget: int = BUDGET,
-    scale: Mapping[str, float] | None = None,
+    scale: Wanted | None = None,
     tolerance: float = 0.01,
     preserve_degrees: bool = False,
     seed: int = 0,
@@ -101,8 +96,9 @@ def synthesize(
     10 to 1000 times as long. What the edge count fixes is checked and reported, not searched for.
 
     Args:
-        target: property name → wanted value. ``degree_centrality`` cannot change and
-            ``cycle_rank`` only with the number of components; they are checked first.
+        target: property → wanted value, a property by its name or as a function of one graph.
+            ``degree_centrality`` cannot change and ``cycle_rank`` only with the number of
+            components; they are checked first.
         start: a graph, or several of one size: the search begins with the nearest and goes on with
             the next where it is stuck. By default a few dozen graphs of the family ``mixed``.
         sparsity: decides the edge count, see :func:`~bogp.graphs.edges_for_sparsity`.
@@ -131,40 +127,39 @@ def synthesize(
     (True, 32, True)
     """
     began = time.perf_counter()
-    target = check_target(target)
-    names, tolerance = tuple(target), check_tolerance(tolerance)
+    wanted = check_target(target)
+    properties = tuple(wanted)
+    tolerance = real(tolerance, "tolerance", 0.0, "0.01 is 1 %")
     budget, seed = whole(budget, "budget", 0), whole(seed, "seed", 0)
     rows = _starts(start, sparsity, nodes, shape, edges, seed)
-    measured = describe(rows, names)
-    count = _edge_count(rows[0])
-    scales = _scales(names, scale, rows, measured, count)
-    slack = dict(zip(names, (tolerance * scales).tolist(), strict=True))
-    check_reachable(target, rows.shape[1], count, slack)
-    fixed = {n for n, (low, high) in limits(rows.shape[1], count).items() if low == high}
-    wanted = np.array([target[name] for name in names])
-    aim = Aim(names, wanted, scales, tolerance, preserve_degrees, count, frozenset(fixed))
+    size, count = rows.shape[1], int(np.bitwise_count(rows[0]).sum()) // 2
+    measured = describe(rows, properties)
+    scales = _scales(properties, scale, rows, measured, count)
+    check_reachable(wanted, size, count, tolerance * scales)
+    fixed = {name for name, (low, high) in limits(size, count).items() if low == high}
+    values = np.array(list(wanted.values()))
+    aim = Aim(properties, values, scales, tolerance, preserve_degrees, frozenset(fixed))
     order = np.argsort(aim.ranks(measured), kind="stable")[:_NEAREST]
-    found = Search(aim, rows[order[0]], measured[order[0]], budget, progress)
+    best = BestGraph(aim, rows[order[0]], measured[order[0]], budget, progress)
     random = np.zeros(4, np.uint64)
     seed_state(random, np.uint64(derive_seed(seed, "synthesize")))
-    if aim.free and 0 < count < rows.shape[1] * (rows.shape[1] - 1) // 2:
-        if aim.tracked:
-            swap(found, rows[order], random)
+    if aim.free and 0 < count < size * (size - 1) // 2:
+        if all(aim.tracked_as(name) for name in aim.free):
+            swap_by_swap(best, rows[order], random)
         else:
-            climb(found, random)
+            block_by_block(best, random)
     if progress is not None:
         progress(budget, budget)
-    errors = aim.errors(found.measured)
     return Synthesis(
-        graph=_graph(found.best),
+        graph=_graph(best.rows),
         start=_graph(rows[order[0]]),
-        target=target,
-        achieved=dict(zip(names, found.measured.tolist(), strict=True)),
-        distance=found.distance,
-        errors=dict(zip(names, errors.tolist(), strict=True)),
-        met=aim.met(found.measured),
-        proposals=int(found.counts[0]),
-        accepted=int(found.counts[2]),
+        target=dict(zip(aim.names, values.tolist(), strict=True)),
+        achieved=dict(zip(aim.names, best.measured.tolist(), strict=True)),
+        distance=best.distance,
+        errors=dict(zip(aim.names, aim.errors(best.measured).tolist(), strict=True)),
+        met=aim.met(best.measured),
+        proposals=int(best.counts[0]),
+        accepted=int(best.counts[1]),
         seconds=time.perf_counter() - began,
     )
 
@@ -220,35 +215,30 @@ def _varied(nodes: int, edges: int, seed: int) -> Rows:
 
 
 def _scales(
-    names: tuple[str, ...],
-    scale: Mapping[str, float] | None,
+    properties: Sequence[Property],
+    scale: Wanted | None,
     rows: Rows,
     measured: Floats,
     edges: int,
 ) -> Floats:
-    """Return what an error of 1 is for each property, (names,)."""
+    """Return what an error of 1 is for each property, (properties,)."""
     nodes = rows.shape[1]
     bounds = limits(nodes, edges)
     # What can be reached, where that is known; the edge count fixes the density.
     least, most = bounds["cycle_rank"]
     density = bounds["degree_centrality"][0]
     given = {"degree_centrality": density or 1.0, "cycle_rank": max(most - least, 1.0)}
-    given.update(check_scale(scale or {}))
-    missing = [name for name in names if name not in given]
-    if missing:
-        columns = [names.index(name) for name in missing]
+    given |= check_scale(scale or {}, properties)
+    columns = [column for column, entry in enumerate(properties) if entry.name not in given]
+    if columns:
+        missing = [properties[column] for column in columns]
         seen = measured[:, columns]
         if len(rows) == 1:
             seen = np.concatenate([seen, describe(_varied(nodes, edges, seed=0), missing)])
-        width = seen.max(axis=0) - seen.min(axis=0)
-        size = np.abs(seen).max(axis=0)
+        width, size = np.ptp(seen, axis=0), np.abs(seen).max(axis=0)
         width = np.where(width > 0.0, width, np.where(size > 0.0, size, 1.0))
-        given.update(zip(missing, width.tolist(), strict=True))
-    return np.array([given[name] for name in names])
-
-
-def _edge_count(rows: Rows) -> int:
-    return int(np.bitwise_count(rows).sum()) // 2
+        given |= dict(zip((entry.name for entry in missing), width.tolist(), strict=True))
+    return np.array([given[entry.name] for entry in properties])
 
 
 def _graph(rows: Rows) -> RelationalGraph:

@@ -7,9 +7,13 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bogp.errors import GraphError, SettingError, UnknownNameError
-from bogp.graphs.property_vectors import PROPERTIES
+from bogp.errors import GraphError, SettingError
+from bogp.graphs.property_vectors import NamedProperty, Property, find_property
 from bogp.graphs.relational import RelationalGraph
+from bogp.types import Floats
+
+Wanted = Mapping[str, float] | Mapping[NamedProperty, float]
+"""Property, by its name or as a function of one graph → number."""
 
 Limits = dict[str, tuple[float, float]]
 """Property name → least and greatest value that it can have."""
@@ -28,42 +32,41 @@ def whole(value: Any, what: str, least: int) -> int:
     return number
 
 
-def real(value: Any, what: str) -> float:
-    """Return a setting as a float, or raise SettingError if it is no number or not finite."""
+def real(value: Any, what: str, least: float = -math.inf, example: str = "") -> float:
+    """Return a setting as a float, or raise SettingError if it is not finite or below ``least``."""
     try:
         number = math.nan if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise SettingError(f"{what} is {value!r}, not a finite number: give 0.4, say")
+    if number < least:
+        raise SettingError(f"{what} {value} is not a number of {least:g} or more: {example}")
     return number
 
 
-def check_target(target: Mapping[str, float]) -> dict[str, float]:
+def check_target(target: Wanted) -> dict[Property, float]:
     """Return the target as floats, or raise if it names no property or is not finite."""
     if not target:
         raise SettingError("the target names no property: give {'clustering': 0.4}, say")
-    _check_names(target)
-    return {name: real(value, f"the target of {name}") for name, value in target.items()}
+    found = {find_property(given): value for given, value in target.items()}
+    return {entry: real(value, f"the target of {entry.name}") for entry, value in found.items()}
 
 
-def check_tolerance(tolerance: float) -> float:
-    """Return the tolerance as a float, or raise SettingError if it is below 0."""
-    number = real(tolerance, "tolerance")
-    if number < 0.0:
-        raise SettingError(f"tolerance {tolerance} is not a number of 0 or more: 0.01 is 1 %")
-    return number
+def check_scale(scale: Wanted, properties: Sequence[Property]) -> dict[str, float]:
+    """Return the scale as floats, or raise if it names no property or is not positive.
 
-
-def check_scale(scale: Mapping[str, float]) -> dict[str, float]:
-    """Return the scale as floats, or raise if it names no property or is not positive."""
-    _check_names(scale)
-    given = {name: real(value, f"the scale of {name}") for name, value in scale.items()}
-    for name, value in given.items():
-        if value <= 0.0:
+    The functions among ``properties`` may be named by their own names.
+    """
+    own = {entry.name: entry for entry in properties}
+    given = {}
+    for key, value in scale.items():
+        name = find_property(own.get(key, key) if isinstance(key, str) else key).name
+        given[name] = real(value, f"the scale of {name}")
+        if given[name] <= 0.0:
             raise SettingError(
-                f"scale {value} of {name} is not positive: give the range of the property, or "
-                "leave the property out where it is constant"
+                f"scale {given[name]} of {name} is not positive: give the range of the property, "
+                "or leave the property out where it is constant"
             )
     return given
 
@@ -108,21 +111,16 @@ def limits(nodes: int, edges: int) -> Limits:
 
 
 def check_reachable(
-    target: Mapping[str, float], nodes: int, edges: int, slack: Mapping[str, float]
+    target: Mapping[Property, float], nodes: int, edges: int, slack: Floats
 ) -> None:
-    """Raise SettingError where a target is beyond its limits by more than ``slack``."""
-    for name, (low, high) in limits(nodes, edges).items():
-        value = target.get(name, low)
-        if max(low - value, value - high) > slack.get(name, 0.0) + 1e-9:
+    """Raise SettingError where a target is beyond its limits by more than ``slack`` (target,)."""
+    bounds = limits(nodes, edges)
+    for (entry, value), spare in zip(target.items(), slack.tolist(), strict=True):
+        low, high = bounds.get(entry.name, (-math.inf, math.inf))
+        if max(low - value, value - high) > spare + 1e-9:
             between = f"{low:.6g}" if low == high else f"between {low:.6g} and {high:.6g}"
             raise SettingError(
-                f"{name} {value:.6g} cannot be met: it is {between} for every graph of {nodes} "
-                f"nodes and {edges} edges, and swaps keep the number; change the sparsity, or "
-                "leave it out of the target"
+                f"{entry.name} {value:.6g} cannot be met: it is {between} for every graph of "
+                f"{nodes} nodes and {edges} edges, and swaps keep the number; change the "
+                "sparsity, or leave it out of the target"
             )
-
-
-def _check_names(given: Mapping[str, float]) -> None:
-    for name in given:
-        if name not in PROPERTIES:
-            raise UnknownNameError("property", name, PROPERTIES)

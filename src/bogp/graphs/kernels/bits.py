@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bogp.errors import GraphError
-from bogp.graphs.kernels.compiled import compiled
+from bogp.graphs.kernels.compiled import compiled, inlined, popcount
 from bogp.graphs.relational import as_bool
 from bogp.types import BoolArray
 
 Rows = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
-Values = npt.NDArray[np.float64]
 
 
 def words(nodes: int) -> int:
@@ -113,6 +112,27 @@ def unpack_triangles(triangles: Bytes, nodes: int) -> Rows:
     return result
 
 
+@inlined
+def bit(v: int) -> Any:
+    """Return the word in which the place of node v alone is set."""
+    return np.uint64(1) << np.uint64(v & 63)
+
+
+@inlined
+def is_joined(graph: Rows, u: int, v: int) -> Any:
+    """Return whether u and v are joined in one graph (nodes, words)."""
+    return (graph[u, v >> 6] >> np.uint64(v & 63)) & np.uint64(1) != np.uint64(0)
+
+
+@inlined
+def count_bits(sets: Rows, u: int) -> Any:
+    """Return the size of the set ``sets[u]`` (nodes, words): of a row of a graph, the degree."""
+    count = 0
+    for k in range(sets.shape[1]):
+        count += popcount(sets[u, k])
+    return count
+
+
 @compiled
 def _clean(rows: Rows) -> int:
     """Strip self-loops in place; return the first graph that is not symmetric, or -1."""
@@ -120,7 +140,7 @@ def _clean(rows: Rows) -> int:
     block, mirror = np.empty(64, np.uint64), np.empty(64, np.uint64)
     for g in range(graphs):
         for u in range(nodes):
-            rows[g, u, u >> 6] &= ~(np.uint64(1) << np.uint64(u & 63))
+            rows[g, u, u >> 6] &= ~bit(u)
         for i in range(width):
             for j in range(i, width):
                 for k in range(64):
@@ -175,6 +195,6 @@ def _read_triangles(triangles: Bytes, rows: Rows) -> None:
         for u in range(nodes):
             for v in range(u + 1, nodes):
                 if (triangles[g, position >> 3] >> (7 - (position & 7))) & 1:
-                    rows[g, u, v >> 6] |= np.uint64(1) << np.uint64(v & 63)
-                    rows[g, v, u >> 6] |= np.uint64(1) << np.uint64(u & 63)
+                    rows[g, u, v >> 6] |= bit(v)
+                    rows[g, v, u >> 6] |= bit(u)
                 position += 1

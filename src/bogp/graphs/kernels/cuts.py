@@ -21,16 +21,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from bogp.graphs.kernels.bits import Rows, Values
+from bogp.graphs.kernels.bits import Rows, bit, count_bits, is_joined
 from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
-
-Counts = npt.NDArray[np.int64]
+from bogp.types import Floats, Integers
 
 
 @compiled
-def edge_connectivities(rows: Rows, components: Values, near: Values, shortcut: bool) -> Values:
+def edge_connectivities(rows: Rows, components: Floats, near: Floats, shortcut: bool) -> Floats:
     """Return the least number of edges whose removal disconnects each graph, float64 (graphs,).
 
     ``components`` (graphs,) is the number of components; ``near`` (graphs, nodes) the number of
@@ -47,13 +45,10 @@ def edge_connectivities(rows: Rows, components: Values, near: Values, shortcut: 
         for k in range(width):
             far_set[k] = 0
         for u in range(nodes):
-            degree = 0
-            for k in range(width):
-                degree += popcount(rows[g, u, k])
-            least = min(least, degree)
+            least = min(least, count_bits(rows[g], u))
             far[u] = nodes - np.int64(near[g, u])
             if far[u] >= 2 or not shortcut:
-                far_set[u >> 6] |= np.uint64(1) << np.uint64(u & 63)
+                far_set[u >> 6] |= bit(u)
         if least > 1 and not (shortcut and _no_smaller_cut(least, far)):
             least = _least_cut(rows[g], least, far_set)
         result[g] = least
@@ -61,7 +56,7 @@ def edge_connectivities(rows: Rows, components: Values, near: Values, shortcut: 
 
 
 @compiled
-def _no_smaller_cut(least: int, far: Counts) -> bool:
+def _no_smaller_cut(least: int, far: Integers) -> bool:
     """Return whether a connected graph has no cut of fewer than ``least`` edges for sure.
 
     ``far`` (nodes,) is the number of nodes at distance 3 or more from each. Suppose such a cut, of
@@ -104,7 +99,7 @@ def _least_cut(graph: Rows, bound: int, far_set: Rows) -> int:
         while joining:
             joining = False
             for u in range(nodes):
-                outside = not (inside[u >> 6] >> np.uint64(u & 63)) & np.uint64(1)
+                outside = not inside[u >> 6] & bit(u)
                 if outside and _known_paths(graph, u, reach) >= bound:
                     _absorb(graph, u, inside, reach)
                     joining = True
@@ -121,9 +116,7 @@ def _busiest(graph: Rows) -> int:
     """Return the node of most neighbours."""
     best, most = 0, -1
     for u in range(graph.shape[0]):
-        count = 0
-        for k in range(graph.shape[1]):
-            count += popcount(graph[u, k])
+        count = count_bits(graph, u)
         if count > most:
             best, most = u, count
     return best
@@ -132,9 +125,8 @@ def _busiest(graph: Rows) -> int:
 @inlined
 def _absorb(graph: Rows, u: int, inside: Rows, reach: Rows) -> None:
     """Add node ``u`` to ``inside``, and it and its neighbours to ``reach``, in place."""
-    bit = np.uint64(1) << np.uint64(u & 63)
-    inside[u >> 6] |= bit
-    reach[u >> 6] |= bit
+    inside[u >> 6] |= bit(u)
+    reach[u >> 6] |= bit(u)
     for k in range(graph.shape[1]):
         reach[k] |= graph[u, k]
 
@@ -154,13 +146,12 @@ def _next_node(graph: Rows, bound: int, far_set: Rows, inside: Rows, reach: Rows
     nodes, width = graph.shape
     best, best_gain, best_cost = -1, 0, 1
     for u in range(nodes):
-        bit = np.uint64(1) << np.uint64(u & 63)
-        if inside[u >> 6] & bit:
+        if inside[u >> 6] & bit(u):
             continue
         gain = 0
         for k in range(width):
             gain += popcount(graph[u, k] & far_set[k] & ~reach[k])
-        if far_set[u >> 6] & ~reach[u >> 6] & bit:
+        if far_set[u >> 6] & ~reach[u >> 6] & bit(u):
             gain += 1
         cost = bound - _known_paths(graph, u, reach)
         ahead = gain * best_cost - best_gain * cost
@@ -176,8 +167,8 @@ def _flow(
     limit: int,
     inside: Rows,
     residual: Rows,
-    queue: Counts,
-    parent: Counts,
+    queue: Integers,
+    parent: Integers,
 ) -> int:
     """Return the least cut between ``source`` and the set ``inside``, or ``limit`` if that is less.
 
@@ -192,26 +183,25 @@ def _flow(
         for k in range(width):
             residual[u, k] = graph[u, k]
     for v in range(nodes):
-        bit = np.uint64(1) << np.uint64(v & 63)
-        if inside[v >> 6] & bit:
-            if residual[source, v >> 6] & bit:  # the edge itself
-                residual[source, v >> 6] ^= bit
+        if inside[v >> 6] & bit(v):
+            if is_joined(residual, source, v):  # the edge itself
+                residual[source, v >> 6] ^= bit(v)
                 flow += 1
             continue
         if v == source:
             continue
-        if residual[source, v >> 6] & bit and _enter(residual, v, inside):
-            residual[source, v >> 6] ^= bit  # a path of two edges
+        if is_joined(residual, source, v) and _enter(residual, v, inside):
+            residual[source, v >> 6] ^= bit(v)  # a path of two edges
             flow += 1
         if _open(residual, v, inside):
-            gates[v >> 6] |= bit
+            gates[v >> 6] |= bit(v)
     while flow < limit:
         last = _search(residual, source, gates, seen, queue, parent)
         if last < 0:
             break
         _enter(residual, last, inside)
         if not _open(residual, last, inside):
-            gates[last >> 6] &= ~(np.uint64(1) << np.uint64(last & 63))
+            gates[last >> 6] &= ~bit(last)
         _push(residual, source, last, parent)
         flow += 1
     return min(flow, limit)
@@ -239,13 +229,13 @@ def _enter(residual: Rows, v: int, inside: Rows) -> bool:
 
 @compiled
 def _search(
-    residual: Rows, source: int, gates: Rows, seen: Rows, queue: Counts, parent: Counts
+    residual: Rows, source: int, gates: Rows, seen: Rows, queue: Integers, parent: Integers
 ) -> Any:
     """Return the first gate met breadth first from ``source``, -1 if none; fills ``parent``."""
     width = residual.shape[1]
     for k in range(width):
         seen[k] = 0
-    seen[source >> 6] = np.uint64(1) << np.uint64(source & 63)
+    seen[source >> 6] = bit(source)
     queue[0] = source
     first, behind = 0, 1
     while first < behind:
@@ -268,14 +258,13 @@ def _search(
 
 
 @inlined
-def _push(residual: Rows, source: int, last: int, parent: Counts) -> None:
+def _push(residual: Rows, source: int, last: int, parent: Integers) -> None:
     """Send one unit along the path to ``last``: it undoes a unit the other way, if there is one."""
     v = last
     while v != source:
         u = parent[v]
-        forward, backward = np.uint64(1) << np.uint64(v & 63), np.uint64(1) << np.uint64(u & 63)
-        if residual[v, u >> 6] & backward:
-            residual[u, v >> 6] &= ~forward
+        if is_joined(residual, v, u):
+            residual[u, v >> 6] &= ~bit(v)
         else:
-            residual[v, u >> 6] |= backward
+            residual[v, u >> 6] |= bit(u)
         v = u

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bogp.graphs.kernels.bits import Rows, Values
+from bogp.graphs.kernels.bits import Rows, bit
 from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit
+from bogp.types import Floats
 
 
 @compiled
-def component_counts(rows: Rows) -> Values:
+def component_counts(rows: Rows) -> Floats:
     """Return the number of connected components, float64 (graphs,), by flooding one by one."""
     graphs, nodes, width = rows.shape
     result = np.empty(graphs)
@@ -18,13 +19,13 @@ def component_counts(rows: Rows) -> Values:
         for k in range(width):
             left[k] = front[k] = 0
         for u in range(nodes):
-            left[u >> 6] |= np.uint64(1) << np.uint64(u & 63)
+            left[u >> 6] |= bit(u)
         count = 0
         for start in range(nodes):
-            if not (left[start >> 6] >> np.uint64(start & 63)) & np.uint64(1):
+            if not left[start >> 6] & bit(start):
                 continue
             count += 1
-            front[start >> 6] = np.uint64(1) << np.uint64(start & 63)
+            front[start >> 6] = bit(start)
             left[start >> 6] &= ~front[start >> 6]
             flood(rows[g], left, front)
         result[g] = count
@@ -50,7 +51,7 @@ def flood(graph: Rows, left: Rows, front: Rows) -> None:
 
 
 @compiled
-def girths(rows: Rows) -> Values:
+def girths(rows: Rows) -> Floats:
     """Return the length of the shortest cycle of each graph, 0 without one, float64 (graphs,)."""
     graphs, nodes, width = rows.shape
     result = np.zeros(graphs)
@@ -77,7 +78,7 @@ def _shortest_through(graph: Rows, root: int, best: int, room: Rows) -> int:
     ring, seen, after, twice = room[0], room[1], room[2], room[3]
     for k in range(width):
         ring[k] = seen[k] = graph[root, k]
-    seen[root >> 6] |= np.uint64(1) << np.uint64(root & 63)
+    seen[root >> 6] |= bit(root)
     step = 1
     while 2 * step + 1 < best:
         for k in range(width):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bogp.graphs.kernels.bits import Rows
 from bogp.graphs.kernels.compiled import compiled, inlined
@@ -28,9 +27,7 @@ from bogp.graphs.kernels.pair_keys import (
     threshold,
 )
 from bogp.graphs.kernels.random import State, next_float, seed_state, shuffle
-from bogp.types import Floats
-
-Whole = npt.NDArray[np.int64]
+from bogp.types import Floats, Integers
 
 COLUMNS = 6
 """Numbers that describe a graph: four of its kind's own, then ``exponent`` and ``evenness``."""
@@ -45,7 +42,7 @@ _SURE = 60.0
 
 @compiled
 def draw(
-    edges: int, seeds: Rows, kinds: Whole, values: Floats, noise: Keys, logs: Keys, rows: Rows
+    edges: int, seeds: Rows, kinds: Integers, values: Floats, noise: Keys, logs: Keys, rows: Rows
 ) -> None:
     """Set ``rows`` (graphs, nodes, words) to the graphs of ``seeds``, ``kinds`` and ``values``.
 
@@ -124,7 +121,7 @@ def _log_odds(share: float) -> Any:
 
 
 @compiled
-def _level_weights(sizes: Whole, edges: int, p: float) -> Keys:
+def _level_weights(sizes: Integers, edges: int, p: float) -> Keys:
     """Return the log-odds of pairs of each level, int32 (levels,), from the number of such pairs.
 
     Levels are filled in order; each edge moves to any pair with probability p. So a level of which
@@ -162,7 +159,7 @@ def _ring_weights(nodes: int, edges: int, p: float, start: float) -> Keys:
 
 
 @compiled
-def _two_classes(nodes: int, share: float, state: State) -> Whole:
+def _two_classes(nodes: int, share: float, state: State) -> Integers:
     """Return labels (nodes,): 0 for the nodes of a random ``share``, at least one, 1 for others."""
     labels = np.ones(nodes, np.int64)
     labels[: _clipped(np.rint(share * nodes), nodes)] = 0
@@ -171,7 +168,7 @@ def _two_classes(nodes: int, share: float, state: State) -> Whole:
 
 
 @compiled
-def _blocks(nodes: int, blocks: int, skew: float) -> Whole:
+def _blocks(nodes: int, blocks: int, skew: float) -> Integers:
     """Return labels (nodes,) of contiguous blocks, the first ``skew`` times as large as the last.
 
     Sizes fall geometrically in between; each block has a node at least.
@@ -191,7 +188,7 @@ def _blocks(nodes: int, blocks: int, skew: float) -> Whole:
 
 @compiled
 def _class_weights(
-    labels: Whole, classes: int, edges: int, kind: int, p: float, closed: bool
+    labels: Integers, classes: int, edges: int, kind: int, p: float, closed: bool
 ) -> Keys:
     """Return the weights of pairs of classes, int32 (classes, classes)."""
     rank = np.empty((classes, classes), np.int64)

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.kernels.bits import Rows, transpose
-from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
+from bogp.graphs.kernels.bits import Rows, bit, count_bits, transpose
+from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit
 from bogp.graphs.kernels.random import State, next_below, next_word
-from bogp.types import Floats
+from bogp.types import Floats, Integers
 
 Keys = npt.NDArray[np.int32]
 
@@ -104,7 +104,7 @@ def ring_keys(keys: Keys, weight: Keys, nodes: int) -> None:
 
 
 @compiled
-def class_keys(keys: Keys, labels: npt.NDArray[np.int64], weight: Keys, lines: Keys) -> None:
+def class_keys(keys: Keys, labels: Integers, weight: Keys, lines: Keys) -> None:
     """Set each key to ``weight[label of u, label of v]``; ``lines`` (classes, nodes) is scratch."""
     nodes, position = len(labels), 0
     for label in range(len(weight)):
@@ -222,19 +222,17 @@ def join(keys: Keys, least: int, rows: Rows, block: Rows) -> None:
 
 
 @compiled
-def level(rows: Rows, degree: npt.NDArray[np.int64], share: float, state: State) -> None:
+def level(rows: Rows, degree: Integers, share: float, state: State) -> None:
     """Even out the degrees of ``rows`` (nodes, words) in place, at the same number of edges.
 
     One edge at a time passes from a node of the highest degree to one of the lowest, its other end
     kept, until degrees differ by at most one: the ``share`` of those steps that is asked for.
     ``degree`` (nodes,) is scratch.
     """
-    nodes, width = rows.shape
+    nodes = rows.shape[0]
     total = 0
     for u in range(nodes):
-        degree[u] = 0
-        for j in range(width):
-            degree[u] += popcount(rows[u, j])
+        degree[u] = count_bits(rows, u)
         total += degree[u]
     most = (total + nodes - 1) // nodes
     above, below = 0, 0
@@ -260,18 +258,18 @@ def level(rows: Rows, degree: npt.NDArray[np.int64], share: float, state: State)
 def _pass_edge(rows: Rows, giver: int, taker: int, state: State) -> None:
     """Move one edge from ``giver`` to ``taker``, of lower degree; its other end is kept."""
     width = rows.shape[1]
-    one = np.uint64(1)
     j = next_below(state, width)
     while True:
         free = rows[giver, j] & ~rows[taker, j]
         if j == taker >> 6:
-            free &= ~(one << np.uint64(taker & 63))
+            free &= ~bit(taker)
         if free:
             break
         j = j + 1 if j + 1 < width else 0
-    above = free & ~((one << (next_word(state) >> np.uint64(58))) - one)
+    below = (np.uint64(1) << (next_word(state) >> np.uint64(58))) - np.uint64(1)
+    above = free & ~below
     other = 64 * j + lowest_bit(above if above else free)
-    rows[giver, j] ^= one << np.uint64(other & 63)
-    rows[taker, j] |= one << np.uint64(other & 63)
-    rows[other, giver >> 6] ^= one << np.uint64(giver & 63)
-    rows[other, taker >> 6] |= one << np.uint64(taker & 63)
+    rows[giver, j] ^= bit(other)
+    rows[taker, j] |= bit(other)
+    rows[other, giver >> 6] ^= bit(giver)
+    rows[other, taker >> 6] |= bit(taker)

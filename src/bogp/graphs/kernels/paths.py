@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from bogp.graphs.kernels.bits import Rows, Values
+from bogp.graphs.kernels.bits import Rows, bit, count_bits
 from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
-
-Counts = npt.NDArray[np.int64]
+from bogp.types import Floats, Integers
 
 REACHED, TOTAL, INVERSE, FARTHEST, NEAR = range(5)
 """What :func:`distances` writes of each node."""
 
 
 @compiled
-def distances(rows: Rows) -> Values:
+def distances(rows: Rows) -> Floats:
     """Return what is needed of the shortest paths from each node, float64 (5, graphs, nodes).
 
     Over the nodes that a node reaches: their number, itself included; the sum of the distances to
@@ -28,7 +26,7 @@ def distances(rows: Rows) -> Values:
     result = np.empty((5, graphs, nodes))
     everything = np.zeros(width, np.uint64)
     for u in range(nodes):
-        everything[u >> 6] |= np.uint64(1) << np.uint64(u & 63)
+        everything[u >> 6] |= bit(u)
     balls, grown = np.empty((nodes, width), np.uint64), np.empty((nodes, width), np.uint64)
     seen = np.empty(nodes, np.int64)
     for g in range(graphs):
@@ -36,8 +34,8 @@ def distances(rows: Rows) -> Values:
         for u in range(nodes):
             for k in range(width):
                 balls[u, k] = rows[g, u, k]
-            balls[u, u >> 6] |= np.uint64(1) << np.uint64(u & 63)
-            seen[u] = ones(balls, u, width)
+            balls[u, u >> 6] |= bit(u)
+            seen[u] = count_bits(balls, u)
             out[TOTAL, u] = out[INVERSE, u] = seen[u] - 1
             out[FARTHEST, u] = 1.0 if seen[u] > 1 else 0.0
             out[NEAR, u] = seen[u]
@@ -51,7 +49,7 @@ def distances(rows: Rows) -> Values:
                 else:
                     for k in range(width):
                         grown[u, k] = balls[u, k]
-                count = ones(grown, u, width)
+                count = count_bits(grown, u)
                 new = count - seen[u]
                 if new:
                     growing = growing or count < nodes
@@ -66,15 +64,6 @@ def distances(rows: Rows) -> Values:
         for u in range(nodes):
             out[REACHED, u] = seen[u]
     return result
-
-
-@inlined
-def ones(sets: Rows, u: int, width: int) -> Any:
-    """Return the size of the set ``sets[u]`` (nodes, words)."""
-    count = 0
-    for k in range(width):
-        count += popcount(sets[u, k])
-    return count
 
 
 @inlined
@@ -126,7 +115,7 @@ def _grow_wide(graph: Rows, balls: Rows, grown: Rows, u: int, everything: Rows) 
 
 
 @compiled
-def local_efficiencies(rows: Rows) -> Values:
+def local_efficiencies(rows: Rows) -> Floats:
     """Return the mean of 1 / distance among the neighbours of each node, float64 (graphs, nodes).
 
     Paths run within the neighbours; 0 for a node of fewer than two.
@@ -157,7 +146,7 @@ def local_efficiencies(rows: Rows) -> Values:
 
 
 @compiled
-def _joined_within_two(graph: Rows, u: int, members: Counts) -> int:
+def _joined_within_two(graph: Rows, u: int, members: Integers) -> int:
     """Return how many ordered pairs of neighbours of ``u`` are joined.
 
     -1 if another pair of them shares no neighbour among them.
@@ -168,7 +157,7 @@ def _joined_within_two(graph: Rows, u: int, members: Counts) -> int:
         for k in range(width):
             apart = graph[u, k] & ~graph[v, k]
             if k == v >> 6:
-                apart &= ~(np.uint64(1) << np.uint64(v & 63))
+                apart &= ~bit(v)
             joined -= popcount(apart)
             if k == v >> 6:  # each pair once, from its lower node
                 apart &= ~((np.uint64(2) << np.uint64(v & 63)) - np.uint64(1))
@@ -196,7 +185,7 @@ def _meet(graph: Rows, u: int, v: int, w: int) -> Any:
 
 
 @compiled
-def _inverse_sum(graph: Rows, u: int, members: Counts, latest: Counts, room: Rows) -> float:
+def _inverse_sum(graph: Rows, u: int, members: Integers, latest: Integers, room: Rows) -> float:
     """Return the sum of 1 / distance over ordered pairs of the neighbours ``members`` of ``u``.
 
     Balls grow as in :func:`distances`. ``latest`` (nodes,) and ``room`` (3, nodes, words) are for
@@ -208,20 +197,20 @@ def _inverse_sum(graph: Rows, u: int, members: Counts, latest: Counts, room: Row
     for v in members:
         for k in range(width):
             among[v, k] = balls[v, k] = graph[u, k] & graph[v, k]
-        result += ones(among, v, width)
-        balls[v, v >> 6] |= np.uint64(1) << np.uint64(v & 63)
+        result += count_bits(among, v)
+        balls[v, v >> 6] |= bit(v)
         latest[v] = 1
     step, growing = 2, True
     while growing:
         growing = False
         for v in members:
-            before = ones(balls, v, width)
+            before = count_bits(balls, v)
             if latest[v] < step - 1 or before == size:
                 for k in range(width):
                     grown[v, k] = balls[v, k]
                 continue
             _grow(among, balls, grown, v, graph[u])
-            count = ones(grown, v, width)
+            count = count_bits(grown, v)
             if count > before:
                 growing = growing or count < size
                 result += (count - before) / step

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from bogp.graphs.kernels.bits import Rows, Values, unpack
-from bogp.graphs.kernels.compiled import add_where, compiled, inlined, popcount
-from bogp.types import BoolArray
+from bogp.graphs.kernels.bits import Rows, count_bits, unpack
+from bogp.graphs.kernels.compiled import add_where, compiled, inlined
+from bogp.types import BoolArray, Floats
 
 _RESIDUAL = 1e-11
 """Residual of the leading eigenvector, as a share of its eigenvalue, that counts as none."""
@@ -25,7 +25,7 @@ _TIE = 1e-11
 """Eigenvalues within this share of the leading one are the same eigenvalue."""
 
 
-def leading_shares(rows: Rows) -> Values:
+def leading_shares(rows: Rows) -> Floats:
     """Return the share of the all-ones vector in the leading eigenspace, float64 (graphs,).
 
     It is |P 1|^2 / n, P the projection on the eigenvectors of the largest eigenvalue. Lanczos'
@@ -57,7 +57,7 @@ def _decomposed(adjacency: BoolArray) -> float:
 
 
 @compiled
-def _lanczos(rows: Rows) -> Values:
+def _lanczos(rows: Rows) -> Floats:
     """Return :func:`leading_shares`, nan where the leading eigenvalue does not stand clear."""
     graphs, nodes, width = rows.shape
     result = np.empty(graphs)
@@ -73,7 +73,7 @@ def _lanczos(rows: Rows) -> Values:
 
 
 @compiled
-def _share(graph: Rows, above: float, alpha: Values, beta: Values, vectors: Values) -> float:
+def _share(graph: Rows, above: float, alpha: Floats, beta: Floats, vectors: Floats) -> float:
     """Return the share of one graph (nodes, words) whose eigenvalues are below ``above``, or nan.
 
     The other arrays are room to work in. The residual falls by about the same factor each step, so
@@ -112,18 +112,16 @@ def _share(graph: Rows, above: float, alpha: Values, beta: Values, vectors: Valu
 
 @inlined
 def _degree_range(graph: Rows) -> tuple[int, int]:
-    nodes, width = graph.shape
+    nodes = graph.shape[0]
     least, largest = nodes, 0
     for u in range(nodes):
-        count = 0
-        for k in range(width):
-            count += popcount(graph[u, k])
+        count = count_bits(graph, u)
         least, largest = min(least, count), max(largest, count)
     return least, largest
 
 
 @inlined
-def _dot(left: Values, right: Values) -> Any:
+def _dot(left: Floats, right: Floats) -> Any:
     """Return the inner product of two vectors whose length is a multiple of 4."""
     first, second, third, fourth = 0.0, 0.0, 0.0, 0.0  # no sum waits for the one before
     for k in range(0, len(left), 4):
@@ -135,7 +133,7 @@ def _dot(left: Values, right: Values) -> Any:
 
 
 @inlined
-def _next_vector(product: Values, vector: Values, before: Values, alpha: float, beta: float) -> Any:
+def _next_vector(product: Floats, vector: Floats, before: Floats, alpha: float, beta: float) -> Any:
     """Move ``vector`` and ``before`` on by one Lanczos step; return the length of the rest."""
     for k in range(len(product)):
         product[k] -= alpha * vector[k] + beta * before[k]
@@ -149,7 +147,7 @@ def _next_vector(product: Values, vector: Values, before: Values, alpha: float, 
 
 @compiled
 def _leading(
-    alpha: Values, beta: Values, size: int, low: float, high: float
+    alpha: Floats, beta: Floats, size: int, low: float, high: float
 ) -> tuple[float, float, float]:
     """Return the largest eigenvalue of a tridiagonal matrix, between ``low`` and ``high``.
 
@@ -190,7 +188,7 @@ def _leading(
 
 
 @compiled
-def _count_above(alpha: Values, beta: Values, size: int, value: float) -> int:
+def _count_above(alpha: Floats, beta: Floats, size: int, value: float) -> int:
     """Return how many eigenvalues of a tridiagonal matrix are above ``value`` (Sylvester)."""
     count = 0
     pivot = 1.0
@@ -204,17 +202,17 @@ def _count_above(alpha: Values, beta: Values, size: int, value: float) -> int:
     return count
 
 
-def adjacency_spectra(rows: Rows) -> Values:
+def adjacency_spectra(rows: Rows) -> Floats:
     """Return the eigenvalues of each adjacency matrix, ascending, float64 (graphs, nodes)."""
     return _spectra(rows, laplacian=False)
 
 
-def laplacian_spectra(rows: Rows) -> Values:
+def laplacian_spectra(rows: Rows) -> Floats:
     """Return the eigenvalues of each matrix degrees - A, ascending, float64 (graphs, nodes)."""
     return _spectra(rows, laplacian=True)
 
 
-def _spectra(rows: Rows, *, laplacian: bool) -> Values:
+def _spectra(rows: Rows, *, laplacian: bool) -> Floats:
     """Decompose a few matrices at a time: as numbers they take 64 times the room of their bits."""
     graphs, nodes = rows.shape[:2]
     result = np.empty((graphs, nodes))

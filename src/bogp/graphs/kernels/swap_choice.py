@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bogp.graphs.kernels.bits import Rows
+from bogp.graphs.kernels.bits import Rows, bit, is_joined, words
 from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
 from bogp.graphs.kernels.random import State as Random
 from bogp.graphs.kernels.random import next_below
@@ -24,16 +24,59 @@ from bogp.graphs.kernels.swap_state import (
     LEAST,
     RADIUS,
     SQUARES,
+    TRACKED,
     TRIADS,
-    Integers,
     State,
     copy,
-    is_joined,
     lowest,
 )
-from bogp.types import Floats
+from bogp.types import Floats, Integers
 
 FEATURES = 8
+
+
+class Workspace(NamedTuple):
+    """Where a swap is worked out before it is accepted, and what the search has learned."""
+
+    around: Rows
+    """As in the state, and two sets of balls, (4, nodes, words)."""
+    swap: Integers
+    """The pairs that a swap parts and then those that it joins, each as u n + v, u < v, (4,)."""
+    change: Floats
+    """The features of the swap, (8,)."""
+    slopes: Floats
+    """How each property changes with each feature, (properties, 8)."""
+    learned: Floats
+    """What the slopes of distances are made of, (2, properties): see :func:`new_workspace`."""
+    values: Floats
+    """The properties after the swap, (properties,)."""
+    vector: Floats
+    """The state's, for the way back, (2, nodes)."""
+    sums: Floats
+    """The state's, for the way back, (8,)."""
+
+
+def new_workspace(nodes: int) -> Workspace:
+    """Return a workspace for graphs of so many nodes.
+
+    It has learned nothing of distances yet. The second row of ``learned`` is a weight, the first
+    that weight times how each property changes with the pairs within two steps: as if all others
+    were at a distance of 3.
+    """
+    learned = np.zeros((2, len(TRACKED)))
+    pair = 2.0 / max(nodes * (nodes - 1.0), 1.0)
+    learned[0, DISTANCES][:4] = -pair, -pair / max(nodes - 2.0, 1.0), pair / 4.0, pair / 6.0
+    learned[1] = 1.0
+    return Workspace(
+        around=np.empty((4, nodes, words(nodes)), np.uint64),
+        swap=np.zeros(4, np.int64),
+        change=np.zeros(FEATURES),
+        slopes=np.zeros((len(TRACKED), FEATURES)),
+        learned=100.0 * learned,
+        values=np.empty(len(TRACKED)),
+        vector=np.empty((2, nodes)),
+        sums=np.empty(8),
+    )
 
 
 class Goal(NamedTuple):
@@ -118,12 +161,13 @@ def add_features(state: State, u: int, v: int, change: Floats) -> None:
 
 
 @compiled
-def set_slopes(state: State, edges: int, goal: Goal, learned: Floats, slopes: Floats) -> None:
-    """Write how each property changes with each feature into ``slopes`` (properties, 8).
+def set_slopes(state: State, work: Workspace, goal: Goal) -> None:
+    """Set the slopes of the workspace: how each property changes with each feature.
 
-    Those of distances are ``learned`` from the swaps so far. The triads change by half as much as
-    the squared degrees. Also sets the least degree and the mean degree at the end of an edge.
+    Those of distances are learned from the swaps so far. The triads change by half as much as the
+    squared degrees. Also sets the least degree and the mean degree at the end of an edge.
     """
+    slopes, learned, edges = work.slopes, work.learned, state.edges
     nodes, values, triads = len(state.degree), state.values, max(state.sums[TRIADS], 1.0)
     for k in range(slopes.shape[0]):
         for j in range(FEATURES):
@@ -166,23 +210,14 @@ def guess(goal: Goal, values: Floats, slopes: Floats, change: Floats, steep: boo
 
 
 @compiled
-def choose(
-    state: State,
-    edges: int,
-    goal: Goal,
-    slopes: Floats,
-    random: Random,
-    swap: Integers,
-    change: Floats,
-    picks: int,
-) -> int:
-    """Draw a swap, write its pairs into ``swap`` and its features into ``change`` (8,).
+def choose(state: State, work: Workspace, goal: Goal, random: Random, picks: int) -> int:
+    """Draw a swap and write its pairs and its features into the workspace.
 
-    Returns how many pairs it parts, and joins; ``swap`` (4,) holds those to part and then those to
-    join, each as u n + v with u < v. 0 where no swap was found.
+    Returns how many pairs it parts, and joins as many; 0 where no swap was found.
     """
     if goal.preserve:
-        return _choose_double(state, edges, goal, slopes, random, picks, swap, change)
+        return _choose_double(state, work, goal, random, picks)
+    edges, swap, change = state.edges, work.swap, work.change
     nodes, pairs = len(state.degree), state.pairs
     parted, trial = np.zeros(FEATURES), np.empty(FEATURES)
     for j in range(2):
@@ -193,7 +228,7 @@ def choose(
             copy(trial, parted)
             add_features(state, pair // nodes, pair % nodes, trial)
             # The slope alone for the pair to part: how far to go is for the other to decide.
-            score = guess(goal, state.values, slopes, trial, j == 0)
+            score = guess(goal, state.values, work.slopes, trial, j == 0)
             if score < best:
                 best, swap[j] = score, pair
                 copy(change, trial)
@@ -202,16 +237,7 @@ def choose(
 
 
 @compiled
-def _choose_double(
-    state: State,
-    edges: int,
-    goal: Goal,
-    slopes: Floats,
-    random: Random,
-    picks: int,
-    swap: Integers,
-    change: Floats,
-) -> int:
+def _choose_double(state: State, work: Workspace, goal: Goal, random: Random, picks: int) -> int:
     """Draw a swap of the ends of two edges: a-b, c-d become a-d, c-b.
 
     It starts from the pair a-d to join, so that it is found as soon in dense graphs as in sparse.
@@ -220,7 +246,7 @@ def _choose_double(
     best, trial = np.inf, np.empty(FEATURES)
     free, four = np.empty(rows.shape[1], np.uint64), np.empty(4, np.int64)
     for _ in range(picks):
-        pair = state.pairs[edges + next_below(random, len(state.pairs) - edges)]
+        pair = state.pairs[state.edges + next_below(random, len(state.pairs) - state.edges)]
         a, d = pair // nodes, pair % nodes
         if next_below(random, 2):
             a, d = d, a
@@ -231,7 +257,7 @@ def _choose_double(
             continue
         for k in range(len(free)):
             free[k] = rows[d, k] & ~rows[b, k]
-        free[b >> 6] &= ~(np.uint64(1) << np.uint64(b & 63))
+        free[b >> 6] &= ~bit(b)
         c = _pick(free, random)
         if c < 0:
             continue
@@ -242,11 +268,11 @@ def _choose_double(
             v = b if k == 0 or k == 3 else d
             four[k] = min(u, v) * nodes + max(u, v)
             add_features(state, u, v, trial)
-        score = guess(goal, state.values, slopes, trial, False)
+        score = guess(goal, state.values, work.slopes, trial, False)
         if score < best:
             best, found = score, 2
-            copy(swap, four)
-            copy(change, trial)
+            copy(work.swap, four)
+            copy(work.change, trial)
     return found
 
 

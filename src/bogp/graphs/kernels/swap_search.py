@@ -15,22 +15,28 @@ from bogp.graphs.kernels.bits import Rows
 from bogp.graphs.kernels.compiled import compiled
 from bogp.graphs.kernels.random import State as Random
 from bogp.graphs.kernels.random import next_below, next_float
-from bogp.graphs.kernels.swap_choice import FEATURES, Goal, choose, met, set_slopes, squared
-from bogp.graphs.kernels.swap_distances import distance_values
+from bogp.graphs.kernels.swap_choice import (
+    FEATURES,
+    Goal,
+    Workspace,
+    choose,
+    met,
+    set_slopes,
+    squared,
+)
 from bogp.graphs.kernels.swap_state import (
     ASSORTATIVITY,
     DISTANCES,
     EIGENVECTOR,
     MINIMUM,
     RADIUS,
-    Integers,
     State,
     copy,
     local_values,
     toggle,
 )
-from bogp.graphs.kernels.swap_vector import refine, respond, total
-from bogp.types import Floats
+from bogp.graphs.kernels.swap_values import distance_values, refine, respond, total
+from bogp.types import Integers
 
 _FIRST, _LAST = DISTANCES.start, DISTANCES.stop
 _RATE = 0.05
@@ -39,84 +45,61 @@ BLIND = 8
 """One proposal in so many is judged exactly whatever its estimated distances."""
 
 
-class Room(NamedTuple):
-    """Where a swap is worked out before it is accepted."""
+class Limits(NamedTuple):
+    """How long a search goes on."""
 
-    around: Rows
-    """As in the state, and two sets of balls to work with, (4, nodes, words)."""
-    swap: Integers
-    """(4,)"""
-    change: Floats
-    """(8,)"""
-    slopes: Floats
-    """(properties, 8)"""
-    values: Floats
-    """(properties,)"""
-    vector: Floats
-    """(2, nodes)"""
-    sums: Floats
-    """(8,)"""
-
-
-def new_room(state: State) -> Room:
-    """Return room for the swaps of a state."""
-    return Room(
-        around=np.empty((4, *state.rows.shape), np.uint64),
-        swap=np.zeros(4, np.int64),
-        change=np.zeros(FEATURES),
-        slopes=np.zeros((len(state.values), FEATURES)),
-        values=np.empty_like(state.values),
-        vector=np.empty_like(state.vector),
-        sums=np.empty_like(state.sums),
-    )
+    proposals: int
+    """Most proposals in all."""
+    patience: int
+    """Most proposals in a row without one accepted."""
+    shaken: int = 0
+    """The first so many proposals may also lead away from the target,"""
+    heat: float = 0.0
+    """by up to this distance."""
 
 
 @compiled
 def search(
     state: State,
-    room: Room,
-    edges: int,
+    work: Workspace,
     goal: Goal,
+    limits: Limits,
     random: Random,
-    limits: Integers,
-    heat: float,
-    learned: Floats,
     best: Rows,
     counts: Integers,
 ) -> float:
     """Swap until the target is met, or proposals or patience run out; return the best distance.
 
-    ``limits`` (3,) are the most proposals in all, the most in a row without one accepted, and the
-    first so many that may also lead away, by up to ``heat``. ``best`` (nodes, words) becomes the
-    rows of the best state; ``counts`` (3,) grows by the proposals made, judged exactly, accepted.
+    ``best`` (nodes, words) becomes the rows of the best state; ``counts`` (2,) grows by the
+    proposals made and accepted.
     """
-    settle(state, edges, goal, room)
-    set_slopes(state, edges, goal, learned, room.slopes)
+    settle(state, work, goal)
+    set_slopes(state, work, goal)
     energy = squared(goal, state.values)
     least, idle = energy, 0
     copy(best, state.rows)
-    for step in range(limits[0]):
-        if idle == limits[1] or met(goal, state.values):
+    for step in range(limits.proposals):
+        if idle == limits.patience or met(goal, state.values):
             break
         counts[0] += 1
         idle += 1
         blind = next_below(random, BLIND) == 0
         picks = 1 if blind else 1 << next_below(random, 4)
-        moves = choose(state, edges, goal, room.slopes, random, room.swap, room.change, picks)
+        moves = choose(state, work, goal, random, picks)
         if moves == 0:
             continue
         bound = np.sqrt(energy)
-        if step < limits[2]:
-            bound += heat * next_float(random)
-        after = _judge(state, room, edges, goal, moves, bound * bound, blind, learned, counts)
+        if step < limits.shaken:
+            bound += limits.heat * next_float(random)
+        after = _judge(state, work, goal, moves, bound * bound, blind)
         if after < 0.0:
             continue
-        _accept(state, room, edges, goal, moves, learned)
-        counts[2] += 1
+        _accept(state, work, goal, moves)
+        counts[1] += 1
         idle, energy = 0, after
         if energy < least:
             if met(goal, state.values):
-                settle(state, edges, goal, room)
+                settle(state, work, goal)
                 energy = squared(goal, state.values)
             if energy < least:
                 least = energy
@@ -125,11 +108,11 @@ def search(
 
 
 @compiled
-def settle(state: State, edges: int, goal: Goal, room: Room) -> None:
+def settle(state: State, work: Workspace, goal: Goal) -> None:
     """Compute all values of a state from scratch, the eigenvector as well as can be."""
-    local_values(state, edges, goal.target[MINIMUM], state.values)
-    distance_values(state.rows, room.around, edges, state.values)
-    copy(state.around, room.around)
+    local_values(state, goal.target[MINIMUM], state.values)
+    distance_values(state, work.around, state.values)
+    copy(state.around, work.around)
     if goal.spectral:
         state.values[RADIUS] = refine(state.joined, state.vector, 300, 1e-18)
         state.values[EIGENVECTOR] = total(state.vector[0]) / len(state.degree)
@@ -138,71 +121,62 @@ def settle(state: State, edges: int, goal: Goal, room: Room) -> None:
 
 @compiled
 def _judge(
-    state: State,
-    room: Room,
-    edges: int,
-    goal: Goal,
-    moves: int,
-    bound: float,
-    blind: bool,
-    learned: Floats,
-    counts: Integers,
+    state: State, work: Workspace, goal: Goal, moves: int, bound: float, blind: bool
 ) -> float:
-    """Return the squared distance after the swap in ``room``, or -1 where it is not below bound.
+    """Return the squared distance after the swap at hand, or -1 where it is not below ``bound``.
 
-    If it is, rows, degrees, triangles, sums and vector are those after the swap, and ``room`` holds
-    the rest; if not, the state is as it was.
+    If it is, rows, degrees, triangles, sums and vector are those after the swap, and the workspace
+    holds the rest; if not, the state is as it was.
     """
-    values, change = room.values, room.change
-    copy(room.sums, state.sums)
-    _toggle_all(state, room.swap, moves, goal.weight[ASSORTATIVITY] > 0.0)
-    local_values(state, edges, goal.target[MINIMUM], values)
+    values, learned = work.values, work.learned
+    copy(work.sums, state.sums)
+    _toggle_all(state, work.swap, moves, goal.weight[ASSORTATIVITY] > 0.0)
+    local_values(state, goal.target[MINIMUM], values)
     for k in range(_FIRST, len(values)):
         values[k] = state.values[k]
         for j in range(FEATURES):
-            values[k] += room.slopes[k, j] * change[j]
+            values[k] += work.slopes[k, j] * work.change[j]
         if blind and k < _LAST:
             values[k] = goal.target[k]
     after = squared(goal, values)
     good = after < bound
     if good and goal.distant:
-        distance_values(state.rows, room.around, edges, values)
+        distance_values(state, work.around, values)
         after = squared(goal, values)
         good = after < bound
-        counts[1] += 1
         # Least squares through the origin, old swaps fading.
-        near = room.change[3]
+        near = work.change[3]
         for k in range(_FIRST, _LAST):
             learned[1, k] = (1.0 - _RATE) * learned[1, k] + near * near
             step = values[k] - state.values[k]
             learned[0, k] = (1.0 - _RATE) * learned[0, k] + near * step
     if good and goal.spectral:
-        copy(room.vector, state.vector)
-        _join_all(state, room.swap, moves)
+        copy(work.vector, state.vector)
+        _join_all(state, work.swap, moves)
         values[RADIUS] = refine(state.joined, state.vector, 12, 1e-12)
         values[EIGENVECTOR] = total(state.vector[0]) / len(state.degree)
         after = squared(goal, values)
         good = after < bound
         if not good:
-            _join_all(state, room.swap, moves)
-            copy(state.vector, room.vector)
+            _join_all(state, work.swap, moves)
+            copy(state.vector, work.vector)
     if good:
         return after
-    _toggle_all(state, room.swap, moves, False)
-    copy(state.sums, room.sums)
+    _toggle_all(state, work.swap, moves, False)
+    copy(state.sums, work.sums)
     return -1.0
 
 
 @compiled
-def _accept(state: State, room: Room, edges: int, goal: Goal, moves: int, learned: Floats) -> None:
+def _accept(state: State, work: Workspace, goal: Goal, moves: int) -> None:
     """Bring up to date what :func:`_judge` has left."""
-    exchange(state, room.swap, moves)
+    exchange(state, work.swap, moves)
     if goal.distant:
-        copy(state.around, room.around)
-    copy(state.values, room.values)
+        copy(state.around, work.around)
+    copy(state.values, work.values)
     if goal.spectral:
         respond(state.joined, state.vector, state.values[RADIUS], state.response, 3)
-    set_slopes(state, edges, goal, learned, room.slopes)
+    set_slopes(state, work, goal)
 
 
 @compiled
@@ -233,30 +207,28 @@ def exchange(state: State, swap: Integers, moves: int) -> None:
 
 
 @compiled
-def spread(
-    state: State, room: Room, edges: int, goal: Goal, random: Random, learned: Floats, copies: Rows
-) -> None:
+def spread(state: State, work: Workspace, goal: Goal, random: Random, copies: Rows) -> None:
     """Write graphs a few swaps away from the state into ``copies`` (graphs, nodes, words).
 
     Copy k is 1, 2, 4 or 8 swaps away, in turn; the swaps are drawn as in :func:`search`, but not
     judged. A copy from which no swap is found stays nearer. The state ends as it began.
     """
-    settle(state, edges, goal, room)
-    set_slopes(state, edges, goal, learned, room.slopes)
+    settle(state, work, goal)
+    set_slopes(state, work, goal)
     done = np.empty((8, 5), np.int64)
     for k in range(len(copies)):
         count = 0
         for _ in range(1 << (k & 3)):
-            moves = choose(state, edges, goal, room.slopes, random, room.swap, room.change, 4)
+            moves = choose(state, work, goal, random, 4)
             if moves == 0:
                 continue
-            _toggle_all(state, room.swap, moves, False)
-            exchange(state, room.swap, moves)
+            _toggle_all(state, work.swap, moves, False)
+            exchange(state, work.swap, moves)
             done[count, 4] = moves
-            copy(done[count], room.swap)
+            copy(done[count], work.swap)
             count += 1
         copy(copies[k], state.rows)
         for j in range(count - 1, -1, -1):
-            copy(room.swap, done[j])
-            _toggle_all(state, room.swap, done[j, 4], False)
-            exchange(state, room.swap, done[j, 4])
+            copy(work.swap, done[j])
+            _toggle_all(state, work.swap, done[j, 4], False)
+            exchange(state, work.swap, done[j, 4])

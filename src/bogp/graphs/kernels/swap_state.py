@@ -1,8 +1,8 @@
-"""A graph on its way through edge swaps: what a swap touches, updated in place.
+"""A graph that is changed by edge swaps, and the numbers that are kept up to date with it.
 
 A :class:`State` holds a graph as rows of bits and, beside it, the sums that the local properties
-(clustering, transitivity, degrees and their kin) are made of. :func:`toggle` joins or parts one
-pair and brings all of them up to date in the time of one intersection of two rows.
+(clustering, transitivity, degrees and what follows from them) are made of. :func:`toggle` joins or
+parts one pair and brings all of them up to date in the time of one intersection of two rows.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bogp.graphs.kernels.bits import Rows
-from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
-from bogp.types import Floats
-
-Integers = npt.NDArray[np.int64]
+from bogp.graphs.kernels.bits import Rows, bit, count_bits, is_joined
+from bogp.graphs.kernels.compiled import compiled, lowest_bit, popcount
+from bogp.graphs.kernels.triangles import common_neighbours
+from bogp.types import Floats, Integers
 
 TRACKED = (
     "clustering",
@@ -52,12 +51,14 @@ at the end of an edge serve estimates only, and are set once a swap is accepted.
 
 
 class State(NamedTuple):
-    """One graph of n nodes and m edges, and all that the search for swaps knows of it."""
+    """One graph of n nodes, and all that the search for swaps knows of it."""
 
+    edges: int
+    """Number of edges, which swaps keep."""
     rows: Rows
     """Neighbours of each node, (nodes, words)."""
     around: Rows
-    """Nodes at distance 2 or less of each node, itself included; and nodes that share exactly one
+    """Nodes at distance 2 or less from each node, itself included; and nodes that share exactly one
     neighbour with it, (2, nodes, words)."""
     degree: Integers
     """(nodes,)"""
@@ -87,6 +88,7 @@ def new_state(rows: Rows) -> State:
     degrees = np.arange(nodes + 1, dtype=np.float64)
     pairs = degrees * (degrees - 1.0) / 2.0
     state = State(
+        edges=int(np.bitwise_count(rows).sum()) // 2,
         rows=rows.copy(),
         around=np.zeros((2, nodes, width), np.uint64),
         degree=np.zeros(nodes, np.int64),
@@ -104,19 +106,6 @@ def new_state(rows: Rows) -> State:
     return state
 
 
-@inlined
-def is_joined(rows: Rows, u: int, v: int) -> Any:
-    """Return whether u and v are joined."""
-    return (rows[u, v >> 6] >> np.uint64(v & 63)) & np.uint64(1) != np.uint64(0)
-
-
-@inlined
-def flip(rows: Rows, u: int, v: int) -> None:
-    """Join u and v if they are apart, part them if they are joined."""
-    rows[u, v >> 6] ^= np.uint64(1) << np.uint64(v & 63)
-    rows[v, u >> 6] ^= np.uint64(1) << np.uint64(u & 63)
-
-
 @compiled
 def copy(target: Any, source: Any) -> None:
     """Copy numbers in order from one array to another of any shape, as many as both hold."""
@@ -129,22 +118,18 @@ def copy(target: Any, source: Any) -> None:
 def count_all(state: State) -> None:
     """Fill everything but distances and spectrum from ``state.rows``."""
     rows, degree, triangles = state.rows, state.degree, state.triangles
-    nodes, width = rows.shape
-    edge, gap = 0, 0
+    nodes = rows.shape[0]
+    edge, gap = 0, state.edges
     for u in range(nodes):
-        degree[u] = triangles[u] = 0
-        for k in range(width):
-            degree[u] += popcount(rows[u, k])
+        degree[u], triangles[u] = count_bits(rows, u), 0
         for v in range(nodes):
             state.joined[u, v] = 0.0
-        gap += degree[u]
-    gap //= 2
     for u in range(nodes):
         for v in range(u + 1, nodes):
             if is_joined(rows, u, v):
                 place, edge = edge, edge + 1
                 state.joined[u, v] = state.joined[v, u] = 1.0
-                both = common(rows, u, v)
+                both = common_neighbours(rows, u, v)
                 triangles[u] += both
                 triangles[v] += both
             else:
@@ -163,15 +148,6 @@ def count_all(state: State) -> None:
         sums[SQUARES] += d * d
         sums[CUBES] += d * d * d
         sums[PRODUCTS] += d * neighbour_degrees(rows, degree, u) / 2.0
-
-
-@inlined
-def common(rows: Rows, u: int, v: int) -> Any:
-    """Return the number of common neighbours of u and v."""
-    both = 0
-    for k in range(rows.shape[1]):
-        both += popcount(rows[u, k] & rows[v, k])
-    return both
 
 
 @compiled
@@ -193,13 +169,8 @@ def toggle(state: State, u: int, v: int, products: bool) -> None:
     ``joined``, ``pairs`` and what follows from distances and spectrum stay as they are. The sum of
     products, which takes a walk over both neighbourhoods, is updated only if asked for.
     """
-    rows, degree, triangles, share, sums = (
-        state.rows,
-        state.degree,
-        state.triangles,
-        state.share,
-        state.sums,
-    )
+    rows, degree, triangles = state.rows, state.degree, state.triangles
+    share, sums = state.share, state.sums
     sign = -1 if is_joined(rows, u, v) else 1
     clustering, both = sums[CLUSTERING], 0
     clustering -= triangles[u] * share[degree[u]] + triangles[v] * share[degree[v]]
@@ -219,7 +190,8 @@ def toggle(state: State, u: int, v: int, products: bool) -> None:
             sums[PRODUCTS] += around + (degree[u] + 1) * (degree[v] + 1)
         else:
             sums[PRODUCTS] -= around - degree[u] - degree[v] + degree[u] * degree[v]
-    flip(rows, u, v)
+    rows[u, v >> 6] ^= bit(v)
+    rows[v, u >> 6] ^= bit(u)
     for node in (u, v):
         before = np.float64(degree[node])
         degree[node] += sign
@@ -245,13 +217,13 @@ def lowest(degree: Integers) -> tuple[int, int]:
 
 
 @compiled
-def local_values(state: State, edges: int, aim: float, values: Floats) -> None:
+def local_values(state: State, aim: float, values: Floats) -> None:
     """Write the local properties of the state into ``values``, the first places of ``TRACKED``.
 
     A minimum degree below ``aim`` counts the less, by up to a half, the more nodes have it, so that
     each of them that gains an edge is a step forward; pass -inf for the plain number.
     """
-    sums, nodes = state.sums, len(state.degree)
+    sums, nodes, edges = state.sums, len(state.degree), state.edges
     mean = 2.0 * edges / nodes
     values[0] = sums[CLUSTERING] / nodes
     values[1] = sums[CLOSED] / sums[TRIADS] if sums[TRIADS] > 0.0 else 0.0

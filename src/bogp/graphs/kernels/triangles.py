@@ -6,27 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from bogp.graphs.kernels.bits import Rows, Values
+from bogp.graphs.kernels.bits import Rows, count_bits
 from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
+from bogp.types import Floats
 
 
 @compiled
-def degrees(rows: Rows) -> Values:
+def degrees(rows: Rows) -> Floats:
     """Return the number of neighbours of each node, float64 (graphs, nodes)."""
-    graphs, nodes, width = rows.shape
+    graphs, nodes, _ = rows.shape
     result = np.empty((graphs, nodes))
     for g in range(graphs):
         for u in range(nodes):
-            count = 0
-            for k in range(width):
-                count += popcount(rows[g, u, k])
-            result[g, u] = count
+            result[g, u] = count_bits(rows[g], u)
     return result
 
 
 @inlined
-def common_neighbours(graph: Rows, u: int, v: int, width: int) -> Any:
+def common_neighbours(graph: Rows, u: int, v: int) -> Any:
     """Return the number of common neighbours of two nodes of one graph (nodes, words)."""
+    width = graph.shape[1]
     # The first two cases are the usual sizes: without a loop they are several times quicker.
     if width == 1:
         return popcount(graph[u, 0] & graph[v, 0])
@@ -39,7 +38,7 @@ def common_neighbours(graph: Rows, u: int, v: int, width: int) -> Any:
 
 
 @compiled
-def triangles(rows: Rows) -> Values:
+def triangles(rows: Rows) -> Floats:
     """Return the number of triangles through each node, float64 (graphs, nodes).
 
     An edge lies in as many triangles as its ends have common neighbours; summed over the edges of
@@ -60,7 +59,7 @@ def triangles(rows: Rows) -> Values:
                 while word:
                     v = 64 * k + lowest_bit(word)
                     word &= word - np.uint64(1)
-                    count = common_neighbours(graph, u, v, width)
+                    count = common_neighbours(graph, u, v)
                     twice[u] += count
                     twice[v] += count
         for u in range(nodes):
@@ -69,7 +68,7 @@ def triangles(rows: Rows) -> Values:
 
 
 @compiled
-def assortativities(rows: Rows) -> Values:
+def assortativities(rows: Rows) -> Floats:
     """Return the correlation of the degrees at the two ends of edges, float64 (graphs,).
 
     0 where all edges have ends of one degree, or there are none. Degrees are counted from the
@@ -81,9 +80,7 @@ def assortativities(rows: Rows) -> Values:
     for g in range(graphs):
         ends, first = 0, 0
         for u in range(nodes):
-            degree[u] = 0
-            for k in range(width):
-                degree[u] += popcount(rows[g, u, k])
+            degree[u] = count_bits(rows[g], u)
             ends += degree[u]
             first += degree[u] * degree[u]
         if ends == 0:
