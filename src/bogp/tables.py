@@ -94,7 +94,7 @@ class Table:
             if len(row) != len(self.columns):
                 raise SettingError(
                     f"row {index} of table {self.title!r} has {len(row)} cells for "
-                    f"{len(self.columns)} columns: give one cell a column"
+                    f"{len(self.columns)} columns: give one cell for each column"
                 )
 
     @property

@@ -42,7 +42,7 @@ class Degrees:
 
     @classmethod
     def of(cls, counts: npt.NDArray[Any]) -> Degrees:
-        """Return those of an array of counts, of any shape."""
+        """Return the degrees of an array of counts of any shape."""
         if not counts.size:
             return cls(0, 0.0, 0)
         return cls(int(counts.min()), float(counts.mean()), int(counts.max()))
@@ -56,10 +56,10 @@ class Bipartite:
         inputs: left nodes.
         outputs: right nodes.
         edges: pairs of an input and an output that a kept weight joins.
-        input_degrees: of the inputs: how many outputs each is joined to, 0 included.
-        output_degrees: of the outputs: how many inputs each is joined to, 0 included.
-        multiplicity: kept weights of an edge: 1 in a linear layer, up to a kernel's places in a
-            convolution.
+        input_degrees: to how many outputs each input is joined, 0 included.
+        output_degrees: to how many inputs each output is joined, 0 included.
+        multiplicity: how many kept weights make an edge: 1 in a linear layer, up to a kernel's
+            places in a convolution.
         components: connected components, an isolated node being one, as networkx counts.
         isolated_inputs: inputs that no kept weight leaves.
         isolated_outputs: outputs that no kept weight enters.

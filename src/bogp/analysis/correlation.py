@@ -36,7 +36,8 @@ class RankCorrelation:
     Attributes:
         interval: Spearman's rho and its interval; None where a variable is constant, or where
             the control leaves nothing of it, so that rho is undefined.
-        p_value: of the two-sided test of no association; None together with ``interval``.
+        p_value: the p-value of the two-sided test of no association; None together with
+            ``interval``.
         count: the number of points.
         method: how the interval was made, "fisher" or "bootstrap".
         exact: True where the p-value counts every permutation.

@@ -1,9 +1,9 @@
-"""True values behind noisy ones, estimated together: what all candidates say about each.
+"""Empirical Bayes: the true values behind noisy ones, estimated from all of them together.
 
-The empirical Bayes view of the winner's curse. Candidates are draws of one population, so a value
-far above the others is more likely lucky than that good, and is drawn towards them by as much as
-the noise is of the spread. Such an estimate needs no correction for having been chosen: under the
-model it is right for every candidate, and so for the one that is highest (Dawid 1994).
+Candidates are draws of one population, so a value far above the others is more likely lucky than
+that good, and it is drawn towards the others by the share that noise has of the spread. Such an
+estimate needs no correction for the winner's curse: under the model it is right for every
+candidate, and so for the one that is highest (Dawid 1994).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Shrunken:
 
     @property
     def winner(self) -> int:
-        """The candidate of the highest posterior mean."""
+        """The candidate with the highest posterior mean."""
         return int(np.argmax(self.estimates))
 
     def interval(self, index: int) -> Interval:

@@ -1,4 +1,4 @@
-"""Predicting what a stopped candidate would have reached from its value when it was stopped."""
+"""Predict the final value that a stopped candidate would have reached from its early value."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from bogp.errors import SettingError
 from bogp.types import Floats
 
 SLOPES = (0.0, 2.0)
-"""The slopes that are believed: a better start is no bad sign, nor doubled at the end."""
+"""The slope is held in this range: a better early value never predicts a worse final one, and a
+lead is at most doubled."""
 
 WIDE_SD = 0.1
-"""SD of a prediction without two candidates to learn from, in the unit of the values (accuracy)."""
+"""The SD of a prediction where fewer than two candidates went on: a tenth, of accuracies."""
 
 
 def predict_final(
@@ -29,23 +30,24 @@ def predict_final(
 ) -> tuple[Floats, Floats]:
     """Return the predicted final values of stopped candidates and the variance of each.
 
-    The least-squares line of final on early values of the candidates that went on, its slope held
-    in :data:`SLOPES`. Those went on because their early values were high. Choosing by the regressor
-    does not bias a regression (Heckman 1979, Econometrica 47) as long as the line is straight; it
-    only makes it less certain further down, and the variance says so:
-    s^2 (1 + 1/n + (x - mean)^2 / S_xx), of one final value as it would have been measured.
+    A line is fitted to the candidates that went on, their final values on their early ones, by
+    least squares with the slope held in :data:`SLOPES`. They went on because their early values
+    were high. Choosing by the regressor does not bias a regression as long as the line is straight
+    (Heckman 1979, Econometrica 47); it only makes the line less certain further down. The variance
+    of one final value as it would have been measured says so:
+    s^2 (1 + 1/n + (x - mean)^2 / S_xx).
 
-    With two or three such candidates, or all of one early value, the slope is 1: the mean gain is
-    added. That does not allow for the luck in a good start, and so predicts too little for poor
-    ones. With none or one the variance is ``wide_sd`` squared. The variance of few pairs is itself
-    uncertain, so it is made wider until the normal interval of 95 % is Student's.
+    Where two or three candidates went on, or all with one early value, the slope is 1: the mean
+    gain is added. This does not allow for the luck in a good start, and so predicts too little for
+    poor ones. Where none or one went on, the variance is ``wide_sd`` squared. The variance of few
+    pairs is itself uncertain; it is widened until the normal 95 % interval is as wide as Student's.
 
     Args:
-        early: values of the stopped candidates when they were stopped (S,), S >= 0.
-        pairs_early: values at the same point of those that went on (n,).
-        pairs_final: their final values (n,).
-        wide_sd: the SD without data to learn from, above 0.
-        least_sd: the least SD that is returned, above 0.
+        early: the values of the stopped candidates when they were stopped (S,), S >= 0.
+        pairs_early: the values that those which went on had at the same point (n,).
+        pairs_final: the final values of the same (n,).
+        wide_sd: the SD to return where fewer than two went on, above 0.
+        least_sd: the smallest SD to return, above 0.
 
     Returns:
         Means and variances, (S,) each.

@@ -29,7 +29,7 @@ class PairedTest:
 
     Attributes:
         difference: the mean of a - b with its Student t interval.
-        p_value: of the sign-flip permutation test.
+        p_value: the p-value of the sign-flip permutation test.
         smallest_p: the smallest p that this many non-zero differences can give; a design whose
             smallest p is above the wanted error rate can never reject (5 pairs: 0.0625 two-sided).
         exact: True where every flip was counted, False for a seeded Monte Carlo sample.

@@ -81,7 +81,7 @@ class Coverage:
 
     Attributes:
         graphs: how many graphs.
-        properties: one entry a property, in the order given.
+        properties: an entry for each property, in the order given.
         collinear: the groups of collinear properties; constant ones are in none.
         dimensions: the effective number of dimensions of the varying properties, from 1 to their
             number; 0 where none varies.
@@ -130,48 +130,40 @@ class CoverageComparison:
     variance: float | None
 
 
-def coverage(
-    names: Sequence[str],
-    vectors: npt.ArrayLike,
-    *,
-    bins: int = BINS,
-    limits: npt.ArrayLike | None = None,
-) -> Coverage:
+def coverage(names: Sequence[str], vectors: npt.ArrayLike) -> Coverage:
     """Return how far and how evenly each property reaches, and what the properties share.
 
-    Constant is what spreads over less than 10⁻⁹ of its largest value. Collinear properties have
-    \\|r\\| >= 0.999 (Pearson): going through the names in order, each joins the first earlier one
-    that it is collinear with. The effective number of dimensions is the participation ratio
-    (Σλ)² / Σλ² of the eigenvalues λ of the varying properties' correlation matrix (Gao et al.
-    2017, bioRxiv 214262), which for P properties is P² / Σr². It measures how
-    independent the properties are, each in units of its own spread, and not how wide they spread.
-    Evenness is Pielou's J = H / log B of the shares of B bars, H their entropy (Pielou 1966,
-    J. Theor. Biol. 13).
+    A property is constant if it spreads over less than 10⁻⁹ of its largest value; its histogram has
+    all graphs in one bar. Collinear properties have \\|r\\| >= 0.999 (Pearson): going through the
+    names in order, each joins the first earlier one that it is collinear with. The effective number
+    of dimensions is the participation ratio (Σλ)² / Σλ² of the eigenvalues λ of the varying
+    properties' correlation matrix (Gao et al. 2017, bioRxiv 214262), which for P properties is
+    P² / Σr². It measures how independent the properties are, each in units of its own spread, and
+    not how wide they spread. Evenness is Pielou's J = H / log B of the shares of B bars, H their
+    entropy (Pielou 1966, J. Theor. Biol. 13).
 
     Args:
         names: the P names of the columns.
         vectors: property vectors (G, P), G >= 1, finite.
-        bins: bars of each histogram.
-        limits: least and largest value of each histogram (2, P); those of ``vectors`` if not
-            given. A constant property has all its graphs in the bar that holds its value.
 
     Raises:
-        SettingError: a table that does not fit the names, values that are not finite or outside
-            ``limits``, or fewer than 2 bins.
+        SettingError: a table that does not fit the names, or values that are not finite.
 
-    >>> found = coverage(["a", "twice", "one"], [[1, 2, 1], [2, 4, 1], [3, 6, 1]], bins=3)
+    >>> found = coverage(["a", "twice", "one"], [[1, 2, 1], [2, 4, 1], [3, 6, 1]])
     >>> [entry.maximum for entry in found.properties], found.constant
     ([3.0, 6.0, 1.0], ('one',))
     >>> [(group.leader, group.followers, group.exact) for group in found.collinear]
     [('a', ('twice',), True)]
     >>> round(found.dimensions, 6), found.properties[0].counts
-    (1.0, (1, 1, 1))
+    (1.0, (1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1))
     """
     table = _table(names, vectors)
-    if bins < 2:
-        raise SettingError(f"{bins} bins show no histogram: give at least 2")
+    return _coverage(names, table, table.min(axis=0), table.max(axis=0))
+
+
+def _coverage(names: Sequence[str], table: Floats, low: Floats, high: Floats) -> Coverage:
+    """Return the coverage of a table (G, P) with histograms from ``low`` to ``high``, (P,) each."""
     constant = constant_columns(table)
-    low, high = _limits(table, limits)
     correlation = np.full((len(names), len(names)), np.nan)
     if not constant.all():
         varying = np.flatnonzero(~constant)
@@ -179,7 +171,7 @@ def coverage(
     entries = []
     for place, name in enumerate(names):
         column = table[:, place]
-        counts = _counts(column, float(low[place]), float(high[place]), bins)
+        counts = _counts(column, float(low[place]), float(high[place]))
         entries.append(
             PropertyCoverage(
                 name=name,
@@ -202,7 +194,7 @@ def coverage(
 
 
 def compare_coverage(
-    names: Sequence[str], vectors: npt.ArrayLike, other: npt.ArrayLike, *, bins: int = BINS
+    names: Sequence[str], vectors: npt.ArrayLike, other: npt.ArrayLike
 ) -> CoverageComparison:
     """Return the coverage of two sets of graphs side by side.
 
@@ -214,7 +206,6 @@ def compare_coverage(
         names: the P names of the columns.
         vectors: property vectors (G, P) of the one set.
         other: property vectors (H, P) of the other.
-        bins: bars of each histogram.
 
     Raises:
         SettingError: a table that does not fit the names, or values that are not finite.
@@ -226,9 +217,7 @@ def compare_coverage(
     one, two = _table(names, vectors), _table(names, other)
     low = np.minimum(one.min(axis=0), two.min(axis=0))
     high = np.maximum(one.max(axis=0), two.max(axis=0))
-    limits = np.stack([low, high])
-    first = coverage(names, one, bins=bins, limits=limits)
-    second = coverage(names, two, bins=bins, limits=limits)
+    first, second = (_coverage(names, table, low, high) for table in (one, two))
     pairs = list(zip(first.properties, second.properties, strict=True))
     axes = distinct(first)
     places = [first.names.index(name) for name in axes]
@@ -238,8 +227,8 @@ def compare_coverage(
         second=second,
         ratios={a.name: a.reach / b.reach if b.reach > 0 else None for a, b in pairs},
         axes=axes,
-        cells=_cells(one[:, places], limits[:, places]),
-        second_cells=_cells(two[:, places], limits[:, places]),
+        cells=_cells(one[:, places], low[places], high[places]),
+        second_cells=_cells(two[:, places], low[places], high[places]),
         variance=sum(shares) / len(shares) if shares else None,
     )
 
@@ -281,30 +270,15 @@ def _table(names: Sequence[str], vectors: npt.ArrayLike) -> Floats:
     return table
 
 
-def _limits(table: Floats, limits: npt.ArrayLike | None) -> tuple[Floats, Floats]:
-    """Return the least and the largest value (P,) that histograms span."""
-    if limits is None:
-        return table.min(axis=0), table.max(axis=0)
-    wanted = as_matrix(limits, "limits", (2, 1))
-    if wanted.shape != (2, table.shape[1]):
-        raise SettingError(
-            f"limits of shape {wanted.shape} do not fit {table.shape[1]} properties: give "
-            "(2, properties), the least values and the largest"
-        )
-    if (table.min(axis=0) < wanted[0]).any() or (table.max(axis=0) > wanted[1]).any():
-        raise SettingError("some property lies outside its limits: give wider ones, or none")
-    return wanted[0], wanted[1]
-
-
-def _counts(values: Floats, low: float, high: float, bins: int) -> npt.NDArray[np.int64]:
+def _counts(values: Floats, low: float, high: float) -> npt.NDArray[np.int64]:
     """Return the histogram of ``values`` over [low, high], all in one bar if that has no width."""
     width = high - low
     if constant_columns(np.array([[low], [high]])).all():
-        counts = np.zeros(bins, dtype=np.int64)
-        counts[bins // 2] = len(values)
+        counts = np.zeros(BINS, dtype=np.int64)
+        counts[BINS // 2] = len(values)
         return counts
-    places = np.minimum((values - low) / width * bins, bins - 1).astype(np.int64)
-    return np.bincount(places, minlength=bins).astype(np.int64)
+    places = np.minimum((values - low) / width * BINS, BINS - 1).astype(np.int64)
+    return np.bincount(places, minlength=BINS).astype(np.int64)
 
 
 def _evenness(counts: npt.NDArray[np.int64]) -> float:
@@ -343,11 +317,11 @@ def _dimensions(correlation: Floats) -> float:
     return float(np.count_nonzero(varying)) ** 2 / squares
 
 
-def _cells(vectors: Floats, limits: Floats) -> int:
-    """Return how many cells of the grid over ``limits`` hold a vector."""
+def _cells(vectors: Floats, low: Floats, high: Floats) -> int:
+    """Return how many cells of the grid from ``low`` to ``high`` hold a vector."""
     if vectors.shape[1] == 0:
         return 1
-    shares = (vectors - limits[0]) / (limits[1] - limits[0])
+    shares = (vectors - low) / (high - low)
     places = np.minimum(shares * CELLS, CELLS - 1).astype(np.int64)
     numbers = places @ CELLS ** np.arange(vectors.shape[1])
     return len(np.unique(numbers))

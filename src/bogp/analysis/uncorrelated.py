@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from bogp.errors import SettingError, UnknownNameError
 from bogp.types import Floats
-
-EXACT_NAMES = 12
-"""Up to this many names every subset is looked at (4,096 at most)."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,12 @@ class UncorrelatedSubset:
     """The outcome of :func:`uncorrelated_subset`.
 
     Attributes:
-        names: the chosen subset in the order given: of the largest ones, that whose strongest
+        names: the chosen subset in the order given: of the largest ones, the one whose strongest
             pair is weakest.
         strongest: the largest \\|r\\| inside ``names``; 0 for fewer than two names.
         threshold: the bound below which every \\|r\\| lies.
         constant: the names without a correlation, which no subset holds.
-        largest: every subset of that size, best first; only ``names`` where not exact.
-        exact: True where every subset was looked at, False for the greedy choice.
+        largest: every subset of that size, best first.
     """
 
     names: tuple[str, ...]
@@ -44,7 +41,6 @@ class UncorrelatedSubset:
     threshold: float
     constant: tuple[str, ...]
     largest: tuple[tuple[str, ...], ...]
-    exact: bool
 
 
 def uncorrelated_subset(
@@ -52,11 +48,11 @@ def uncorrelated_subset(
 ) -> UncorrelatedSubset:
     """Return the largest subset of ``names`` with every \\|r\\| below ``threshold``.
 
-    Exact up to 12 varying names. Beyond, greedy: again and again the name is dropped that has the
-    most partners at or above the threshold (of equals, the later one).
+    It is the largest clique of the graph that joins two names where their \\|r\\| is below the
+    threshold; of several, the one whose strongest pair is weakest.
 
     Args:
-        matrix: correlations (P, P), as :func:`~bogp.analysis.correlation.correlation_matrix`
+        matrix: correlations (P, P), as :func:`~bogp.analysis.correlation_matrix`
             gives them; a name whose diagonal is nan is constant and left out.
         names: the P names of its columns.
         threshold: in (0, 1]; 0.7 is a common choice.
@@ -72,21 +68,22 @@ def uncorrelated_subset(
     if not 0.0 < threshold <= 1.0:
         raise SettingError(f"threshold {threshold} is not in (0, 1]: give 0.7 say")
     varying = [index for index in range(len(names)) if not np.isnan(table[index, index])]
-    exact = len(varying) <= EXACT_NAMES
-    if exact:
-        found = sorted(
-            _largest(table, varying, threshold),
-            key=lambda chosen: (_strongest(table, chosen), chosen),
-        )
-    else:
-        found = [_greedy(table, varying, threshold)]
+    graph: nx.Graph[int] = nx.Graph()
+    graph.add_nodes_from(varying)
+    pairs = itertools.combinations(varying, 2)
+    graph.add_edges_from((i, j) for i, j in pairs if abs(table[i, j]) < threshold)
+    cliques = [tuple(sorted(clique)) for clique in nx.find_cliques(graph)] or [()]
+    most = max(map(len, cliques))
+    found = sorted(
+        (clique for clique in cliques if len(clique) == most),
+        key=lambda clique: (_strongest(table, clique), clique),
+    )
     return UncorrelatedSubset(
         names=tuple(names[index] for index in found[0]),
         strongest=_strongest(table, found[0]),
         threshold=float(threshold),
         constant=tuple(name for index, name in enumerate(names) if index not in varying),
         largest=tuple(tuple(names[index] for index in chosen) for chosen in found),
-        exact=exact,
     )
 
 
@@ -122,7 +119,7 @@ def _checked(matrix: npt.ArrayLike, names: Sequence[str]) -> Floats:
     if table.shape != (len(names), len(names)):
         raise SettingError(
             f"a correlation matrix of shape {table.shape} does not fit {len(names)} names: "
-            "give one row and one column a name"
+            "give one row and one column for each name"
         )
     return table
 
@@ -130,27 +127,3 @@ def _checked(matrix: npt.ArrayLike, names: Sequence[str]) -> Floats:
 def _strongest(table: Floats, chosen: Sequence[int]) -> float:
     """Return the largest |r| of two chosen columns, 0 for fewer than two."""
     return max((abs(float(table[i, j])) for i, j in itertools.combinations(chosen, 2)), default=0.0)
-
-
-def _largest(table: Floats, varying: Sequence[int], threshold: float) -> Iterator[tuple[int, ...]]:
-    """Yield every subset of the largest size that has all |r| below the threshold."""
-    for size in range(len(varying), -1, -1):
-        found = False
-        for chosen in itertools.combinations(varying, size):
-            if _strongest(table, chosen) < threshold:
-                found = True
-                yield chosen
-        if found:
-            return
-
-
-def _greedy(table: Floats, varying: Sequence[int], threshold: float) -> tuple[int, ...]:
-    """Drop the column with the most strong partners until none has one."""
-    left = list(varying)
-    while True:
-        strong = np.abs(table[np.ix_(left, left)]) >= threshold
-        np.fill_diagonal(strong, False)
-        partners = strong.sum(axis=1)
-        if not partners.any():
-            return tuple(left)
-        left.pop(max(range(len(left)), key=lambda index: (partners[index], index)))

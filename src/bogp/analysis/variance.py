@@ -35,7 +35,8 @@ class VarianceComponents:
             all cut off at 0; None where nothing varies at all.
         f_statistic: MSB / MSW on (k - 1, k(n - 1)) degrees of freedom; None where MSW is 0, or
             where the numbers of values differ.
-        p_value: of the hypothesis that all groups are alike; None where nothing varies.
+        p_value: the p-value of the hypothesis that all groups are alike; None where nothing
+            varies.
         truncated: whether the groups differ by less than seeds alone would make them, so that
             ``between_sd`` and ``icc`` are reported as 0.
         method: "mean squares" where all groups have equally many values, else "likelihood".
@@ -56,10 +57,7 @@ class VarianceComponents:
     method: Literal["mean squares", "likelihood"]
 
     def seeds_needed(self, reliability: float = 0.8) -> int | None:
-        """Return the seeds a group that make means of this reliability (:func:`seeds_needed`).
-
-        None where the groups do not differ.
-        """
+        """Return how many seeds each group needs (:func:`seeds_needed`); None if none differ."""
         return seeds_needed(self.between_sd, self.within_sd, reliability)
 
 
@@ -68,20 +66,20 @@ def variance_components(
 ) -> VarianceComponents:
     """Split the variance of values into that between groups and that within them.
 
-    The one-way random effects model y_ij = mu + a_i + e_ij with n_i values of group i.
+    The model is that of one-way random effects, y_ij = mu + a_i + e_ij with n_i values of group i.
 
-    All n_i equal n: analysis of variance. MSB and MSW are the mean squares between and within k
-    groups, the between-group variance is (MSB - MSW) / n, and ICC(1) =
+    Where all n_i are equal, n say, this is the analysis of variance. MSB and MSW are the mean
+    squares between and within k groups, the between-group variance is (MSB - MSW) / n, and ICC(1) =
     (MSB - MSW) / (MSB + (n - 1) MSW) with the exact F interval of McGraw and Wong (1996),
     Psychological Methods 1, table 7. The interval of the between-group SD is that of Williams
     (1962), Biometrika 49; it is approximate.
 
-    Otherwise: restricted maximum likelihood with intervals of the profile likelihood (approximate:
-    chi-square with 1 degree of freedom) and the likelihood-ratio p of Self and Liang (1987), JASA
-    82. In a search a candidate is given more seeds for its first value. Likelihood does not mind
-    how the data chose what to measure next (Rubin 1976, Biometrika 63), while mean squares do: with
-    60 candidates, 10 of them replicated for being best, of between- and within-variance 0.04 and
-    0.09, mean squares give 0.022 and 0.120 on average.
+    Otherwise this is restricted maximum likelihood, with intervals of the profile likelihood
+    (approximate: chi-square with 1 degree of freedom) and the likelihood-ratio p of Self and Liang
+    (1987), JASA 82. In a search a candidate is given more seeds for its first value. Likelihood
+    does not mind how the data chose what to measure next (Rubin 1976, Biometrika 63), while mean
+    squares do: with 60 candidates, 10 of them replicated for being best, of between- and within-
+    variance 0.04 and 0.09, mean squares give 0.022 and 0.120 on average.
 
     Args:
         values: the values of each group, one or more each, of two groups or more; one group at
@@ -175,8 +173,8 @@ def _roots(variance: float, bounds: tuple[float, float], count: int, level: floa
 def reliability(between_sd: float, within_sd: float, seeds: int) -> float:
     """Return the reliability of a mean over ``seeds`` replicates (Spearman-Brown).
 
-    seeds * B / (seeds * B + W) with B and W the variances between and within groups: the squared
-    correlation of such a mean with the group's true mean. 0 where both SDs are 0.
+    This is seeds * B / (seeds * B + W) with B and W the variances between and within groups, the
+    squared correlation of such a mean with the group's true mean. It is 0 where both SDs are 0.
 
     >>> round(reliability(0.21, 0.31, 5), 3)
     0.696
@@ -189,11 +187,11 @@ def reliability(between_sd: float, within_sd: float, seeds: int) -> float:
 
 
 def seeds_needed(between_sd: float, within_sd: float, reliability: float = 0.8) -> int | None:
-    """Return how many seeds a group its mean needs to reach a reliability (Spearman-Brown).
+    """Return how many seeds each group needs for its mean to reach a reliability (Spearman-Brown).
 
-    The smallest whole n >= R / (1 - R) * W / B with B and W the variances between and within
-    groups (Spearman 1910; Brown 1910, British Journal of Psychology 3). None where the groups do
-    not differ: no number of seeds is enough.
+    This is the smallest whole n >= R / (1 - R) * W / B with B and W the variances between and
+    within groups (Spearman 1910; Brown 1910, British Journal of Psychology 3). None where the
+    groups do not differ: no number of seeds is enough.
 
     >>> seeds_needed(0.21, 0.31), seeds_needed(0.2, 0.2), seeds_needed(0.0, 0.2)
     (9, 4, None)

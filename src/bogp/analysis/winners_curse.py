@@ -26,10 +26,10 @@ WINNER_METHODS = ("hybrid", "conditional", "projection")
 """What :func:`winner_interval` knows; ``"empirical Bayes"`` is :func:`~bogp.analysis.shrunken`."""
 
 _FIRST_STEP = 0.1
-"""Share of the error rate spent on the projection that holds the hybrid in: theirs."""
+"""Share of the error rate that the hybrid spends on its projection, as in the paper."""
 
 _TIE = 1e-6
-"""A runner-up no more SDs than this behind is a tie: nothing is measured to so many digits."""
+"""Two values closer than so many SDs are a tie: nothing is measured to so many digits."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Winner:
 
     Attributes:
         index: its number among the candidates.
-        selected: the value that it was chosen by, which promises too much.
-        corrected: the estimate of its true value, and the interval of it.
-        method: how that was made.
+        selected: the value for which it was chosen; it promises too much.
+        corrected: the estimate of its true value, with an interval.
+        method: the method that made the estimate.
     """
 
     index: int
@@ -74,15 +74,17 @@ def winner_interval(
     - ``"conditional"``: the estimate is above the truth in half of all cases, and the interval
       covers it in a share ``level``, also among the cases where this candidate won. Both can lie
       far below the value where the runner-up is close.
-    - ``"hybrid"`` (the default): the same, held inside the projection interval of a tenth of the
-      error rate, so that it is never absurdly far off. It covers at least ``level`` over all cases,
-      and its estimate is above the truth in half of them, up to a twentieth of the error rate.
-    - ``"projection"``: ``value ± c sd``, where c bounds all K errors at once (Sidak), and as
-      estimate the lower bound that holds for all K at once in half of all cases. It holds for any
-      way of choosing the winner, and is the widest.
+    - ``"hybrid"`` (the default): as conditional, but held inside the projection interval of a tenth
+      of the error rate, so that it is never absurdly far off. It covers at least ``level`` over all
+      cases, and its estimate is above the truth in half of them, up to a twentieth of the error
+      rate.
+    - ``"projection"``: the interval is ``value ± c sd``, where c bounds all K errors at once
+      (Sidak); the estimate is the lower bound that holds for all K at once in half of all cases.
+      Both hold for any way of choosing the winner. This interval is the widest.
 
-    Where the two best are tied, or ``winner`` is not the largest value, the winner's law is not
-    known, and the projection is returned under whatever method was asked for: read ``method``.
+    Where the two best are tied, or ``winner`` is not the largest value, the law of the winner's
+    value is not known, and the projection is returned whatever method was asked for; the
+    ``method`` of the outcome says so.
 
     Args:
         values: the estimates (K,), K >= 1, such as mean validation accuracies.
@@ -124,7 +126,7 @@ Bounds = tuple[float, float, float]
 
 
 def _conditional(gap: float, candidates: int, level: float) -> Bounds:
-    """Invert the law of a standard normal cut off below at the runner-up."""
+    """Invert the law of a standard normal that is cut off below at the runner-up."""
 
     def quantile(share: float) -> float:
         # P(X <= x | X > x - gap) = share, for a true value at `place` from x.
@@ -141,7 +143,7 @@ def _conditional(gap: float, candidates: int, level: float) -> Bounds:
 
 
 def _hybrid(gap: float, candidates: int, level: float) -> Bounds:
-    """Invert the same law, cut off also at the projection interval."""
+    """Invert the law of a standard normal cut off at the runner-up and the projection interval."""
     first = _FIRST_STEP * (1.0 - level)
     reach = _sidak(first, candidates)
 

@@ -41,8 +41,8 @@ UNJOINED_TEXT = (
     "isolated channels not counted."
 )
 
-GRAPH_TEXT = """Channels are put into groups, one a node; two nodes are joined where weights
-between their groups are kept. Properties are of this simple graph, without self-loops."""
+GRAPH_TEXT = """Channels are put into groups, each of them a node; two nodes are joined where
+weights between their groups are kept. Properties are of this simple graph, without self-loops."""
 
 
 def wiring_table(found: ModelAnalysis, name: str) -> Table:

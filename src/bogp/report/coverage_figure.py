@@ -1,4 +1,4 @@
-"""A picture of what a database covers: a histogram a property, and every pair of properties."""
+"""A picture of what a database covers: a histogram of each property, and every pair of them."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def _draw_mask(axes: Axes, kept: BoolArray) -> None:
 def _draw_values(
     axes: Axes, properties: Mapping[str, float], ranges: Mapping[str, tuple[float, float]]
 ) -> None:
-    """List the properties, one a row, and beside each a line of its range with a mark."""
+    """List the properties in rows, each with a line of its range and a mark on it."""
     axes.set_axis_off()
     rows = max(12, len(properties))
     axes.set(xlim=(0, 1), ylim=(rows - 0.4, -0.6))

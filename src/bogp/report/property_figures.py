@@ -31,7 +31,7 @@ def property_scatter(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Return a metric against a property, one point a graph (figures 5 to 7).
+    """Return a metric against a property, a point for each graph (figures 5 to 7).
 
     Graphs that share a value of the property stand side by side, at most 1 % of the axis apart,
     so that their intervals can be told apart.

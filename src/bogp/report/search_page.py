@@ -126,7 +126,7 @@ def _result_section(result: SearchResult) -> Section:
             rows, title="What the winner is worth", xlabel="accuracy", digits=4,
             note="95 % intervals; of the posterior, mean ± 1.96 SD",
         )  # fmt: skip
-        caption = f"From the selected value to the sealed {reported_on}: one row an estimate."
+        caption = f"From the selected value to the sealed {reported_on}: one row for each estimate."
         figures = [Picture(figure, caption)]
     return Section("Result", text, [winner_table(result)], figures)
 

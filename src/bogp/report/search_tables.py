@@ -150,7 +150,7 @@ def noise_table(result: SearchResult) -> Table | None:
             None if parts.p_value is None else f"{parts.p_value:.2g}",
         ],
         [
-            "seeds a candidate that rank them with reliability 0.8",
+            "seeds of each candidate that rank them with reliability 0.8",
             "none: candidates do not differ" if seeds is None else str(seeds),
         ],
     ]
