@@ -29,11 +29,12 @@ SCRIPT = f"""
 import os, random, signal, sys, time
 from bogp.database import GraphDatabase, build
 from bogp.database.plan import make_plan
+from bogp.settings.database import DatabaseSettings
 
 build.COMMIT_SECONDS = 0.0  # a transaction for each block, so that there are many moments to hit
 path = sys.argv[1]
 settings = {SETTINGS}
-plan = make_plan(shape=None, family="mixed", **settings)
+plan = make_plan(DatabaseSettings(**settings))
 build.mixture_of(plan, 1)  # with the next line: loads what is compiled, before any child
 build.make_block(plan, plan.spans[2])
 

@@ -20,8 +20,11 @@ from bogp.cli.common import (
     say,
 )
 from bogp.cli.exchange import DatabasePath, Sparsity, export, import_
+from bogp.cli.options import from_settings
 from bogp.errors import DatabaseError
 from bogp.files import output_folder
+from bogp.settings import as_arguments
+from bogp.settings.database import DatabaseSettings
 
 if TYPE_CHECKING:
     from bogp.database import GraphDatabase
@@ -36,46 +39,16 @@ database = typer.Typer(
 
 
 @database.command()
+@from_settings
 def build(
     path: DatabasePath,
-    nodes: Annotated[
-        int, typer.Option(help="Nodes of each graph; at most the layer's smaller width.")
-    ] = 128,
+    settings: DatabaseSettings,
     shape: Annotated[
         str | None,
         typer.Option(
             metavar="OUTxIN",
             help="The layer to be pruned, outputs by inputs, 128x784 say. It decides how many "
             "edges give a sparsity. Default: NODESxNODES.",
-        ),
-    ] = None,
-    sparsity: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--sparsity",
-            "-s",
-            help="Share of the weights to remove, in [0, 1); repeat for several. "
-            "Default: the paper's 0.15, 0.3, 0.45, 0.6, 0.75, 0.9.",
-        ),
-    ] = None,
-    graphs: Annotated[int, typer.Option(help="Graphs for each sparsity.")] = 1000,
-    family: Annotated[
-        str,
-        typer.Option(
-            help="How graphs are drawn (`bogp list families` says how). mixed covers what graphs "
-            "can be at that edge count; uniform graphs are nearly alike. random_mask is the "
-            "paper's own: a plain random 0-1 mask, read as a graph and stored with it."
-        ),
-    ] = "mixed",
-    seed: Annotated[int, typer.Option(help="Seed of every draw.")] = 0,
-    store: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--property",
-            "-p",
-            metavar="NAME",
-            help="A property to store; repeat for several. Default: every one of "
-            "`bogp list properties`.",
         ),
     ] = None,
     parameter: Annotated[
@@ -101,23 +74,15 @@ def build(
 
     Example: bogp database build graphs.db --shape 128x784 --sparsity 0.9 --graphs 1000
     """
+    given = as_arguments(settings) | {
+        "shape": None if shape is None else parse_shape(shape),
+        "parameters": generator_parameters(parameter or []),
+    }
     kept = f"the graphs so far are in {path}, and the same command goes on from there"
     with interruptible(kept), progress_bar(f"building {path.name}", quiet) as progress:
-        from bogp.database import ALL_PROPERTIES, PAPER_SPARSITIES, GraphDatabase
+        from bogp.database import GraphDatabase
 
-        built = GraphDatabase.build(
-            path,
-            nodes=nodes,
-            shape=None if shape is None else parse_shape(shape),
-            sparsities=sparsity or PAPER_SPARSITIES,
-            graphs=graphs,
-            family=family,
-            seed=seed,
-            names=store or ALL_PROPERTIES,
-            parameters=generator_parameters(parameter or []),
-            progress=progress,
-            threads=threads,
-        )
+        built = GraphDatabase.build(path, **given, progress=progress, threads=threads)
     with built:
         if as_json:
             print_json(_summary(built))

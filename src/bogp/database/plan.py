@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import operator
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -13,16 +12,14 @@ from typing import Any, NamedTuple
 
 from bogp.database.blocks import Origin, block_size, mask_bytes, triangle_bytes
 from bogp.database.connect import damaged, reading
-from bogp.errors import GraphError, SettingError, UnknownNameError, check_sparsity
+from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs import PROPERTIES
 from bogp.graphs.generators import GENERATORS, random_mask
 from bogp.graphs.mixed_kinds import NUMBERED
 from bogp.graphs.pilot import VERSION, pilot_size
 from bogp.graphs.relational import edges_for_sparsity
 from bogp.keys import canonical_json
-
-PAPER_SPARSITIES = (0.15, 0.30, 0.45, 0.60, 0.75, 0.90)
-"""The sparsities of the paper's table 1."""
+from bogp.settings.database import DatabaseSettings
 
 ALL_PROPERTIES: tuple[str, ...] = tuple(name for name in PROPERTIES if name != "cycle_length")
 """What a database stores unless told otherwise: all but ``cycle_length``, another name of girth."""
@@ -113,58 +110,24 @@ class Plan:
         )
 
 
-def make_plan(
-    *,
-    nodes: int,
-    sparsities: Sequence[float] | float,
-    graphs: int,
-    family: str,
-    shape: tuple[int, int] | None,
-    seed: int,
-    names: str | Sequence[str],
-    parameters: Mapping[str, Any] | None,
-) -> Plan:
-    """Return the checked plan: sparsities ascending and each once, names each once.
+def make_plan(chosen: DatabaseSettings) -> Plan:
+    """Return the plan of a database: sparsities ascending and each once, names each once.
 
     Raises:
-        SparsityError, GraphError, UnknownNameError, SettingError: see ``GraphDatabase.build``.
+        GraphError: the nodes do not fit the layer.
+        UnknownNameError, SettingError: the family has no such parameter, or not of that value.
     """
-    nodes, graphs = whole_number("nodes", nodes), whole_number("graphs", graphs)
-    out_features, in_features = (
-        whole_number("shape", size) for size in ((nodes, nodes) if shape is None else shape)
-    )
-    names = one_or_more(names)
-    wanted = (sparsities,) if isinstance(sparsities, (int, float)) else tuple(sparsities)
-    check_nodes(nodes, (out_features, in_features))
-    if graphs < 1:
-        raise SettingError(f"{graphs} graphs per sparsity is below 1: ask for at least one")
-    if family not in FAMILIES:
-        raise UnknownNameError("family", family, FAMILIES)
-    for name in names:
-        if name not in PROPERTIES:
-            raise UnknownNameError("property", name, PROPERTIES)
-    if not names or not wanted:
-        raise SettingError(
-            "a database without a property or a sparsity is empty: name at least one of each"
-        )
-    if family == RANDOM_MASK and parameters:
-        raise SettingError(
-            f"family {RANDOM_MASK} takes no parameters, and {sorted(parameters)} is given: "
-            "leave them out or name another family"
-        )
+    out_features, in_features = chosen.shape or (chosen.nodes, chosen.nodes)
+    check_nodes(chosen.nodes, (out_features, in_features))
     return Plan(
-        nodes=nodes,
+        nodes=chosen.nodes,
         shape=(out_features, in_features),
-        sparsities=tuple(sorted({check_sparsity(s) for s in wanted})),
-        graphs=graphs,
-        family=family,
-        seed=whole_number("seed", seed),
-        names=tuple(dict.fromkeys(names)),
-        parameters=(
-            _pilot(nodes, graphs, parameters or {})
-            if family == MIXED
-            else _with_defaults(family, parameters or {})
-        ),
+        sparsities=tuple(sorted(set(chosen.sparsities))),
+        graphs=chosen.graphs,
+        family=chosen.family,
+        seed=chosen.seed,
+        names=ALL_PROPERTIES if chosen.names is None else tuple(dict.fromkeys(chosen.names)),
+        parameters=_parameters(chosen),
     )
 
 
@@ -188,62 +151,51 @@ def one_or_more(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def whole_number(name: str, value: Any) -> int:
-    """Return ``value``, which may be a float without a fraction, as an int, or raise.
-
-    >>> whole_number("nodes", 8.0)
-    8
-    """
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    try:
-        return operator.index(value)
-    except TypeError as error:
-        raise SettingError(f"{name} {value!r} is not a whole number: give one") from error
-
-
-def _pilot(nodes: int, graphs: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a database of mixed graphs: how many settings are tried for it.
-
-    The version of the mixture stands beside them, so that a build is not continued by another one.
-    """
-    for name in parameters:
-        if name == "version" and parameters[name] != VERSION:
-            raise SettingError(
-                f"version {parameters[name]} of the mixture is asked for, and this bogp has "
-                f"version {VERSION}: leave it out"
-            )
-        if name not in ("pilot", "version"):
-            raise UnknownNameError("parameter of a mixed database", name, ("pilot",))
-    pilot = parameters.get("pilot", pilot_size(graphs, nodes))
-    number = whole_number("pilot", pilot)
-    if number < 1:
-        raise SettingError(
-            f"a pilot of {pilot} graphs shows nothing: give a whole number, 1 or more"
-        )
-    return {"pilot": number, "version": VERSION}
-
-
-def _with_defaults(family: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the family's parameters, those left out at their defaults, as they are recorded.
+def _parameters(chosen: DatabaseSettings) -> dict[str, Any]:
+    """Return the parameters of the family, those left out at their defaults, as they are recorded.
 
     A whole number stands for the equal float and the other way round, as the default has it.
     """
-    known = {}
-    if family != RANDOM_MASK:
-        known = dict(GENERATORS[family].parameters)
-    settings = known | dict(parameters)
+    given = dict(chosen.parameters or {})
+    if chosen.family == MIXED:
+        return _mixed_parameters(given, chosen.graphs, chosen.nodes)
+    if chosen.family == RANDOM_MASK and given:
+        raise SettingError(
+            f"family {RANDOM_MASK} takes no parameters, and {sorted(given)} is given: "
+            "leave them out or name another family"
+        )
+    known = {} if chosen.family == RANDOM_MASK else dict(GENERATORS[chosen.family].parameters)
+    parameters = known | given
     for name, default in known.items():
-        kind = type(default)
-        if isinstance(settings[name], (int, float)) and kind(settings[name]) == settings[name]:
-            settings[name] = kind(settings[name])
+        kind, value = type(default), parameters[name]
+        if isinstance(value, (int, float)) and kind(value) == value:
+            parameters[name] = kind(value)
     try:
-        canonical_json(settings)
+        canonical_json(parameters)
     except (TypeError, ValueError) as error:
         raise SettingError(
-            f"parameters {dict(parameters)} cannot be recorded ({error}): give finite numbers"
+            f"parameters {given} cannot be recorded ({error}): give finite numbers"
         ) from error
-    return settings
+    return parameters
+
+
+def _mixed_parameters(given: dict[str, Any], graphs: int, nodes: int) -> dict[str, Any]:
+    """Return how many settings the family mixed tries, and the version of what it does with them.
+
+    The version keeps a build from being continued by another one.
+    """
+    for name in given:
+        if name not in ("pilot", "version"):
+            raise UnknownNameError("parameter of a mixed database", name, ("pilot",))
+    if given.get("version", VERSION) != VERSION:
+        raise SettingError(
+            f"version {given['version']} of the mixture is asked for, and this bogp has "
+            f"version {VERSION}: leave it out"
+        )
+    pilot = given.get("pilot", pilot_size(graphs, nodes))
+    if not isinstance(pilot, (int, float)) or not float(pilot).is_integer() or pilot < 1:
+        raise SettingError(f"a pilot of {pilot!r} graphs: give a whole number, 1 or more")
+    return {"pilot": int(pilot), "version": VERSION}
 
 
 def read_plan(connection: sqlite3.Connection, path: Path) -> Plan:

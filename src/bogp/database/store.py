@@ -16,16 +16,7 @@ from bogp.database.blocks import Ids
 from bogp.database.build import build_file
 from bogp.database.connect import connect
 from bogp.database.neighbours import Vectors
-from bogp.database.plan import (
-    ALL_PROPERTIES,
-    IMPORTED,
-    MIXED,
-    PAPER_SPARSITIES,
-    Plan,
-    make_plan,
-    one_or_more,
-    read_plan,
-)
+from bogp.database.plan import IMPORTED, Plan, make_plan, one_or_more, read_plan
 from bogp.database.read import Reader
 from bogp.database.records import GraphRecord, Neighbour, Range, no_graphs, ranges
 from bogp.errors import (
@@ -36,6 +27,7 @@ from bogp.errors import (
 )
 from bogp.graphs import PAPER_FIVE
 from bogp.graphs.kernels.bits import Rows, unpack_triangles, words
+from bogp.settings.database import DatabaseSettings
 from bogp.types import Floats, Progress
 
 CACHE_BYTES = 1 << 29
@@ -81,18 +73,18 @@ class GraphDatabase:
         self._version = -1
 
     @classmethod
-    def build(
+    def build(  # noqa: D417 (DatabaseSettings says what its fields are for)
         cls,
         path: str | os.PathLike[str],
         *,
-        nodes: int = 128,
-        sparsities: Sequence[float] | float = PAPER_SPARSITIES,
-        graphs: int = 1000,
-        family: str = MIXED,
-        shape: tuple[int, int] | None = None,
-        seed: int = 0,
-        names: str | Sequence[str] = ALL_PROPERTIES,
-        parameters: Mapping[str, Any] | None = None,
+        nodes: int = DatabaseSettings.nodes,
+        sparsities: Sequence[float] | float = DatabaseSettings.sparsities,
+        graphs: int = DatabaseSettings.graphs,
+        family: str = DatabaseSettings.family,
+        shape: Sequence[int] | None = DatabaseSettings.shape,
+        seed: int = DatabaseSettings.seed,
+        names: str | Sequence[str] | None = DatabaseSettings.names,
+        parameters: Mapping[str, Any] | None = DatabaseSettings.parameters,
         progress: Progress | None = None,
         threads: int | None = None,
     ) -> GraphDatabase:
@@ -103,18 +95,8 @@ class GraphDatabase:
 
         Args:
             path: the file; its folder is made if need be.
-            nodes: nodes of each graph.
-            sparsities: shares of the layer's weights to remove, each in [0, 1), or one of them.
-            graphs: graphs for each sparsity.
-            family: ``mixed`` covers what graphs can be (:mod:`bogp.graphs.pilot`); the others
-                are generators of :mod:`bogp.graphs.generators`. All their graphs have just so
-                many edges that their masks keep at least the wanted weights. ``random_mask``
-                draws plain random 0-1 masks instead, the paper's way, reads each as a graph and
-                stores the mask too.
-            shape: (out_features, in_features) of the layer to prune; (nodes, nodes) if not given.
-            seed: of all draws.
-            names: the properties to store, or one of them.
-            parameters: of the generator; of ``mixed``, the number of settings it tries, ``pilot``.
+            nodes, sparsities, graphs, family, shape, seed, names, parameters: the fields of
+                :class:`bogp.settings.database.DatabaseSettings`, which says what each is for.
             progress: told (graphs there are, graphs planned) at the start and then about twice a
                 second.
             threads: how many draw and describe graphs; all cores by default.
@@ -128,17 +110,17 @@ class GraphDatabase:
                 process is building it.
             OutputError: the folder cannot be written to.
         """
-        plan = make_plan(
-            nodes=nodes,
-            sparsities=sparsities,
-            graphs=graphs,
-            family=family,
-            shape=shape,
-            seed=seed,
-            names=names,
-            parameters=parameters,
-        )
-        build_file(Path(path), plan, progress, threads)
+        given: dict[str, Any] = {
+            "nodes": nodes,
+            "sparsities": sparsities,
+            "graphs": graphs,
+            "family": family,
+            "shape": shape,
+            "seed": seed,
+            "names": names,
+            "parameters": parameters,
+        }
+        build_file(Path(path), make_plan(DatabaseSettings(**given)), progress, threads)
         return cls.open(path)
 
     @classmethod
