@@ -11,7 +11,8 @@ import typer
 from bogp.cli import options
 from bogp.cli.common import console, interruptible, print_json, print_table, progress_bar
 from bogp.cli.found import print_found, summary
-from bogp.errors import SettingError, StudyError
+from bogp.errors import StudyError
+from bogp.settings.search import SearchSettings
 
 if TYPE_CHECKING:
     from bogp.study.reading import ArmRecord, StorageRecord, StudyRecord
@@ -130,7 +131,7 @@ def resume(
     arguments = _command(found, storage)
     kept = f"the finished trials are in {storage}, and the same command goes on from there"
     with interruptible(kept):
-        from bogp.pipeline.search import search
+        from bogp.pipeline import search
 
         with progress_bar("trainings", quiet) as progress:
             result = search(
@@ -274,10 +275,11 @@ def _command(found: StudyRecord, storage: str) -> dict[str, Any]:
             f"study {found.name!r} in {storage!r} keeps no command: run the command that made it "
             "again, with the same study"
         )
-    if command.get("prunes"):
+    if "made_by" in command:
+        made_by = command["made_by"]
         raise StudyError(
-            f"study {found.name!r} is of a pruned model: run bogp prune, or call bogp.prune, with "
-            "the same settings and this study, and it goes on"
+            f"study {found.name!r} is of {made_by}: run it, or call {made_by.replace(' ', '.')}, "
+            "with the same settings and this study, and it goes on"
         )
     for part in ("database", "data"):
         if not isinstance(command.get(part), str):
@@ -285,18 +287,11 @@ def _command(found: StudyRecord, storage: str) -> dict[str, Any]:
                 f"study {found.name!r} was given its {part} as an object, not by name: call "
                 "bogp.search again with it and the same study"
             )
-    settings: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in command.get("settings", {}).items()
+    return {
+        "database": command["database"],
+        "data": command["data"],
+        "settings": SearchSettings(**command["settings"]),
     }
-    if isinstance(settings.get("recipe"), dict):
-        from bogp.training import Recipe
-
-        settings["recipe"] = Recipe(**settings["recipe"])
-    taken = {"study", "name", "progress", "workers", "retries"} & {*command, *settings}
-    if taken:
-        raise SettingError(f"the command of study {found.name!r} names its own {taken.pop()}")
-    return {key: value for key, value in command.items() if key != "settings"} | settings
 
 
 def _short(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from bogp.database import GraphDatabase, GraphRecord
 from bogp.engines import Proposal
@@ -13,21 +13,7 @@ from bogp.graphs import RelationalGraph, properties
 from bogp.graphs.synthesis import synthesize
 from bogp.keys import derive_seed
 from bogp.pipeline.supports import Support
-
-
-class Choice(Protocol):
-    """The settings of a search that decide what is fetched."""
-
-    @property
-    def sparsity(self) -> float | None: ...  # noqa: D102
-    @property
-    def properties(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def metric(self) -> str: ...  # noqa: D102
-    @property
-    def scale(self) -> str: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
+from bogp.settings.search import SearchSettings
 
 
 @dataclass(frozen=True)
@@ -67,16 +53,16 @@ class Fetched:
 
 _FIXED = ("degree_centrality", "cycle_rank")
 
-Fetch = Callable[[GraphDatabase, Choice, Proposal], Fetched]
+Fetch = Callable[[GraphDatabase, SearchSettings, Proposal], Fetched]
 
 
-def nearest(database: GraphDatabase, choice: Choice, proposal: Proposal) -> Fetched:
+def nearest(database: GraphDatabase, settings: SearchSettings, proposal: Proposal) -> Fetched:
     """Return the graph that the proposal names, or the one nearest to its vector (algorithm 2)."""
-    record, score = _stored(database, choice, proposal)
-    return _as_it_is(record, choice, score)
+    record, score = _stored(database, settings, proposal)
+    return _as_it_is(record, settings, score)
 
 
-def synthesised(database: GraphDatabase, choice: Choice, proposal: Proposal) -> Fetched:
+def synthesised(database: GraphDatabase, settings: SearchSettings, proposal: Proposal) -> Fetched:
     """Return a graph made from the nearest one by edge swaps towards the proposal's vector.
 
     What the edge count fixes (degree centrality and, but for the number of components, the cycle
@@ -87,29 +73,29 @@ def synthesised(database: GraphDatabase, choice: Choice, proposal: Proposal) -> 
         SettingError: the database holds masks (family ``random_mask``), which are not graphs to be
             changed.
     """
-    record, score = _stored(database, choice, proposal)
+    record, score = _stored(database, settings, proposal)
     if proposal.graph_id is not None:
-        return _as_it_is(record, choice, score)
+        return _as_it_is(record, settings, score)
     if record.mask is not None:
         raise SettingError(
             "fetch 'synthesize' changes graphs, and a database of family 'random_mask' holds "
             "masks: use fetch 'nearest' or build another database"
         )
-    ranges = database.coverage(record.sparsity, choice.properties)
-    varying = [n for n in choice.properties if not ranges[n].constant and n not in _FIXED]
+    ranges = database.coverage(record.sparsity, settings.properties)
+    varying = [n for n in settings.properties if not ranges[n].constant and n not in _FIXED]
     if not varying:
-        return _as_it_is(record, choice, score)
+        return _as_it_is(record, settings, score)
     made = synthesize(
         {name: proposal.vector[name] for name in varying if name in proposal.vector},
         start=record.graph,
         scale={name: ranges[name].maximum - ranges[name].minimum for name in varying},
-        seed=derive_seed(choice.seed, "synthesis", record.id),
+        seed=derive_seed(settings.seed, "synthesis", record.id),
     )
     packed = made.graph.packed().hex()
     # Swaps may change what was left out of the target: the cycle rank with the components, say.
-    described = properties([made.graph], choice.properties)
+    described = properties([made.graph], settings.properties)
     vector = {name: float(values[0]) for name, values in described.items()}
-    seed = derive_seed(choice.seed, "mask", packed)
+    seed = derive_seed(settings.seed, "mask", packed)
     return Fetched(record.id, record.sparsity, made.graph, vector, score, seed, packed)
 
 
@@ -128,36 +114,38 @@ def fetch(name: str) -> Fetch:
     return FETCHES[name]
 
 
-def fetched_again(database: GraphDatabase, choice: Choice, kept: Mapping[str, Any]) -> Fetched:
+def fetched_again(
+    database: GraphDatabase, settings: SearchSettings, kept: Mapping[str, Any]
+) -> Fetched:
     """Return what a trial fetched, from its record."""
     record = database.record(kept["graph"])
-    again = _as_it_is(record, choice, kept["score"])
+    again = _as_it_is(record, settings, kept["score"])
     if "made" not in kept:
         return again
     graph = RelationalGraph.from_packed(bytes.fromhex(kept["made"]), database.nodes)
-    seed = derive_seed(choice.seed, "mask", kept["made"])
+    seed = derive_seed(settings.seed, "mask", kept["made"])
     return Fetched(
         record.id, record.sparsity, graph, kept["fetched"], kept["score"], seed, kept["made"]
     )
 
 
 def _stored(
-    database: GraphDatabase, choice: Choice, proposal: Proposal
+    database: GraphDatabase, settings: SearchSettings, proposal: Proposal
 ) -> tuple[GraphRecord, float | None]:
     if proposal.graph_id is not None:
         return database.record(proposal.graph_id), None
     (found,) = database.nearest(
-        proposal.vector, metric=choice.metric, scale=choice.scale, sparsity=choice.sparsity
+        proposal.vector, metric=settings.metric, scale=settings.scale, sparsity=settings.sparsity
     )
     return database.record(found.id), found.score
 
 
-def _as_it_is(record: GraphRecord, choice: Choice, score: float | None) -> Fetched:
+def _as_it_is(record: GraphRecord, settings: SearchSettings, score: float | None) -> Fetched:
     return Fetched(
         record.id,
         record.sparsity,
         record.graph if record.mask is None else record.mask,
-        {name: record.properties[name] for name in choice.properties},
+        {name: record.properties[name] for name in settings.properties},
         score,
-        derive_seed(choice.seed, "mask", record.id),
+        derive_seed(settings.seed, "mask", record.id),
     )

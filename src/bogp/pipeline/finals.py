@@ -16,7 +16,7 @@ from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask
 from bogp.pipeline.candidate import Candidate, TrainingResult, finite_or_none
 from bogp.pipeline.control_candidates import ControlMaker
-from bogp.pipeline.loop import Session
+from bogp.pipeline.session import Session
 from bogp.pipeline.trainer import TrainingTask
 
 

@@ -8,7 +8,6 @@ under way, retries, what a killed process left, progress) stands here once.
 from __future__ import annotations
 
 import sys
-import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,11 +17,9 @@ from typing import Any, Protocol, final
 
 from bogp.errors import WorkerLostError
 from bogp.pipeline.candidate import TrainingResult
-from bogp.pipeline.trainer import Results, Trainer, TrainingTask
-from bogp.pipeline.workers import Workers
-from bogp.settings.search import OnTrial
-from bogp.study import Batch, FinishedTrial, PlannedTrial, Study
-from bogp.types import Progress
+from bogp.pipeline.session import Session
+from bogp.pipeline.trainer import Results, TrainingTask
+from bogp.study import Batch, FinishedTrial, PlannedTrial
 
 TICK = 0.2
 """Seconds between two looks at what is done."""
@@ -81,72 +78,6 @@ class Measured:
     value: float
     record: dict[str, Any]
     second: float | None = None
-
-
-@final
-class Counter:
-    """Trainings done of about as many as there will be; those under way count by their epochs.
-
-    What it reports never falls, and ends at the total.
-    """
-
-    def __init__(self, progress: Progress | None, total: int, done: int = 0) -> None:
-        self._progress, self._total, self._done = progress, total, done
-        self._under_way: dict[int, float] = {}
-        self._shown: tuple[int, int] | None = None
-        self._thread = threading.get_ident()
-        self.report()
-
-    def expect(self, count: int) -> None:
-        """Note that there will be ``count`` trainings more than was thought."""
-        self._total += count
-
-    def add(self, count: int) -> None:
-        """Note that trainings ended."""
-        self._done += count
-        self.report()
-
-    def under_way(self, key: int, size: int, done: int, total: int) -> None:
-        """Note that ``done`` of ``total`` epochs of a task of ``size`` trainings are done.
-
-        It may be called from any thread.
-        """
-        self._under_way[key] = size * done / total if total else 0.0
-        if threading.get_ident() == self._thread:
-            self.report()
-
-    def ended(self, key: int) -> None:
-        """Note that a task is no longer under way."""
-        self._under_way.pop(key, None)
-
-    def report(self) -> None:
-        """Tell how far it all is, if that has changed; called in the thread of the loop alone."""
-        if self._progress is None:
-            return
-        now = min(self._done + int(sum(list(self._under_way.values()))), self._total)
-        shown = (max(now, 0 if self._shown is None else self._shown[0]), self._total)
-        if shown != self._shown:
-            self._shown = shown
-            self._progress(*shown)
-
-
-@dataclass(frozen=True)
-class Session:
-    """What a process has open while it works on a study.
-
-    Attributes:
-        study: where everything is stored before anything else is done.
-        workers: where tasks are trained.
-        trainer: what trains them.
-        counter: how far it all is.
-        on_trial: called with each trial as it ends.
-    """
-
-    study: Study
-    workers: Workers
-    trainer: Trainer
-    counter: Counter
-    on_trial: OnTrial | None = None
 
 
 @dataclass

@@ -22,18 +22,16 @@ from bogp.masks import Mask, PrunableLayer, prunable_layers
 from bogp.pipeline.evidence import WINNER, Comparison, comparisons
 from bogp.pipeline.finals import DENSE, Contender, Final
 from bogp.pipeline.given import network_factory
-from bogp.pipeline.loop import Counter, Session
 from bogp.pipeline.methods import Method
 from bogp.pipeline.pool_search import INFORMATIVE, PoolStudy, open_pool_study, run_pool_search
 from bogp.pipeline.records import training_record
-from bogp.pipeline.results import SearchResult, study_name
+from bogp.pipeline.results import SearchResult
+from bogp.pipeline.session import open_session
 from bogp.pipeline.sharing import Group, graph_groups, one_graph
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.supports import Support, carries
-from bogp.pipeline.trainer import PopulationTrainer
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
-from bogp.study import Study
 from bogp.training import ModelFactory, initialise
 from bogp.types import BoolArray
 
@@ -173,15 +171,16 @@ def prune_by_method(
             "controls": controls,
             "method": method.record(),
         }
-        name = study_name(execution.name, fields)
         factory = network_factory(settings.model, workers.dataset)
-        with Study(
-            execution.study, fields, name=name, space=space.ranges(), retries=execution.retries
-        ) as study:
-            study.note("command", _COMMAND)
-            counter = Counter(execution.progress, settings.final_seeds)
-            trainer = PopulationTrainer.of(settings, workers.data)
-            session = Session(study, workers, trainer, counter)
+        with open_session(
+            workers,
+            settings,
+            execution,
+            fields,
+            lambda _: (settings.final_seeds, 0),
+            shown=space.ranges(),
+            command=_COMMAND,
+        ) as session:
             opened = PoolStudy(
                 settings, session, space, lambda _: None, workers.dataset, factory, fields
             )
@@ -195,7 +194,7 @@ def prune_by_method(
             return _network(opened, winner, point, *kept, *runs, None, spent)
 
 
-_COMMAND = {"prunes": True}
+_COMMAND = {"made_by": "bogp prune"}
 """What the study of a model of one's own notes: `bogp study resume` cannot make the model."""
 
 

@@ -15,15 +15,16 @@ from bogp.pipeline.evidence import WINNER
 from bogp.pipeline.fetch import Fetched, fetch, fetched_again
 from bogp.pipeline.finals import Contender, FinalRuns
 from bogp.pipeline.given import network_factory
-from bogp.pipeline.loop import Arm, Counter, Measured, Session
+from bogp.pipeline.loop import Arm, Measured
 from bogp.pipeline.methods import GRAPH
 from bogp.pipeline.records import search_record
-from bogp.pipeline.results import SearchResult, study_name
+from bogp.pipeline.results import SearchResult
 from bogp.pipeline.rounds import draw_mask
-from bogp.pipeline.trainer import PopulationTrainer, Trainer, TrainingTask
+from bogp.pipeline.session import open_session
+from bogp.pipeline.trainer import Trainer, TrainingTask
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
-from bogp.study import Batch, FinishedTrial, PlannedTrial, Study
+from bogp.study import Batch, FinishedTrial, PlannedTrial
 
 
 @final
@@ -118,18 +119,18 @@ def paper_search(
         _rehearse(strategy, workers.dataset)
         database.warn_constant(settings.properties, settings.sparsity)
         fields = search_record(settings, workers.dataset, database)
-        name = study_name(execution.name, fields)
+        total = settings.trials + settings.final_seeds
         ids = int(strategy.space.graph_ids.min()), int(strategy.space.graph_ids.max())
-        shown = {**strategy.space.bounds, "graph_id": ids}
-        with Study(
-            execution.study, fields, name=name, space=shown, retries=execution.retries
-        ) as study:
-            study.note("command", dict(command))
-            total = settings.trials + settings.final_seeds
-            done = min(settings.trials, len(study.trials()))
-            counter = Counter(execution.progress, total, done)
-            chosen = trainer or PopulationTrainer.of(settings, workers.data)
-            session = Session(study, workers, chosen, counter, execution.on_trial)
+        with open_session(
+            workers,
+            settings,
+            execution,
+            fields,
+            lambda study: (total, min(settings.trials, len(study.trials()))),
+            shown={**strategy.space.bounds, "graph_id": ids},
+            trainer=trainer,
+            command=command,
+        ) as session:
             arm = Arm("search", strategy, session)
             arm.run(settings.trials)
             best = max(arm.trials, key=lambda trial: trial.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,22 +21,22 @@ from bogp.pipeline.control_candidates import ControlMaker
 from bogp.pipeline.evidence import RANDOM, WINNER, weigh
 from bogp.pipeline.finals import Contender, FinalRuns, Finals
 from bogp.pipeline.given import GivenModel, network_factory
-from bogp.pipeline.loop import Arm, Counter, Session
+from bogp.pipeline.loop import Arm
 from bogp.pipeline.methods import Method
 from bogp.pipeline.pool import PoolStrategy
 from bogp.pipeline.records import search_record, searched_criteria
-from bogp.pipeline.results import LOST, FrontPoint, SearchResult, study_name
+from bogp.pipeline.results import LOST, FrontPoint, SearchResult
 from bogp.pipeline.rounds import draw_mask
+from bogp.pipeline.session import Session, open_session
 from bogp.pipeline.sharing import Group, candidate_support, groups_of_database
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
 from bogp.pipeline.supports import Support, support_mask
-from bogp.pipeline.trainer import PopulationTrainer, Trainer
+from bogp.pipeline.trainer import Trainer
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
 from bogp.sparsity import kept_count
 from bogp.study import FinishedTrial, Study
 from bogp.training import ModelFactory, initialise
-from bogp.types import Progress
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def open_pool_study(
     execution: Execution,
     *,
     trainer: Trainer | None = None,
-    command: dict[str, Any] | None = None,
+    command: Mapping[str, Any],
 ) -> Iterator[PoolStudy]:
     """Check everything, then open study and workers for as long as the block runs."""
     database.require_complete()
@@ -116,18 +116,17 @@ def open_pool_study(
         supports = _supports(database, settings, factory)
         space = _rehearsed(settings, database, space, supports, factory)
         fields = search_record(settings, dataset, database)
-        with Study(
-            execution.study,
+        with open_session(
+            workers,
+            settings,
+            execution,
             fields,
-            name=study_name(execution.name, fields),
+            lambda study: _trainings(study, settings),
+            shown=space.ranges(),
             objectives=("accuracy", "sparsity") if settings.pareto else ("accuracy",),
-            space=space.ranges(),
-            retries=execution.retries,
-        ) as study:
-            study.note("command", command or {})
-            chosen = trainer or PopulationTrainer.of(settings, workers.data)
-            counter = _counter(study, settings, execution.progress)
-            session = Session(study, workers, chosen, counter, execution.on_trial)
+            trainer=trainer,
+            command=command,
+        ) as session:
             yield PoolStudy(settings, session, space, supports, dataset, factory, fields)
 
 
@@ -166,13 +165,13 @@ def _run_arms(opened: PoolStudy) -> _Arms:
     return arms
 
 
-def _counter(study: Study, settings: SearchSettings, progress: Progress | None) -> Counter:
-    """Return the count of trainings: those that there will be, and those that there are."""
+def _trainings(study: Study, settings: SearchSettings) -> tuple[int, int]:
+    """Return the trainings that there will be, and those that there are."""
     total, done = settings.final_seeds, 0
     for arm in ("search", "random") if settings.random_search else ("search",):
         total += max(settings.trials, sum(len(batch.trials) for batch in study.batches(arm)))
         done += len(study.trials(arm))
-    return Counter(progress, total, done)
+    return total, done
 
 
 def _space(

@@ -91,12 +91,3 @@ class SearchResult:
         """
         points = [(entry.posterior[0], entry.point.sparsity) for entry in self.front]
         return self.front[scalarised(points, alpha)]
-
-
-def study_name(name: str | None, fields: Mapping[str, Any]) -> str:
-    """Return the name of a study: its own, or that of its settings' key.
-
-    >>> study_name("mine", {}), len(study_name(None, {"sparsity": 0.9}))
-    ('mine', 16)
-    """
-    return content_key(fields) if name is None else name

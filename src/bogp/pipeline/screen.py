@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -16,14 +17,14 @@ from bogp.database import GraphDatabase
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
 from bogp.pipeline.candidate import Candidate, TrainingResult, finite_or_none
-from bogp.pipeline.loop import Arm, Counter, Measured, Session
+from bogp.pipeline.loop import Arm, Measured
 from bogp.pipeline.methods import GRAPH
 from bogp.pipeline.records import screen_halving, screen_record
-from bogp.pipeline.results import study_name
-from bogp.pipeline.trainer import PopulationTrainer, Trainer, TrainingTask
+from bogp.pipeline.session import open_session
+from bogp.pipeline.trainer import Trainer, TrainingTask
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, OnTrial, ScreenSettings
-from bogp.study import Batch, FinishedTrial, PlannedTrial, Study
+from bogp.study import Batch, FinishedTrial, PlannedTrial
 from bogp.types import Progress
 
 _FEWEST = 4
@@ -178,35 +179,37 @@ def screen(  # noqa: D417 (the rest is as in search)
         DatabaseError, SparsityError: the database has no graphs of that sparsity.
         StudyError: the study was made with other settings, or is in use.
     """
-    if isinstance(database, (str, os.PathLike)):
-        with GraphDatabase.open(database) as opened:
-            return screen(
-                opened,
-                data,
+    execution = Execution(
+        study=study,
+        name=name,
+        workers=workers,
+        executor=executor,
+        retries=retries,
+        progress=progress,
+        on_trial=on_trial,
+    )
+    with contextlib.ExitStack() as stack:
+        if isinstance(database, (str, os.PathLike)):
+            database = stack.enter_context(GraphDatabase.open(database))
+        graphs = _sample(database, settings)
+        screen_halving(settings)  # refused here, before there is a study that was made with it
+        training = stack.enter_context(open_workers(data, workers=workers, executor=executor))
+        fields = screen_record(settings, training.dataset, database)
+        session = stack.enter_context(
+            open_session(
+                training,
                 settings,
+                execution,
+                fields,
+                lambda study: (len(graphs), len(study.trials())),
+                shown={"graph": (min(graphs), max(graphs))},
                 trainer=trainer,
-                study=study,
-                name=name,
-                workers=workers,
-                executor=executor,
-                retries=retries,
-                progress=progress,
-                on_trial=on_trial,
+                command={"made_by": "bogp screen"},
             )
-    graphs = _sample(database, settings)
-    screen_halving(settings)  # refused here, before there is a study that was made with it
-    with open_workers(data, workers=workers, executor=executor) as opened_workers:
-        fields = screen_record(settings, opened_workers.dataset, database)
-        shown = {"graph": (min(graphs), max(graphs))}
-        with Study(
-            study, fields, name=study_name(name, fields), space=shown, retries=retries
-        ) as kept:
-            counter = Counter(progress, len(graphs), len(kept.trials()))
-            chosen = trainer or PopulationTrainer.of(settings, opened_workers.data)
-            session = Session(kept, opened_workers, chosen, counter, on_trial)
-            arm = Arm("search", ScreenStrategy(settings, database, graphs), session)
-            arm.run(len(graphs))
-            return Screening(fields, tuple(sorted(arm.trials, key=_rank)))
+        )
+        arm = Arm("search", ScreenStrategy(settings, database, graphs), session)
+        arm.run(len(graphs))
+        return Screening(fields, tuple(sorted(arm.trials, key=_rank)))
 
 
 def _rank(trial: FinishedTrial) -> tuple[bool, bool, float, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -80,33 +81,25 @@ def search(
         progress=progress,
         on_trial=on_trial,
     )
-    if isinstance(database, (str, os.PathLike)):
-        with GraphDatabase.open(database) as opened:
-            return _search(opened, data, settings, execution, trainer)
-    return _search(database, data, settings, execution, trainer)
-
-
-def _search(
-    database: GraphDatabase,
-    data: Dataset | str,
-    settings: SearchSettings,
-    execution: Execution,
-    trainer: Trainer | None,
-) -> SearchResult:
-    command = {
-        "database": str(database.path),
-        "data": data if isinstance(data, str) and trainer is None else None,
-        "settings": plain_settings(settings),
-    }
-    if settings.engine == "pool":
-        with open_pool_study(
-            database, data, settings, execution, trainer=trainer, command=command
-        ) as opened:
+    with contextlib.ExitStack() as stack:
+        if isinstance(database, (str, os.PathLike)):
+            database = stack.enter_context(GraphDatabase.open(database))
+        command = {
+            "database": str(database.path),
+            "data": data if isinstance(data, str) and trainer is None else None,
+            "settings": plain_settings(settings),
+        }
+        if settings.engine == "pool":
+            opened = stack.enter_context(
+                open_pool_study(
+                    database, data, settings, execution, trainer=trainer, command=command
+                )
+            )
             return run_pool_search(opened)
-    if execution.workers != 1 or execution.executor is not None:
-        raise SettingError(
-            f"engine {settings.engine!r} trains one mask after another: use engine 'pool' with "
-            f"{execution.workers} workers or an executor"
-        )
-    chosen = replace(settings, properties=settings.properties or PAPER_FIVE)
-    return paper_search(database, data, chosen, execution, trainer=trainer, command=command)
+        if workers != 1 or executor is not None:
+            raise SettingError(
+                f"engine {settings.engine!r} trains one mask after another: use engine 'pool' with "
+                f"{workers} workers or an executor"
+            )
+        chosen = replace(settings, properties=settings.properties or PAPER_FIVE)
+        return paper_search(database, data, chosen, execution, trainer=trainer, command=command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -118,21 +119,21 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def recipe(name_or_recipe: str | Recipe) -> Recipe:
-    """Return a recipe by name or from a ``.toml`` file, or the recipe itself.
+def recipe(given: str | Recipe | Mapping[str, Any]) -> Recipe:
+    """Return a recipe by name, from a ``.toml`` file or its fields, or the recipe itself.
 
     Raises:
         UnknownNameError: no such recipe.
-        RecipeError: the file is no recipe.
+        RecipeError: the file or the fields are no recipe.
     """
-    if isinstance(name_or_recipe, Recipe):
-        return name_or_recipe
-    if not isinstance(name_or_recipe, str):
-        raise RecipeError(
-            f"recipe {name_or_recipe!r} is none: give a bogp.Recipe, a name or a .toml file"
-        )
-    if name_or_recipe.endswith(".toml"):
-        return Recipe.from_toml(name_or_recipe)
-    if name_or_recipe not in RECIPES:
-        raise UnknownNameError("recipe", name_or_recipe, RECIPES)
-    return RECIPES[name_or_recipe]
+    if isinstance(given, Recipe):
+        return given
+    if isinstance(given, Mapping):
+        return Recipe(**given)
+    if not isinstance(given, str):
+        raise RecipeError(f"recipe {given!r} is none: give a bogp.Recipe, a name or a .toml file")
+    if given.endswith(".toml"):
+        return Recipe.from_toml(given)
+    if given not in RECIPES:
+        raise UnknownNameError("recipe", given, RECIPES)
+    return RECIPES[given]
