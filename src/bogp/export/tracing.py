@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -44,7 +44,7 @@ def trace(module: nn.Module, arguments: Arguments) -> Traced:
     Raises:
         UntraceableError: the module itself cannot be followed, or takes more than tensors.
     """
-    names = _tensor_names(module, arguments)
+    given = _bound(module, arguments)
     opaque: set[nn.Module] = set()
     for child in _inner(module):
         try:
@@ -52,8 +52,8 @@ def trace(module: nn.Module, arguments: Arguments) -> Traced:
         except Exception:  # whatever a foreign forward raises on a stand-in for a tensor
             opaque.add(child)
     try:
-        graph = _trace_with(module, opaque, names)
-        shapes = _shapes(module, graph, arguments)
+        graph = _called_with(module, opaque, given)
+        shapes = _shapes(module, graph, given)
     except Exception as error:
         raise UntraceableError(first_line(error)) from error
     called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
@@ -115,58 +115,41 @@ def _inner(module: nn.Module) -> Iterator[nn.Module]:
             yield child
 
 
-def _tensor_names(module: nn.Module, arguments: Arguments) -> tuple[str, ...] | None:
-    """Return the names of the arguments that are given, or None where every argument is.
-
-    An argument that keeps its default must not be traced, since a traced `if targets is None` is
-    false.
-    """
-    args, kwargs = arguments
+def _bound(module: nn.Module, arguments: Arguments) -> dict[str, Tensor]:
+    """Return the tensors that ``module`` is called with, by the names of its arguments."""
     signature = inspect.signature(module.forward)
+    args, kwargs = arguments
     try:
-        bound = signature.bind(*args, **kwargs)
+        given = signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         raise UntraceableError(str(error)) from error
     kinds = {parameter.kind for parameter in signature.parameters.values()}
-    if not all(isinstance(value, Tensor) for value in bound.arguments.values()):
-        raise UntraceableError("it takes an argument that is no tensor")
     if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
         raise UntraceableError("it takes any number of arguments")
-    names = tuple(bound.arguments)
-    return None if len(names) == len(signature.parameters) else names
+    if not all(isinstance(value, Tensor) for value in given.values()):
+        raise UntraceableError("it takes an argument that is no tensor")
+    return given
 
 
-def _trace_with(
-    module: nn.Module, opaque: set[nn.Module], names: tuple[str, ...] | None
-) -> fx.Graph:
-    """Return the graph of a call with the arguments ``names`` alone."""
-    if names is None:
-        return _Tracer(opaque).trace(module)
-    if len(names) > len(_FORWARDS):
-        raise UntraceableError(f"it takes {len(names)} tensors")
-    own = type(module)
-    forward = _FORWARDS[len(names) - 1](own.forward, names)
-    try:
-        module.__class__ = type(own.__name__, (own,), {"forward": forward})
-        return _Tracer(opaque).trace(module)
-    finally:
-        module.__class__ = own
+def _called_with(module: nn.Module, opaque: set[nn.Module], names: Iterable[str]) -> fx.Graph:
+    """Return the graph of a call with the arguments ``names``; the others are constants of it.
+
+    As tensors they would be followed wrongly: a traced `if targets is None` is false.
+    """
+    parameters = inspect.signature(module.forward).parameters
+    defaults = {name: each.default for name, each in parameters.items() if name not in names}
+    graph = _Tracer(opaque).trace(module, defaults or None)
+    for node in list(graph.nodes):
+        if node.op == "placeholder" and node.target not in names:
+            _erase(graph, node)  # torch.fx keeps a check that the constant is what it was
+    return graph
 
 
-def _one(forward: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
-    return lambda self, first: forward(self, **{names[0]: first})
-
-
-def _two(forward: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
-    return lambda self, a, b: forward(self, **dict(zip(names, (a, b), strict=True)))
-
-
-def _three(forward: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
-    return lambda self, a, b, c: forward(self, **dict(zip(names, (a, b, c), strict=True)))
-
-
-_FORWARDS = (_one, _two, _three)
-"""Signatures that torch.fx reads off a function's code, by the number of tensors."""
+def _erase(graph: fx.Graph, node: fx.Node) -> None:
+    """Take a node and all that depends on it out of a graph."""
+    for user in list(node.users):
+        _erase(graph, user)
+    graph.erase_node(node)
 
 
 @final
@@ -185,11 +168,9 @@ class _Shapes(fx.Interpreter):
 
 
 def _shapes(
-    module: nn.Module, graph: fx.Graph, arguments: Arguments
+    module: nn.Module, graph: fx.Graph, given: Mapping[str, Tensor]
 ) -> dict[fx.Node, tuple[int, ...]]:
-    args, kwargs = arguments
-    bound = inspect.signature(module.forward).bind(*args, **kwargs)
     runner = _Shapes(module, graph)
     with torch.no_grad():
-        runner.run(*(value.clone() for value in bound.arguments.values()))
+        runner.run(*(value.clone() for value in given.values()))
     return runner.shapes
