@@ -207,13 +207,14 @@ def test_a_mask_is_a_mask_and_not_graphs():
 
 def test_groups_of_layers():
     layers = prunable_layers(network())
-    assert share_groups(layers, "model") == {"model": NAMES}
+    assert [layer.name for layer in layers] == list(NAMES)
+    assert share_groups(layers, "model") == {"model": layers}
     assert share_groups(layers, "stage") == {
-        "conv1": NAMES[:1],
-        "layer1": NAMES[1:3],
-        "fc": NAMES[3:],
+        "conv1": layers[:1],
+        "layer1": layers[1:3],
+        "fc": layers[3:],
     }
-    assert share_groups(layers, "layer") == {name: (name,) for name in NAMES}
+    assert share_groups(layers, "layer") == {layer.name: (layer,) for layer in layers}
     with pytest.raises(UnknownNameError, match="did you mean stage"):
         share_groups(layers, "stages")
     assert share_groups((), "model") == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,6 +152,11 @@ def number_type(inputs: Tensor) -> torch.dtype | None:
     return inputs.dtype if inputs.is_floating_point() else None
 
 
-def filled(gradient: Tensor | None, weight: Tensor) -> Tensor:
-    """Return a gradient by ``weight``, zeros where there is none."""
-    return torch.zeros_like(weight) if gradient is None else gradient.detach()
+def weight_times_gradient(
+    weights: Mapping[str, Tensor], gradients: Sequence[Tensor | None]
+) -> Scores:
+    """Return w · g for each weight w and its gradient g, zero where there is no gradient."""
+    return {
+        name: weight.detach() * (torch.zeros_like(weight) if slope is None else slope.detach())
+        for (name, weight), slope in zip(weights.items(), gradients, strict=True)
+    }

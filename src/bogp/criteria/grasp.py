@@ -10,11 +10,11 @@ from bogp.criteria.context import (
     Criterion,
     Scores,
     examples_of,
-    filled,
     masked_copy,
     mean_loss,
     number_type,
     training_mode,
+    weight_times_gradient,
 )
 from bogp.errors import SettingError
 from bogp.masks import prunable_layers
@@ -59,10 +59,7 @@ def grasp(context: Context) -> Scores:
                     fixed = fixed * context.mask[name].to(weight)
                 flow = flow + (gradient * fixed).sum()
         products = _derivative(flow, list(weights.values()))
-    return {
-        name: weight.detach() * filled(product, weight)
-        for (name, weight), product in zip(weights.items(), products, strict=True)
-    }
+    return weight_times_gradient(weights, products)
 
 
 GRASP = Criterion(

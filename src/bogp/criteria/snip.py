@@ -9,11 +9,11 @@ from bogp.criteria.context import (
     Criterion,
     Scores,
     examples_of,
-    filled,
     masked_copy,
     mean_loss,
     number_type,
     training_mode,
+    weight_times_gradient,
 )
 
 
@@ -40,14 +40,12 @@ def snip(context: Context) -> Scores:
     """
     inputs, targets = examples_of(context, "snip")
     model, parameters = masked_copy(context, inputs.device, number_type(inputs))
-    weights = [parameters[name] for name in context.mask]
+    weights = {name: parameters[name] for name in context.mask}
     with training_mode(model, context.seed):
         loss = mean_loss(model(inputs), targets, "snip")
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
-    return {
-        name: (weight.detach() * filled(gradient, weight)).abs()
-        for name, weight, gradient in zip(context.mask, weights, gradients, strict=True)
-    }
+        gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+    found = weight_times_gradient(weights, gradients)
+    return {name: score.abs() for name, score in found.items()}
 
 
 SNIP = Criterion(

@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bogp.criteria.context import Context, Criterion, Scores, filled, inputs_of, masked_copy
+from bogp.criteria.context import (
+    Context,
+    Criterion,
+    Scores,
+    inputs_of,
+    masked_copy,
+    weight_times_gradient,
+)
 from bogp.criteria.flow import Flow, positive
 
 
@@ -49,14 +56,11 @@ def synflow(context: Context) -> Scores:
     _make_positive(model)
     dtype = torch.float64 if example.is_floating_point() else example.dtype
     ones = torch.ones_like(example, dtype=dtype, device=device)
-    weights = [parameters[name] for name in context.mask]
+    weights = {name: parameters[name] for name in context.mask}
     with torch.enable_grad(), Flow():
         flow = model.eval()(ones).sum()
-    gradients = torch.autograd.grad(flow, weights, allow_unused=True)
-    return {
-        name: weight.detach() * filled(gradient, weight)
-        for name, weight, gradient in zip(context.mask, weights, gradients, strict=True)
-    }
+    gradients = torch.autograd.grad(flow, list(weights.values()), allow_unused=True)
+    return weight_times_gradient(weights, gradients)
 
 
 SYNFLOW = Criterion(

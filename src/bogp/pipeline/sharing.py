@@ -41,13 +41,17 @@ class Group:
         name: the group's name.
         layers: the layers that can carry the graph.
         nodes: how many nodes the graph has.
-        shape: outputs and inputs of the largest of the layers.
     """
 
     name: str
     layers: tuple[PrunableLayer, ...]
     nodes: int
-    shape: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs and inputs of the largest layer, or of one of its matrices."""
+        largest = max(self.layers, key=lambda layer: layer.weights)
+        return largest.outputs, largest.inputs
 
 
 def graph_groups(
@@ -65,36 +69,32 @@ def graph_groups(
     >>> [(group.nodes, len(group.layers)) for group in graph_groups([wide, last], "model")]
     [(64, 1)]
     """
-    named = {layer.name: layer for layer in layers}
     found = []
     for name, members in share_groups(layers, share).items():
-        own = [named[member] for member in members]
-        chosen = _nodes(own) if nodes is None else nodes
-        able = tuple(layer for layer in own if chosen and carries(layer, chosen))
+        chosen = _nodes(members) if nodes is None else nodes
+        able = _carrying(members, chosen) if chosen else ()
         if able:
-            found.append(Group(name, able, chosen, _shape(able)))
+            found.append(Group(name, able, chosen))
     return tuple(sorted(found, key=lambda group: -_weights(group.layers)))
 
 
 def _nodes(layers: Sequence[PrunableLayer]) -> int:
     """Return how many nodes a group's graph has, 0 where no layer can carry a graph."""
-    able = _weights([layer for layer in layers if carries(layer, LEAST_NODES)])
+    able = _weights(_carrying(layers, LEAST_NODES))
     count = MOST_NODES
     while able and count >= LEAST_NODES:
-        if _weights([layer for layer in layers if carries(layer, count)]) >= _COVERED * able:
+        if _weights(_carrying(layers, count)) >= _COVERED * able:
             return count
         count //= 2
     return 0
 
 
+def _carrying(layers: Sequence[PrunableLayer], nodes: int) -> tuple[PrunableLayer, ...]:
+    return tuple(layer for layer in layers if carries(layer, nodes))
+
+
 def _weights(layers: Sequence[PrunableLayer]) -> int:
     return sum(layer.weights for layer in layers)
-
-
-def _shape(layers: Sequence[PrunableLayer]) -> tuple[int, int]:
-    """Return outputs and inputs of the largest layer, or of one of its matrices."""
-    largest = max(layers, key=lambda layer: layer.weights)
-    return largest.outputs, largest.inputs
 
 
 def groups_of_database(
@@ -105,19 +105,19 @@ def groups_of_database(
     The first group takes graphs of the database; ``asked`` is the number of nodes of the others.
 
     Raises:
-        DatabaseError: the layers of that group cannot carry them.
+        DatabaseError: the layers of the first group cannot carry graphs of the database.
     """
     groups = graph_groups(layers, share, asked)
     if not groups or groups[0].nodes == nodes:
         return groups
     first = groups[0]
-    able = tuple(layer for layer in first.layers if carries(layer, nodes))
+    able = _carrying(first.layers, nodes)
     if not able:
         raise DatabaseError(
             f"the database's graphs have {nodes} nodes, more than the layers of {first.name!r} "
             f"carry: build a database of {first.nodes} nodes"
         )
-    return (Group(first.name, able, nodes, _shape(able)), *groups[1:])
+    return (Group(first.name, able, nodes), *groups[1:])
 
 
 def candidate_support(record: GraphRecord, groups: Sequence[Group], share: str) -> Support:

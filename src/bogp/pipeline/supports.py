@@ -71,13 +71,12 @@ def layer_support(graph: RelationalGraph, layer: PrunableLayer) -> Tensor:
             [1, 1],
             [1, 1]], dtype=torch.int32)
     """
-    outputs, inputs = _width(layer)
     try:
-        dense = graph_to_mask(graph, outputs, inputs)
+        dense = graph_to_mask(graph, layer.outputs, layer.inputs)
     except GraphError as error:
         raise GraphError(f"{layer.name!r}: {error}") from error
     if layer.groups > 1:
-        group = torch.arange(outputs) // (outputs // layer.groups)
+        group = torch.arange(layer.outputs) // (layer.outputs // layer.groups)
         columns = group[:, None] * layer.shape[1] + torch.arange(layer.shape[1])
         dense = dense.gather(1, columns)
     dense = dense.repeat(layer.parts, 1)
@@ -91,11 +90,13 @@ def carries(layer: PrunableLayer, nodes: int) -> bool:
     >>> carries(PrunableLayer("w", "", "conv2d", (8, 1, 3, 3), groups=8), 8)
     True
     """
-    return nodes <= min(_width(layer))
+    return nodes <= _width(layer)
 
 
-def share_groups(layers: Sequence[PrunableLayer], share: str) -> dict[str, tuple[str, ...]]:
-    """Return group → names of the parameters of the layers that share one graph.
+def share_groups(
+    layers: Sequence[PrunableLayer], share: str
+) -> dict[str, tuple[PrunableLayer, ...]]:
+    """Return group → the layers that share one graph.
 
     Args:
         layers: layers of one model, as :func:`bogp.prunable_layers` returns them.
@@ -106,15 +107,15 @@ def share_groups(layers: Sequence[PrunableLayer], share: str) -> dict[str, tuple
         UnknownNameError: no such way to share.
 
     >>> made = [PrunableLayer(f"{k}.w", k, "linear", (2, 2), stage=k[0]) for k in ("a1", "a2", "b")]
-    >>> share_groups(made, "stage")
-    {'a': ('a1.w', 'a2.w'), 'b': ('b.w',)}
+    >>> {group: len(found) for group, found in share_groups(made, "stage").items()}
+    {'a': 2, 'b': 1}
     """
     if share not in SHARES:
         raise UnknownNameError("way to share graphs", share, SHARES)
-    groups: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[PrunableLayer, ...]] = {}
     for layer in layers:
         group = {"model": "model", "stage": layer.stage, "layer": layer.name}[share]
-        groups[group] = (*groups.get(group, ()), layer.name)
+        groups[group] = (*groups.get(group, ()), layer)
     return groups
 
 
@@ -137,10 +138,7 @@ def _from_graphs(
         if layer.name in support and carries(layer, support[layer.name].nodes)
     }
     if support and not bound:
-        widest = max(
-            (layer for layer in layers if layer.name in support),
-            key=lambda layer: min(_width(layer)),
-        )
+        widest = max((layer for layer in layers if layer.name in support), key=_width)
         layer_support(support[widest.name], widest)  # Raises, in numbers.
     return bound
 
@@ -155,5 +153,6 @@ def _layers(model: nn.Module, names: Sequence[str]) -> list[PrunableLayer]:
     ]
 
 
-def _width(layer: PrunableLayer) -> tuple[int, int]:
-    return layer.outputs, layer.inputs
+def _width(layer: PrunableLayer) -> int:
+    """Return how many nodes can each own an input and an output of the layer."""
+    return min(layer.outputs, layer.inputs)
