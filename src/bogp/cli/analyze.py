@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bogp.cli import options
-from bogp.cli.common import console, print_json, print_table
+from bogp.cli.common import console, print_json, print_table, say
 from bogp.errors import MaskError, SettingError, UnknownNameError
 from bogp.files import output_folder, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from bogp.pipeline.analyze import ModelAnalysis
 
 
 def analyze(
@@ -35,8 +31,8 @@ def analyze(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The network that the file is of: package.module:function, which returns it, or "
-            "a name such as mlp:128 (with --data)."
+            help="The network in the file: package.module:function, which returns it, or a name "
+            "such as mlp:128 (with --data)."
         ),
     ] = None,
     data: Annotated[
@@ -44,8 +40,8 @@ def analyze(
         typer.Option(
             "--data",
             "-d",
-            help="With --model: whose inputs the network takes (as of bogp search), so that paths "
-            "are followed through the network itself, skip connections included.",
+            help="With --model: a dataset whose inputs the network takes (as for bogp search), so "
+            "that paths are followed through the network itself, skip connections included.",
         ),
     ] = None,
     nodes: Annotated[
@@ -100,8 +96,9 @@ def analyze(
             raise UnknownNameError("property", name, PROPERTIES)
     if not file.is_file():
         raise MaskError(f"there is no file {str(file)!r}: give a mask, a model or a state dict")
+    folder = None if out is None or out.suffix.lower() in (".html", ".htm") else out
     if out is not None:
-        output_folder(out.parent if _is_page(out) else out)
+        output_folder(folder or out.parent)
     network, example = _network(model, data)
 
     from bogp.pipeline.analyze import analyze as run_analysis
@@ -110,13 +107,13 @@ def analyze(
     found = run_analysis(
         file, model=network, example=example, nodes=nodes, threshold=threshold, layers=layer
     )
-    record = _record(found, file, names)
+    record = {"file": str(file), **found.record(names)}
     if out is not None:
-        page = out if _is_page(out) else out / "report.html"
+        page = out if folder is None else folder / "report.html"
         command = shlex.join(["bogp", *sys.argv[1:]])
         write_analysis_page(page, found, file.name, names, command)
-        if not _is_page(out):
-            write_atomic(out / "analysis.json", json.dumps(record, indent=2, ensure_ascii=False))
+    if folder is not None:
+        write_atomic(folder / "analysis.json", json.dumps(record, indent=2, ensure_ascii=False))
     if as_json:
         print_json(record)
         return
@@ -124,32 +121,18 @@ def analyze(
     console.print()
     print_table(properties_table(found, names))
     if out is not None:
-        console.print(f"\nwritten to {out}", markup=False, soft_wrap=True)
-
-
-def _is_page(out: Path) -> bool:
-    return out.suffix.lower() in (".html", ".htm")
-
-
-def _record(found: ModelAnalysis, file: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Return all that was found as a JSON object, with the properties of these names."""
-    record = found.record()
-    for layer in record["layers"]:
-        layer["properties"] = {
-            name: layer["properties"][name] for name in names if layer["properties"]
-        }
-    return {"file": str(file), **record}
+        say(f"\nwritten to {out}")
 
 
 def _network(model: str | None, data: str | None) -> tuple[nn.Module | None, Tensor | None]:
-    """Return the network of a spec and one input of a dataset, None for what is not given."""
+    """Return the network that ``model`` names and an input of ``data``; None if not given."""
     if model is None:
         if data is not None:
             raise SettingError(
                 f"--data {data!r} says nothing without a network: give --model too, or leave it out"
             )
         return None, None
-    from bogp.training import model_factory
+    from bogp.training.models import is_user_function, model_factory
 
     if data is not None:
         from bogp.data import load_dataset
@@ -157,13 +140,9 @@ def _network(model: str | None, data: str | None) -> tuple[nn.Module | None, Ten
         dataset = load_dataset(data)
         shape = tuple(dataset.train_inputs.shape[1:])
         return model_factory(model, shape, dataset.classes)(), dataset.train_inputs[:1]
-    if re.fullmatch(FUNCTION, model) is None:
+    if not is_user_function(model):
         raise SettingError(
             f"model {model!r} takes its number of inputs and outputs from a dataset: give --data "
             "too, or package.module:function"
         )
     return model_factory(model, (1,), 2)(), None  # a function is called without arguments
-
-
-FUNCTION = r"[^\W\d]\w*(\.\w+)*:[^\W\d]\w*"
-"""``package.module:function``."""

@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bogp.cli import options
-from bogp.cli.common import (
-    console,
-    interruptible,
-    print_json,
-    print_table,
-    progress_bar,
-)
+from bogp.cli.common import console, interruptible, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
-    from bogp.export import Export, Exported
+    from bogp.export import Export
 
 EXAMPLES = 64
 """Inputs of the dataset that outputs are compared on, and that batches are made of."""
@@ -105,32 +99,23 @@ def _print(result: Export) -> None:
     for each in result.formats:
         smaller = None if each.size is None else result.dense_size / each.size
         size = None if each.size is None else each.size / 1000
-        cells = [each.name, size, smaller, _difference(each)]
-        rows.append([*cells, *_times(result, each.name, batches)])
+        difference = None if each.difference is None else f"{each.difference:.1e}"
+        rows.append([each.name, size, smaller, difference, *_times(result, each.name, batches)])
     title = f"Sparsity {result.sparsity:.3g}, {result.threads} thread(s)"
     note = "Speeds are dense time over own time, medians of paired rounds with 95 % intervals."
     print_table(Table(title, columns, rows, [note]))
     console.print()
-    for line in result.sentences:
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"files and export.json are in {result.folder}", markup=False, soft_wrap=True)
+    say(*result.sentences, f"files and export.json are in {result.folder}")
 
 
 def _times(result: Export, name: str, batches: list[int]) -> list[str | float | None]:
     """Return milliseconds and speed at each batch size; None where a format was not timed."""
     found = {each.batch: each for each in result.latencies if each.name == name}
     cells: list[str | float | None] = []
-    for batch in batches:
-        if batch not in found:
-            cells += [None, None]
-            continue
-        speed = found[batch].speed
-        shown = None
-        if speed is not None:
-            shown = f"{speed.estimate:.2f} [{speed.low:.2f}, {speed.high:.2f}]"
-        cells += [found[batch].seconds.estimate * 1000, shown]
+    for latency in (found.get(batch) for batch in batches):
+        speed = None if latency is None else latency.speed
+        cells += [
+            None if latency is None else latency.seconds.estimate * 1000,
+            None if speed is None else f"{speed.estimate:.2f} [{speed.low:.2f}, {speed.high:.2f}]",
+        ]
     return cells
-
-
-def _difference(exported: Exported) -> str | None:
-    return None if exported.difference is None else f"{exported.difference:.1e}"

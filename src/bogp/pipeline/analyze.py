@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from bogp.analysis.paths import dead_units
 from bogp.errors import GraphError, UnknownNameError
 from bogp.graphs import PROPERTIES, RelationalGraph, mask_to_graph, properties
 from bogp.masks import Mask
+from bogp.pipeline.candidate import finite_or_none
 from bogp.pipeline.pruned_model import all_inputs, mask_and_network, parts, paths_of, read_layouts
 
 MOST_NODES = 64
@@ -63,9 +63,13 @@ class LayerAnalysis:
         """Kept weights divided by all that the layer has."""
         return self.kept / self.total
 
-    def record(self) -> dict[str, Any]:
-        """Return all of it but the mask as a JSON object; edges as pairs of nodes."""
+    def record(self, properties: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return all of it but the mask as a JSON object, the graph's edges as pairs of nodes.
+
+        ``properties`` names those to include; by default all.
+        """
         graph = self.bipartite
+        names = self.properties if properties is None or not self.properties else properties
         relational = None
         if self.graph is not None:
             pairs = [list(pair) for pair in self.graph.to_networkx().edges]
@@ -86,10 +90,7 @@ class LayerAnalysis:
             "dead_outputs": self.dead_outputs,
             "on_path": self.on_path,
             "graph": relational,
-            "properties": {
-                name: value if math.isfinite(value) else None
-                for name, value in self.properties.items()
-            },
+            "properties": {name: finite_or_none(self.properties[name]) for name in names},
         }
 
 
@@ -117,15 +118,15 @@ class ModelAnalysis:
         """Pruned weights divided by all weights of the mask."""
         return 1.0 - self.kept / self.total
 
-    def record(self) -> dict[str, Any]:
-        """Return all of it but the masks as a JSON object."""
+    def record(self, properties: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return all of it but the masks as a JSON object, with these properties of each graph."""
         return {
             "sparsity": self.sparsity,
             "effective_sparsity": self.effective_sparsity,
             "kept": self.kept,
             "total": self.total,
             "notes": list(self.notes),
-            "layers": [layer.record() for layer in self.layers],
+            "layers": [layer.record(properties) for layer in self.layers],
         }
 
 
