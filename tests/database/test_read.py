@@ -46,7 +46,7 @@ def test_batches_are_the_vectors_and_the_graphs(database):
     for graph_ids, _, rows in batches:
         graph = RelationalGraph(unpack(rows[-1:], 14)[0])
         assert graph == database.record(int(graph_ids[-1])).graph
-    assert all(len(rows) == 0 for _, _, rows in database.batches(graphs=False))
+    assert all(len(rows) == 0 for _, _, rows in database.batches(with_graphs=False))
     assert next(database.batches())[1].shape == (1024, 4)
 
 

@@ -95,7 +95,7 @@ def test_both_kinds_of_table_give_the_same_database(database, tmp_path):
 
 def test_a_part_of_a_database_keeps_its_ids(database, tmp_path):
     names = ("eigenvector_centrality",)
-    table = export_table(database, tmp_path / "t.csv", names=names, sparsity=0.8, graphs=False)
+    table = export_table(database, tmp_path / "t.csv", names=names, sparsity=0.8, with_graphs=False)
     assert rows_of(table)[0][6:] == ["eigenvector_centrality"]
     with import_table(tmp_path / "g.db", table) as imported:
         assert imported.vectors()[0].tolist() == list(range(40, 80))
@@ -109,7 +109,7 @@ def test_a_part_of_a_database_keeps_its_ids(database, tmp_path):
             _ = imported.record(79).graph
         with pytest.raises(DatabaseError, match="known by its properties alone"):
             next(imported.batches())
-        assert len(next(imported.batches(graphs=False))[0]) == 40
+        assert len(next(imported.batches(with_graphs=False))[0]) == 40
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -58,8 +58,8 @@ def export(
                 table,
                 names=prop or None,
                 sparsity=sparsity,
-                graphs=graphs,
-                measured=measured,
+                with_graphs=graphs,
+                with_measured=measured,
                 progress=progress,
             )
             rows = opened.reader.count(opened.match_sparsity(sparsity))

@@ -1,4 +1,4 @@
-"""Blocks: what one row of the file keeps of up to 1,024 graphs, as arrays."""
+"""Blocks: up to 1,024 graphs as arrays, which the file keeps in one row of each table."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BLOCK_GRAPHS = 1024
 """The most graphs of a block."""
 
 BLOCK_BYTES = 1 << 18
-"""About the most bytes of graphs in a block, so that reading one graph stays a small read."""
+"""About the most bytes that the graphs of a block take. One graph is read with its whole block."""
 
 UNKNOWN_SEED = (1 << 64) - 1
-"""Stands for the seed of a graph that was imported without one."""
+"""The seed of a graph that was imported without one."""
 
 UNKNOWN_EDGES = -1
-"""Stands for the edge count of a graph that was imported without it."""
+"""The edge count of a graph that was imported without one."""
 
 
 def block_size(graph_bytes: int) -> int:
@@ -59,10 +59,11 @@ _TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float}
 
 @dataclass(frozen=True)
 class Origin:
-    """Graphs that one generator made.
+    """How one generator made graphs.
 
-    ``parameters`` are those that all of them share. ``own`` names the others: each with its type
-    (``bool``, ``int`` or ``float``) and its column in :attr:`Block.numbers`.
+    ``parameters`` are those that all of these graphs share. ``own`` names the parameters of which
+    each graph has its own value: with the type (``bool``, ``int`` or ``float``), and with the
+    column of :attr:`Block.numbers` that holds the values.
     """
 
     family: str
@@ -83,8 +84,8 @@ class Origin:
     def of(cls, family: str, parameters: Mapping[str, Any]) -> tuple[Origin, list[float]]:
         """Return the origin of one graph, and the numbers that the graph has of its own.
 
-        It is the inverse of :meth:`parameters_of`. Whatever a float64 does not hold exactly is
-        taken for a parameter that all graphs of the origin share.
+        It is the inverse of :meth:`parameters_of`. What a float64 cannot hold exactly, text say,
+        becomes a parameter that all graphs of the origin share.
 
         >>> Origin.of("mixed", {"kind": "ring", "p": 0.5})
         (Origin(family='mixed', parameters={'kind': 'ring'}, own={'p': ('float', 0)}), [0.5])
@@ -109,19 +110,19 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Graphs of one sparsity, ids ascending; every array has a row a graph."""
+    """Graphs of one sparsity, in ascending order of their ids; every array has a row a graph."""
 
     number: int
     sparsity: float
     ids: Ids
-    vectors: Floats  # (graphs, names)
+    vectors: Floats  # (graphs, names), the properties
     seeds: npt.NDArray[np.uint64]
     edges: npt.NDArray[np.int32]
-    origins: npt.NDArray[np.int32]
-    numbers: Floats  # (graphs, columns)
-    triangles: Bytes | None = None  # (graphs, bytes)
-    masks: Bytes | None = None  # (graphs, bytes)
-    measured: Mapping[str, Floats] = field(default_factory=dict)
+    origins: npt.NDArray[np.int32]  # the number of each graph's Origin
+    numbers: Floats  # (graphs, columns), the parameters that each graph has of its own
+    triangles: Bytes | None = None  # (graphs, bytes), RelationalGraph.packed() of each
+    masks: Bytes | None = None  # (graphs, bytes), the bits of each mask, row by row
+    measured: Mapping[str, Floats] = field(default_factory=dict)  # NaN where not measured
 
     @property
     def graphs(self) -> int:

@@ -43,10 +43,10 @@ from bogp.keys import derive_seed
 from bogp.types import Floats, Progress
 
 COMMIT_SECONDS = 0.5
-"""How long blocks are gathered for one transaction: about what a kill can lose."""
+"""How long blocks are gathered for one transaction; a kill loses about as much work."""
 
 COMMIT_BYTES = 1 << 26
-"""How much is gathered at most."""
+"""The most bytes that are gathered for one transaction."""
 
 _ONE_MIXTURE_AT_A_TIME = threading.Lock()
 

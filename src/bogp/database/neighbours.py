@@ -16,9 +16,9 @@ from bogp.graphs.property_vectors import constant_columns
 from bogp.types import BoolArray, Floats
 
 SCALES = ("raw", "standardised")
-"""How property values are put on one footing before they are compared."""
+"""Whether values are compared as they are, or in standard deviations from their mean."""
 
-_ROUNDING = 4.0 * 2.0**-53  # for each number: more than two ways of adding up differ by
+_ROUNDING = 4.0 * 2.0**-53  # two orders of addition differ by less, for each number added
 
 
 def cosine_similarity(vectors: Floats, target: Floats) -> Floats:
@@ -92,8 +92,8 @@ METRICS: dict[str, Callable[[Floats, Floats], Floats]] = {
 class Vectors:
     """Property vectors (graphs, properties) that are searched again and again.
 
-    The search is quickest where each column is contiguous. What it needs of the standardised
-    vectors is kept once they have been asked for.
+    The search is quickest where each column is contiguous. The standardised vectors are kept once
+    a search has needed them.
     """
 
     raw: Floats
@@ -215,11 +215,12 @@ def _checked(rows: Floats, target: npt.ArrayLike, count: int) -> Floats:
 
 
 def _candidates(rows: Floats, wanted: Floats, metric: str, count: int) -> Ids | None:
-    """Return the rows, ascending, among which the ``count`` nearest are; None for all of them.
+    """Return rows, ascending, that include the ``count`` nearest; None if that saves no work.
 
-    The best scores of ``count`` chunks are scores of ``count`` rows, so no row beyond the worst of
-    them is wanted, nor any chunk whose best is beyond it. What is left is scored once more, by
-    METRICS, which alone decides.
+    A compiled pass over all vectors finds the best score of every chunk of rows. The ``count`` best
+    of these scores belong to ``count`` different rows, so a chunk whose best score is worse than
+    all of them holds no row that is wanted. METRICS scores the rows of the other chunks again, and
+    that alone decides.
     """
     chunks = -(-len(rows) // CHUNK)
     best = np.empty(chunks)

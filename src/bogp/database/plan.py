@@ -25,7 +25,7 @@ ALL_PROPERTIES: tuple[str, ...] = tuple(name for name in PROPERTIES if name != "
 """What a database stores unless told otherwise: all but ``cycle_length``, another name of girth."""
 
 MIXED = "mixed"
-"""The family that covers property space, each graph with a kind and parameters of its own."""
+"""The family whose graphs, each of a kind and with parameters of its own, cover property space."""
 
 RANDOM_MASK = "random_mask"
 """The family of the paper's algorithm 1: a plain random 0-1 mask, read as a graph."""
@@ -38,7 +38,7 @@ IMPORTED = "imported"
 
 
 class Span(NamedTuple):
-    """Which graphs a block holds, as the first columns of the table ``block`` have it."""
+    """Which graphs a block holds; a row of the table ``block`` begins with the same values."""
 
     number: int
     sparsity: float
@@ -80,9 +80,9 @@ class Plan:
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
-        """The blocks, which the other settings decide, whatever is there already.
+        """The blocks of the complete database; the settings decide them.
 
-        The id of a graph is the index of its sparsity × ``graphs`` + its place among those.
+        The id of a graph is index of its sparsity × ``graphs`` + its place among the graphs of it.
         """
         graph_bytes = triangle_bytes(self.nodes)
         if self.family == RANDOM_MASK:
@@ -103,7 +103,7 @@ class Plan:
         return [(f.name, canonical_json(getattr(self, f.name))) for f in fields(self)]
 
     def differences(self, wanted: Plan) -> str:
-        """Return ``name own, not wanted`` for each setting that differs, joined; empty if none."""
+        """Return ``seed 3, not 5`` for each setting of which another value is wanted, joined."""
         pairs = zip(self.rows(), wanted.rows(), strict=True)
         return "; ".join(
             f"{name} {own}, not {new}" for (name, own), (_, new) in pairs if own != new

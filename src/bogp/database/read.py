@@ -28,7 +28,7 @@ from bogp.database.plan import Plan
 from bogp.database.records import GraphRecord
 from bogp.types import Floats
 
-_MOST_GRAPHS = 1 << 20  # that a block without ids of its own is believed to hold
+_MOST_GRAPHS = 1 << 20  # a block that says it has more is damaged
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Reader:
 
     @cached_property
     def origins(self) -> dict[int, Origin]:
-        """How graphs were made, by the numbers that blocks have for it."""
+        """How graphs were made; :attr:`Block.origins` has the keys."""
         with reading(self.path):
             return read_origins(self.connection)
 
@@ -78,9 +78,9 @@ class Reader:
                 parts.append(_array(blob, "<f8", graphs, len(self.plan.names)).T[columns])
         return _ascending(np.concatenate(ids), np.concatenate(parts, axis=1))
 
-    def block(self, number: int, *, graphs: bool = True, measured: bool = False) -> Block:
-        """Return a block; without ``graphs``, its adjacency and masks are left unread."""
-        blobs = "adjacency, masks" if graphs else "NULL, NULL"
+    def block(self, number: int, *, with_graphs: bool = True, with_measured: bool = False) -> Block:
+        """Return a block, with its graphs and masks and with its measured values if wanted."""
+        blobs = "adjacency, masks" if with_graphs else "NULL, NULL"
         query = (
             "SELECT graphs, first, ids, sparsity, properties, seeds, edges, origins, numbers, "
             f"{blobs} FROM block JOIN vector ON vector.block = id JOIN graph ON graph.block = id "
@@ -91,7 +91,11 @@ class Reader:
             if row is None:
                 raise ValueError(f"block {number} is not whole")
             count, first, ids, sparsity, vectors, seeds, edges, origins, numbers, *packed = row
-            triangles, masks = packed
+            widths = triangle_bytes(self.plan.nodes), mask_bytes(self.plan.shape)
+            triangles, masks = (
+                None if blob is None else _array(blob, "u1", count, width)
+                for blob, width in zip(packed, widths, strict=True)
+            )
             return Block(
                 number=number,
                 sparsity=sparsity,
@@ -101,13 +105,9 @@ class Reader:
                 edges=_array(edges, "<i4", count),
                 origins=_array(bytes(4 * count) if origins is None else origins, "<i4", count),
                 numbers=_array(numbers or b"", "<f8", count, len(numbers or b"") // (8 * count)),
-                triangles=None
-                if triangles is None
-                else _array(triangles, "u1", count, triangle_bytes(self.plan.nodes)),
-                masks=None
-                if masks is None
-                else _array(masks, "u1", count, mask_bytes(self.plan.shape)),
-                measured=self._measured(number, count) if measured else {},
+                triangles=triangles,
+                masks=masks,
+                measured=self._measured(number, count) if with_measured else {},
             )
 
     def record(self, graph_id: int) -> GraphRecord | None:

@@ -1,4 +1,4 @@
-"""What a graph database answers with: graphs, neighbours, and how far properties reach."""
+"""What a graph database returns: graphs, nearest graphs, and how far properties reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pass over all property vectors that :func:`bogp.database.neighbours.nearest` begins with."""
+"""The compiled pass over all property vectors with which a search for the nearest begins."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bogp.graphs.kernels.compiled import compiled, inlined
 from bogp.types import Floats
 
 CHUNK = 512
-"""Rows whose best score is reported as one."""
+"""Rows of a chunk, of which only the best score is reported."""
 
 LEAST, MOST = 1e-90, 1e90
-"""Numbers between them can be squared and added, and nothing that counts is lost."""
+"""Squares of numbers between them can be added up without overflow or underflow."""
 
 _LANES = 128
 

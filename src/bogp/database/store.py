@@ -31,11 +31,11 @@ from bogp.settings.database import DatabaseSettings
 from bogp.types import Floats, Progress
 
 CACHE_BYTES = 1 << 29
-"""Most bytes of property vectors that an open database keeps, but for what was asked for last."""
+"""An open database keeps the property vectors that it has read, up to so many bytes of them."""
 
 
 class _Kept(NamedTuple):
-    """Ids and vectors that were read, all of them read-only."""
+    """Ids and property vectors that were read and are kept; their arrays are read-only."""
 
     ids: Ids
     vectors: Vectors
@@ -231,23 +231,22 @@ class GraphDatabase:
         names: Sequence[str] | None = None,
         sparsity: float | None = None,
         *,
-        graphs: bool = True,
+        with_graphs: bool = True,
     ) -> Iterator[tuple[Ids, Floats, Rows]]:
         """Yield (ids, property vectors, graphs as rows of bits) of up to 1,024 graphs at a time.
 
         Ids are int64 (graphs,), vectors float64 (graphs, names) and rows uint64 (graphs, nodes,
-        words), as :func:`bogp.graphs.describe` takes them. ``graphs=False`` leaves the
-        graphs unread and gives rows of none. Other arguments and errors are those of
-        :meth:`vectors`.
+        words), as :func:`bogp.graphs.describe` takes them. ``with_graphs=False`` leaves the graphs
+        unread and gives no rows. Other arguments and errors are those of :meth:`vectors`.
 
         Raises:
             DatabaseError: graphs are wanted, and the database was imported without them.
         """
         columns = [self.names.index(name) for name in self.select_names(names)]
         for number in self.block_numbers(sparsity):
-            block = self.reader.block(number, graphs=graphs)
+            block = self.reader.block(number, with_graphs=with_graphs)
             rows: Rows = np.empty((0, self.nodes, words(self.nodes)), dtype=np.uint64)
-            if graphs:
+            if with_graphs:
                 if block.triangles is None:
                     raise no_graphs(f"each graph of {str(self.path)!r}")
                 rows = unpack_triangles(block.triangles, self.nodes)
@@ -259,7 +258,9 @@ class GraphDatabase:
         return self.reader.measured_names()
 
     def measured(self, name: str) -> tuple[Ids, Floats]:
-        """Return the ids, int64 (graphs,) ascending, of graphs with a measured value, and it.
+        """Return a measured value of the graphs that have it.
+
+        These are ids, int64 (graphs,) ascending, and values, float64 (graphs,).
 
         Raises:
             UnknownNameError: nothing of that name was measured here.
@@ -362,7 +363,7 @@ class GraphDatabase:
         return self.reader.numbers(self.match_sparsity(sparsity))
 
     def _vectors(self, names: Sequence[str] | None, sparsity: float | None) -> _Kept:
-        """Return ids and vectors, read again only after another process has added some."""
+        """Return ids and vectors. They are read again only after another process has added some."""
         version = self.reader.version()
         if version != self._version:
             self._kept.clear()

@@ -39,8 +39,8 @@ def export_table(
     *,
     names: str | Sequence[str] | None = None,
     sparsity: float | None = None,
-    graphs: bool = True,
-    measured: bool = True,
+    with_graphs: bool = True,
+    with_measured: bool = True,
     progress: Progress | None = None,
 ) -> Path:
     """Write a database as a table, CSV or Parquet by the name of ``path``, whole or not at all.
@@ -54,8 +54,8 @@ def export_table(
         path: a name that ends in .csv or .parquet.
         names: the properties to write, all by default.
         sparsity: write the graphs of this sparsity only.
-        graphs: whether to write the graphs themselves.
-        measured: whether to write measured values.
+        with_graphs: whether to write the graphs themselves.
+        with_measured: whether to write measured values.
         progress: told (rows written, rows in all) at the start and after each block.
 
     Raises:
@@ -70,8 +70,11 @@ def export_table(
     writer = csv.CSVWriter if table_format(target) == ".csv" else parquet.ParquetWriter
     chosen = database.names if names is None else database.select_names(names)
     reader, numbers = database.reader, database.block_numbers(sparsity)
-    blocks = (reader.block(number, graphs=graphs, measured=measured) for number in numbers)
-    values = database.measured_names if measured else ()
+    blocks = (
+        reader.block(number, with_graphs=with_graphs, with_measured=with_measured)
+        for number in numbers
+    )
+    values = database.measured_names if with_measured else ()
     rows = reader.count(database.match_sparsity(sparsity))
     told = _told(
         (_record_batch(database, block, chosen, values) for block in blocks), progress, rows
