@@ -12,13 +12,13 @@ from bogp.errors import SettingError
 from bogp.report.style import GREY, bars, look, open_figure, signed, styled, titled
 
 _FURTHEST = 1.5
-"""Widths of the cloud of estimates that an axis reaches beyond it for the sake of an interval."""
+"""How far an axis reaches beyond the estimates to show intervals, in widths of their range."""
 
 _WIDTHS = 2.0
-"""The same in widths of a typical interval."""
+"""How far it reaches at least, in widths of a typical interval."""
 
 _OUTSIDE = 6.0
-"""An estimate so many times as far out as the next is not drawn at its place."""
+"""An estimate so many times as far out as the next one is left outside the axis."""
 
 
 @styled
@@ -34,13 +34,14 @@ def interval_figure(
     """Return estimates and their intervals, one below the other, with the numbers beside them.
 
     Args:
-        rows: (name, interval), from the top; an interval without bounds is a point alone. One far
-            wider or farther out than the others ends, or is, an arrow at the edge.
+        rows: the name and the interval of each row, from the top. An interval without bounds is
+            drawn as a point. Where an interval reaches, or an estimate lies, far beyond the others,
+            an arrow at the edge says so.
         title: one line.
         note: a quieter line below the title.
         xlabel: what the numbers are.
-        zero: whether to mark 0, with the rows that exclude it in another colour.
-        digits: decimal places of the numbers beside.
+        zero: whether to mark 0 and to draw the rows that exclude it in another colour.
+        digits: the decimal places of the numbers beside.
 
     Raises:
         SettingError: no row.
