@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -15,14 +14,12 @@ from bogp.masks import Mask
 from bogp.training.evaluate import Metrics, measure_models
 from bogp.training.kernels import logits, make_layout, pack, start, train_batches, unpack
 from bogp.training.kernels.cost import pays
-from bogp.training.kernels.optimisers import ADAM, ADAMW, SGD, Optimiser
+from bogp.training.kernels.optimisers import ADAM, ADAMW, SGD, Optimiser, Vector
 from bogp.training.perceptron import linear_layers
 from bogp.training.recipe import Recipe
 from bogp.training.stack import Stack
 from bogp.training.task import State, Task
-from bogp.types import BoolArray
-
-Vector = npt.NDArray[Any]
+from bogp.types import BoolArray, Integers
 
 _MEASURED = 2048
 """Examples that a stack evaluates at once."""
@@ -202,7 +199,7 @@ def _matrix(inputs: Tensor) -> Vector:
     return inputs.flatten(1).contiguous().numpy()
 
 
-def _live(task: Task) -> npt.NDArray[np.int64]:
+def _live(task: Task) -> Integers:
     """Return the inputs that are ever on, in the data that train or the data that validate."""
     on = (task.inputs != 0).flatten(1).any(0)
     if task.validation is not None:

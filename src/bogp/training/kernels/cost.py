@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from bogp.training.kernels.vectors import LANES
+from bogp.types import BoolArray
 
 COSTS: dict[int, float] = {1: 1.0, 2: 1.11, 4: 1.90}
 """Time of one column of a group of 1, 2 or 4 rows, product and gradient together.
@@ -74,9 +74,7 @@ def pays(sizes: Sequence[int], batch: int, itemsize: int, density: float) -> boo
     return density <= SPARSE or (batch >= LANES and fits)
 
 
-def grouping(
-    kept: npt.NDArray[np.bool_], costs: dict[int, float] | None = None
-) -> list[tuple[int, int]]:
+def grouping(kept: BoolArray, costs: dict[int, float] | None = None) -> list[tuple[int, int]]:
     """Return the (first row, rows) of the cheapest partition of a layer's rows into groups.
 
     Args:

@@ -19,9 +19,7 @@ import numpy.typing as npt
 
 from bogp.errors import MaskError
 from bogp.training.kernels.cost import COSTS, OVERHEAD, grouping
-
-Bools = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
+from bogp.types import BoolArray, Floats, Integers
 
 
 class Arrays(NamedTuple):
@@ -41,12 +39,12 @@ class Arrays(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where the weights of K candidates lie that their masks keep."""
+    """Where in one flat vector the weights lie that the masks of K candidates keep."""
 
     arrays: Arrays
     places: tuple[tuple[Integers, ...], ...]
     """Where each entry goes in its layer's (out, in + 1) matrix, bias last; -1 for padding."""
-    costs: npt.NDArray[np.float64]  # (K,) relative time of one mini-batch
+    costs: Floats  # (K,) relative time of one mini-batch
     transposed_size: int  # length of the buffer of transposed weights
 
     @property
@@ -62,7 +60,7 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """The layout of one layer; spans are absolute, the rest counts from the layer's begin."""
+    """The layout of one layer: spans count from the first layer's begin, the rest from its own."""
 
     forward: tuple[int, int]
     backward: tuple[int, int]
@@ -73,7 +71,7 @@ class _Layer:
 
 
 class _Builder:
-    """Groups, columns and sources as they grow; equal masks are laid out once."""
+    """The groups, columns and sources of all layers, as they grow; equal masks share theirs."""
 
     def __init__(self, costs: dict[int, float]) -> None:
         self.costs = costs
@@ -83,14 +81,14 @@ class _Builder:
         self.group_count = self.column_count = self.source_count = 0
         self.layers: dict[tuple[bool, tuple[int, ...], bytes], _Layer] = {}
 
-    def layer(self, mask: Bools, live: Integers | None) -> _Layer:
+    def layer(self, mask: BoolArray, live: Integers | None) -> _Layer:
         """Return the layout of a layer's mask (out, in); ``live`` for the first layer only."""
         key = (live is not None, mask.shape, np.packbits(mask).tobytes())
         if key not in self.layers:
             self.layers[key] = self._lay_out(mask, live)
         return self.layers[key]
 
-    def _lay_out(self, mask: Bools, live: Integers | None) -> _Layer:
+    def _lay_out(self, mask: BoolArray, live: Integers | None) -> _Layer:
         out, inputs = mask.shape
         kept = mask if live is None else mask[:, live]
         kept = np.concatenate([kept, np.ones((out, 1), dtype=np.bool_)], axis=1)
@@ -117,7 +115,7 @@ class _Builder:
             cost += more
         return _Layer(forward, backward, sources, places, keep.astype(np.uint8), cost)
 
-    def _add(self, kept: Bools) -> tuple[tuple[int, int], Integers, Integers, float]:
+    def _add(self, kept: BoolArray) -> tuple[tuple[int, int], Integers, Integers, float]:
         """Add the groups of a matrix; return its span, the entries' places and its cost."""
         firsts, rows = np.array(grouping(kept, self.costs), dtype=np.int64).T
         union = np.logical_or.reduceat(kept, firsts, axis=0)
@@ -137,7 +135,7 @@ class _Builder:
 
 
 def make_layout(
-    masks: Sequence[Sequence[Bools]],
+    masks: Sequence[Sequence[BoolArray]],
     live: npt.ArrayLike | None = None,
     costs: dict[int, float] | None = None,
 ) -> Layout:
@@ -187,7 +185,7 @@ def make_layout(
     return Layout(arrays, places, times, int(transposed.sum()))
 
 
-def _sizes(masks: Sequence[Sequence[Bools]]) -> list[int]:
+def _sizes(masks: Sequence[Sequence[BoolArray]]) -> list[int]:
     if not masks or not masks[0]:
         raise MaskError("a population of no candidates or no layers has no layout: give masks")
     shapes = [mask.shape for mask in masks[0]]

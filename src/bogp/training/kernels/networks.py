@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bogp.errors import MaskError, RecipeError
 from bogp.training.kernels.layout import Layout
-from bogp.training.kernels.optimisers import Optimiser, State
+from bogp.training.kernels.optimisers import Optimiser, State, Vector
 from bogp.training.kernels.steps import Buffers, infer, train
 from bogp.training.kernels.vectors import LANES
+from bogp.types import Floats, Integers
 
-Vector = npt.NDArray[Any]
-Integers = npt.NDArray[np.int64]
 Layers = Sequence[tuple[Vector, Vector]]
 """The weight (out, in) and the bias (out,) of each layer of one network."""
 
@@ -84,14 +82,14 @@ def train_batches(
     targets: Integers,  # (N,)
     order: Integers,  # (examples,) in the order of the mini-batches
     batch: int,
-    rates: Sequence[float] | npt.NDArray[np.float64],
+    rates: Sequence[float] | Floats,
     optimiser: Optimiser = _ADAM,
     *,
     smoothing: float = 0.0,
     taken: int = 0,
     active: npt.ArrayLike | None = None,
     threads: int = 1,
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     """Train candidates on the same mini-batches; return each one's mean loss, (active,).
 
     The losses are those before each step, in nats. A candidate whose weights are no longer finite
@@ -177,7 +175,7 @@ def logits(
     return result
 
 
-def parts(costs: npt.NDArray[np.float64], count: int) -> list[tuple[int, int]]:
+def parts(costs: Floats, count: int) -> list[tuple[int, int]]:
     """Return at most ``count`` runs of candidates of about equal cost, none of them empty.
 
     >>> parts(np.array([1.0, 1.0, 2.0]), 2)

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from bogp.graphs.kernels.compiled import compiled, inlined
 from bogp.training.kernels.layout import Arrays
-from bogp.training.kernels.optimisers import Optimiser, State, update
+from bogp.training.kernels.optimisers import Optimiser, State, Vector, update
 from bogp.training.kernels.vectors import (
     LANES,
     gradient_1,
@@ -29,9 +29,7 @@ from bogp.training.kernels.vectors import (
     product_2,
     product_4,
 )
-
-Vector = npt.NDArray[Any]
-Integers = npt.NDArray[np.int64]
+from bogp.types import Floats, Integers
 
 
 class Buffers(NamedTuple):
@@ -40,7 +38,7 @@ class Buffers(NamedTuple):
     tile: Vector  # (inputs + 1) x LANES, the last row of ones
     hidden: Vector  # for each layer (features + 1) x LANES, the last row of ones
     errors: Vector  # 2 x widest layer x LANES: derivatives by a layer's output, and by its input
-    lanes: npt.NDArray[np.float64]  # (2, LANES)
+    lanes: Floats  # (2, LANES)
 
 
 @compiled
@@ -53,11 +51,11 @@ def train(
     batch: int,
     optimiser: Optimiser,
     smoothing: float,
-    rates: npt.NDArray[np.float64],  # one learning rate a mini-batch
+    rates: Floats,  # one learning rate a mini-batch
     taken: int,  # steps taken before
     state: State,
     buffers: Buffers,
-    losses: npt.NDArray[np.float64],  # (K,), the sum over examples is added to it
+    losses: Floats,  # (K,), the sum over examples is added to it
 ) -> None:
     """Train ``candidates`` on the examples ``order``."""
     layers = len(arrays.sizes) - 1

@@ -54,9 +54,14 @@ class _Emitter:
         self.lanes = BYTES // self.bytes
         self.vector = ir.VectorType(self.scalar, self.lanes)
 
-    def data(self, array_type: Any, value: Any) -> Any:
-        """Return the pointer to an array's first entry."""
-        return self.context.make_array(array_type)(self.context, self.builder, value).data
+    def arrays(self, signature: Any, arguments: Any) -> tuple[list[Any], list[Any]]:
+        """Return the pointers to the four arrays of a product, and where to begin in each."""
+        pointers = [
+            self.context.make_array(signature.args[k])(self.context, self.builder, value).data
+            for k, value in enumerate(arguments[:8])
+            if k % 2 == 0
+        ]
+        return pointers, list(arguments[1:8:2])
 
     def offset(self, start: Any, *terms: Any) -> Any:
         """Return a sum of int64 values and Python ints."""
@@ -171,12 +176,8 @@ def _product(rows: int) -> Callable[..., None]:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         make = _Emitter(context, builder, signature.args[0].dtype)
-        result, inputs, weights, columns = (
-            make.data(signature.args[k], arguments[k]) for k in (0, 2, 4, 6)
-        )
-        result_begin, inputs_begin, weights_begin, columns_begin = (
-            arguments[k] for k in (1, 3, 5, 7)
-        )
+        (result, inputs, weights, columns), begins = make.arrays(signature, arguments)
+        result_begin, inputs_begin, weights_begin, columns_begin = begins
         count, rectify = arguments[8:]
         panel = width * make.lanes
         totals = make.zeros(rows, width)
@@ -234,12 +235,8 @@ def _gradient(rows: int) -> Callable[..., None]:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         make = _Emitter(context, builder, signature.args[0].dtype)
-        gradients, errors, inputs, columns = (
-            make.data(signature.args[k], arguments[k]) for k in (0, 2, 4, 6)
-        )
-        gradients_begin, errors_begin, inputs_begin, columns_begin = (
-            arguments[k] for k in (1, 3, 5, 7)
-        )
+        (gradients, errors, inputs, columns), begins = make.arrays(signature, arguments)
+        gradients_begin, errors_begin, inputs_begin, columns_begin = begins
         count, examples = arguments[8:]
         used = make.offset(examples, make.lanes - 1)
         used = builder.sdiv(used, _INT64(make.lanes))

@@ -48,7 +48,19 @@ def gpt(
     >>> gpt(64, 32)(torch.zeros(5, 20, dtype=torch.int64)).shape
     torch.Size([5, 20, 64])
     """
-    return GPT(vocabulary, length, width, depth, heads, ratio, attention, tied)
+    at_least_one("gpt", vocabulary=vocabulary, length=length)
+    check_block("gpt", width, heads, ratio, depth, attention)
+    token = nn.Embedding(vocabulary, width)
+    position = nn.Parameter(0.02 * torch.randn(1, length, width))
+    blocks = nn.Sequential(
+        *(Block(width, heads, ratio, attention, causal=True) for _ in range(depth))
+    )
+    head = nn.Linear(width, vocabulary, bias=False)
+    # Of the embedding's own size, 1, logits through a tied head would be far too large.
+    nn.init.normal_(token.weight, std=0.02)
+    if tied:
+        head.weight = token.weight
+    return GPT(token, position, blocks, nn.LayerNorm(width), head)
 
 
 @final
@@ -57,29 +69,15 @@ class GPT(nn.Module):
 
     def __init__(
         self,
-        vocabulary: int,
-        length: int,
-        width: int,
-        depth: int,
-        heads: int,
-        ratio: int,
-        attention: Projections,
-        tied: bool,
+        token: nn.Embedding,
+        position: nn.Parameter,
+        blocks: nn.Module,
+        norm: nn.Module,
+        head: nn.Module,
     ) -> None:
         super().__init__()
-        at_least_one("gpt", vocabulary=vocabulary, length=length)
-        check_block("gpt", width, heads, ratio, depth, attention)
-        self.token = nn.Embedding(vocabulary, width)
-        self.position = nn.Parameter(0.02 * torch.randn(1, length, width))
-        self.blocks = nn.Sequential(
-            *(Block(width, heads, ratio, attention, causal=True) for _ in range(depth))
-        )
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, vocabulary, bias=False)
-        # Of the embedding's own size, 1, logits through a tied head would be far too large.
-        nn.init.normal_(self.token.weight, std=0.02)
-        if tied:
-            self.head.weight = self.token.weight
+        self.token, self.position = token, position
+        self.blocks, self.norm, self.head = blocks, norm, head
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits."""

@@ -54,7 +54,25 @@ def vit(
     >>> vit((28, 28), 10)(torch.zeros(5, 28, 28)).shape
     torch.Size([5, 10])
     """
-    return ViT(shape, classes, patch, width, depth, heads, ratio, attention, pool)
+    channels, *sides = image_sizes("vit", shape)
+    patch = max(1, sides[0] // 4) if patch is None else patch
+    at_least_one("vit", classes=classes, patch=patch)
+    if any(side % patch for side in sides):
+        raise SettingError(
+            f"vit: images of {sides[0]} x {sides[1]} do not divide into patches of {patch} x "
+            f"{patch}: give a patch that divides both sides"
+        )
+    check_block("vit", width, heads, ratio, depth, attention)
+    if pool not in get_args(Pool):
+        raise UnknownNameError("pool", pool, get_args(Pool))
+    patches = nn.Conv2d(channels, width, patch, stride=patch)
+    token = nn.Parameter(torch.zeros(1, 1, width)) if pool == "token" else None
+    count = (sides[0] // patch) * (sides[1] // patch) + (pool == "token")
+    # About an embedded patch's size: the usual 0.02 hides places for the first epochs.
+    position = nn.Parameter(0.3 * torch.randn(1, count, width))
+    blocks = nn.Sequential(*(Block(width, heads, ratio, attention) for _ in range(depth)))
+    head = nn.Linear(width, classes)
+    return ViT(with_channels(shape), patches, token, position, blocks, nn.LayerNorm(width), head)
 
 
 @final
@@ -63,39 +81,18 @@ class ViT(nn.Module):
 
     def __init__(
         self,
-        shape: Sequence[int],
-        classes: int,
-        patch: int | None,
-        width: int,
-        depth: int,
-        heads: int,
-        ratio: int,
-        attention: Projections,
-        pool: Pool,
+        images: nn.Module,
+        patches: nn.Module,
+        token: nn.Parameter | None,
+        position: nn.Parameter,
+        blocks: nn.Module,
+        norm: nn.Module,
+        head: nn.Module,
     ) -> None:
         super().__init__()
-        channels, *sides = image_sizes("vit", shape)
-        patch = max(1, sides[0] // 4) if patch is None else patch
-        at_least_one("vit", classes=classes, patch=patch)
-        if any(side % patch for side in sides):
-            raise SettingError(
-                f"vit: images of {sides[0]} x {sides[1]} do not divide into patches of {patch} x "
-                f"{patch}: give a patch that divides both sides"
-            )
-        check_block("vit", width, heads, ratio, depth, attention)
-        if pool not in get_args(Pool):
-            raise UnknownNameError("pool", pool, get_args(Pool))
-        count = (sides[0] // patch) * (sides[1] // patch)
-        self.images = with_channels(shape)
-        self.patches = nn.Conv2d(channels, width, patch, stride=patch)
-        self.token = None
-        if pool == "token":
-            self.token, count = nn.Parameter(torch.zeros(1, 1, width)), count + 1
-        # About an embedded patch's size: the usual 0.02 hides places for the first epochs.
-        self.position = nn.Parameter(0.3 * torch.randn(1, count, width))
-        self.blocks = nn.Sequential(*(Block(width, heads, ratio, attention) for _ in range(depth)))
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, classes)
+        self.images, self.patches = images, patches
+        self.token, self.position = token, position
+        self.blocks, self.norm, self.head = blocks, norm, head
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits."""
