@@ -4,24 +4,25 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from bogp.pipeline.evaluation import Plan, PopulationTask
+from training_helpers import baseline
 
 from bogp.criteria import CRITERIA
-from bogp.data import split
 from bogp.errors import DatabaseError, SettingError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.pipeline import (
     GRAPH,
     METHODS,
+    Candidate,
     Method,
     Point,
-    PoolSettings,
-    baseline,
+    PopulationTrainer,
+    TrainingTask,
     prune_and_train,
 )
 from bogp.pipeline.pool_search import INFORMATIVE, _supports
 from bogp.pipeline.space import candidate_space
-from bogp.pipeline.workers import evaluator
+from bogp.pipeline.workers import open_workers
+from bogp.settings.search import SearchSettings
 from bogp.training import Recipe, model_factory
 
 ALL = tuple(CRITERIA)
@@ -44,38 +45,38 @@ _POOLED = [name for name in METHODS if name not in ("dense", "gradual", "imp")]
 
 
 @pytest.mark.parametrize("name", _POOLED)
-def test_every_method_is_an_anchor_and_trains_to_the_same(name, whole, graphs, toy):
+def test_every_method_is_an_anchor_and_trains_to_the_same(name, whole, graphs, toy, parts):
     """SNIP, GraSP, SynFlow, ERK, random, and Glob and Unif of 1 and 5 pruning rounds."""
     method = METHODS[name]
     found = [whole.points[k] for k in whole.anchors if whole.points[k].method == method]
     assert found == [Point(None, 0.0, method.criterion, method.scope, method.rounds, 0.8)]
     alone = baseline(
-        name, model_factory("mlp:16", toy.features, toy.classes), split(toy, "holdout", seed=0),
+        name, model_factory("mlp:16", toy.features, toy.classes), parts,
         TWO, layers="all", sparsity=0.8, seed=7,
     )  # fmt: skip
     check_same(found[0], graphs, toy, alone)
 
 
 def check_same(point, graphs, toy, alone):
-    with evaluator(toy) as opened:
-        support = _supports(graphs, PoolSettings(sparsity=0.8), None)(point)
-        plan = Plan(support, point.method, point.sparsity, derive_seed(7, "mask"), 7)
-        task = PopulationTask("mlp:16", "all", TWO, "holdout", opened.data, (plan,), 7)
-        (mine,) = opened.submit(task).result()
-    assert mine.record["mask"] == alone.mask.fingerprint
-    assert mine.record["accuracy"] == alone.selected.accuracy
-    assert mine.record["loss"] == pytest.approx(alone.selected.loss, rel=1e-4)
+    with open_workers(toy) as opened:
+        support = _supports(graphs, SearchSettings(sparsity=0.8), None)(point)
+        candidate = Candidate(support, point.method, point.sparsity, derive_seed(7, "mask"))
+        trainer = PopulationTrainer("mlp:16", "all", TWO, "holdout", opened.data)
+        (mine,) = opened.submit(trainer, TrainingTask((candidate,), (7,), 7)).result()
+    assert mine.fingerprint == alone.mask.fingerprint
+    assert mine.selected.accuracy == alone.selected.accuracy
+    assert mine.selected.loss == pytest.approx(alone.selected.loss, rel=1e-4)
     assert mine.epochs == alone.epochs == 2 * point.rounds
 
 
-def test_the_papers_masks_are_points_and_train_to_the_same(whole, graphs, toy):
+def test_the_papers_masks_are_points_and_train_to_the_same(whole, graphs, toy, parts):
     exact = [point for point in whole.points if point.graph is not None and point.support == 0.8]
     assert {point.method for point in exact} == {GRAPH}
     ids = [point.graph for point in exact]
     assert len(ids) == len(set(ids))
     assert {graphs.record(graph).sparsity for graph in ids} == {0.8}
     alone = prune_and_train(
-        model_factory("mlp:16", toy.features, toy.classes), split(toy, "holdout", seed=0), TWO,
+        model_factory("mlp:16", toy.features, toy.classes), parts, TWO,
         layers="all", sparsity=0.8, support=graphs.record(ids[0]).graph,
         mask_seed=derive_seed(7, "mask"), seed=7,
     )  # fmt: skip

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bogp.pipeline.evaluation import Plan, PopulationTask
+from training_helpers import comparable
 
 from bogp import processes
 from bogp.data import Dataset
 from bogp.errors import SettingError, SparsityError, WorkerLostError
-from bogp.pipeline import Method
+from bogp.pipeline import Candidate, FunctionTrainer, Method, PopulationTrainer, TrainingTask
 from bogp.pipeline.shared_data import shared_data
-from bogp.pipeline.workers import evaluator
+from bogp.pipeline.workers import open_workers
 from bogp.training import Recipe
 
 METHODS = (Method("random"), Method("magnitude", "global", rounds=2))
@@ -42,39 +42,33 @@ def dataset():
     return Dataset("ours", inputs[:300], targets[:300], inputs[300:], targets[300:], classes=4)
 
 
-def task(data, number=0, sparsity=0.5, epochs=2):
-    plans = [Plan(None, METHODS[k % 2], sparsity, k, 10 * number + k) for k in range(4)]
+def task(number=0, sparsity=0.5):
+    candidates = tuple(Candidate(None, METHODS[k % 2], sparsity, k) for k in range(4))
+    seeds = tuple(10 * number + k for k in range(4))
+    return TrainingTask(candidates, seeds, number, report=True, keep=True)
+
+
+def submit(opened, asked=None, progress=None, epochs=2):
+    """Train a task of 6 trainings, of ``epochs`` each."""
     recipe = Recipe(learning_rate=0.01, batch_size=64, epochs=epochs)
-    return PopulationTask(
-        "mlp:16", "hidden", recipe, "holdout", data, tuple(plans), number, report=True, keep=True
-    )
+    trainer = PopulationTrainer("mlp:16", "hidden", recipe, "holdout", opened.data)
+    return opened.submit(trainer, task() if asked is None else asked, progress)
 
 
-def long(data):
-    return task(data, epochs=100_000)
-
-
-def comparable(found):
-    return [
-        replace(
-            one,
-            record=one.record | {"seconds": 0},
-            weights={name: value.numpy().tobytes() for name, value in one.weights.items()},
-        )
-        for one in found
-    ]
+def submit_long(opened, progress=None):
+    """Train for hours."""
+    return submit(opened, progress=progress, epochs=100_000)
 
 
 def results(opened, progress=None):
     """Return the results of three tasks, in their order."""
-    found = dict(opened.completed([task(opened.data, k) for k in range(3)], progress))
-    assert all(future.done() for future in found.values())
-    return [comparable(found[k].result()) for k in range(3)]
+    futures = [submit(opened, task(k), progress) for k in range(3)]
+    return [comparable(future.result(120)) for future in futures]
 
 
 @pytest.fixture(scope="module")
 def here(dataset):
-    with evaluator(dataset) as opened:
+    with open_workers(dataset) as opened:
         yield opened
 
 
@@ -86,39 +80,45 @@ def expected(here):
 @pytest.fixture(scope="module")
 def two(dataset):
     """Two worker processes."""
-    with evaluator(dataset, workers=2) as opened:
+    with open_workers(dataset, workers=2) as opened:
         yield opened
 
 
-def check_progress(seen):
-    assert seen[0] == (0, 36)
-    assert seen[-1] == (36, 36)
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-
-
 def test_in_this_process_a_future_is_done_when_it_is_given(here, expected):
-    seen = []
-    assert results(here, lambda *step: seen.append(step)) == expected
-    check_progress(seen)
-    assert len(set(seen)) > 8
+    assert results(here) == expected
     steps = []
-    future = here.submit(task(here.data), lambda *step: steps.append(step))
+    future = submit(here, progress=lambda *step: steps.append(step))
     assert future.done()
-    assert steps[-1] == (12, 12)
+    assert (steps[0], steps[-1]) == ((0, 12), (12, 12))
+    assert steps == sorted(steps)
+    assert len(set(steps)) > 3
     assert here.capacity == 1
 
 
-def test_a_result_is_there_before_the_next_task_begins(here):
-    begun = []
-    tasks = [task(here.data, k) for k in range(3)]
-    for position, _ in here.completed(tasks, lambda done, _: begun.append(done)):
-        assert begun[-1] == 12 * (position + 1)
+def unreachable(candidate, seed):
+    raise ConnectionError("the cluster is down")
+
+
+def test_an_error_of_the_trainer_in_this_process_is_its_own(here):
+    """No worker is lost, and another try would not mend it."""
+    future = here.submit(FunctionTrainer(unreachable), task())
+    with pytest.raises(ConnectionError, match="the cluster is down"):
+        future.result(0)
+
+
+def test_a_trainer_that_cannot_travel_is_one_sentence(here, two, dataset):
+    local = FunctionTrainer(lambda candidate, seed: 0.5)
+    assert [one.selected.accuracy for one in here.submit(local, task()).result()] == [0.5] * 4
+    with open_workers(dataset, executor=ByHand()) as elsewhere:
+        for opened in (two, elsewhere):
+            with pytest.raises(SettingError, match=r"cannot be sent to other .*use one worker"):
+                opened.submit(local, task())
 
 
 def test_ctrl_c_gets_through_at_once(here):
     with pytest.raises(KeyboardInterrupt):
-        here.submit(task(here.data), lambda done, total: signal.raise_signal(signal.SIGINT))
-    assert len(here.submit(task(here.data)).result()) == 4
+        submit(here, progress=lambda done, total: signal.raise_signal(signal.SIGINT))
+    assert len(submit(here).result()) == 4
 
 
 def test_worker_processes_give_the_same_bits(two, expected):
@@ -130,27 +130,27 @@ def test_worker_processes_give_the_same_bits(two, expected):
         threads.add(threading.get_ident())
 
     assert results(two, progress) == expected
-    check_progress(seen)
-    assert threads == {threading.get_ident()}
+    assert (min(seen), max(seen)) == ((0, 12), (12, 12))
+    assert threading.get_ident() not in threads
     assert two.capacity == 2
-    assert len(two.processes.started) == 2
+    assert len(two.executor.started) == 2
     steps = []
-    two.submit(task(two.data), lambda *step: steps.append(step)).result()
+    submit(two, progress=lambda *step: steps.append(step)).result()
+    assert steps == sorted(steps)
     assert steps[-1] == (12, 12)
     assert len(set(steps)) > 3
 
 
 def test_errors_of_ours_come_through_a_process_as_they_are(two, here):
-    wrong = task(two.data, sparsity=1.5)
     with pytest.raises(SparsityError) as mine:
-        here.submit(task(here.data, sparsity=1.5)).result()
+        submit(here, task(sparsity=1.5)).result()
     with pytest.raises(SparsityError) as theirs:
-        two.submit(wrong).result()
+        submit(two, task(sparsity=1.5)).result()
     assert str(theirs.value) == str(mine.value)
     # A fault brings along where it was.
     with pytest.raises(AttributeError) as fault:
-        two.submit(replace(wrong, data=None)).result()
-    assert "evaluate_population" in "".join(fault.value.__notes__)
+        submit(replace(two, data=None)).result()
+    assert "in __call__" in "".join(fault.value.__notes__)
 
 
 def start_long(opened, monkeypatch):
@@ -164,7 +164,7 @@ def start_long(opened, monkeypatch):
     started = threading.Event()
     with monkeypatch.context() as patched:
         patched.setattr(processes._Process, "run", noted)
-        future = opened.submit(long(opened.data), lambda done, total: done and started.set())
+        future = submit_long(opened, lambda done, total: done and started.set())
         assert started.wait(60)
     (worker,) = at_work
     return future, worker
@@ -173,15 +173,14 @@ def start_long(opened, monkeypatch):
 def test_a_killed_worker_is_lost_alone_and_the_next_submit_works(two, expected, monkeypatch):
     """SLOW: lost workers are started anew."""
     deadly, busy = start_long(two, monkeypatch)
-    other = two.submit(task(two.data, 1))
+    other = submit(two, task(1))
     os.kill(busy.process.pid, signal.SIGKILL)
     with pytest.raises(WorkerLostError, match=r"was killed by signal 9, by lack of memory") as lost:
         deadly.result(60)
     assert str(pickle.loads(pickle.dumps(lost.value))) == str(lost.value)
     assert comparable(other.result(60)) == expected[1]
-    again = [two.submit(task(two.data, k)) for k in range(3)]
-    assert [comparable(future.result(60)) for future in again] == expected
-    assert len(two.processes.started) == 2
+    assert results(two) == expected
+    assert len(two.executor.started) == 2
 
 
 def test_a_worker_whose_progress_fails_is_ended_with_its_task(two):
@@ -189,22 +188,35 @@ def test_a_worker_whose_progress_fails_is_ended_with_its_task(two):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        two.submit(long(two.data), fail).result(60)
-    assert len(two.processes.started) == 1
-    assert len(two.submit(task(two.data)).result(60)) == 4
+        submit_long(two, fail).result(60)
+    assert len(two.executor.started) == 1
+    assert len(submit(two).result(60)) == 4
 
 
-def test_a_closed_evaluator_ends_its_workers_and_what_they_do(two, monkeypatch):
+def test_ended_workers_end_what_they_do(two, monkeypatch):
     running, worker = start_long(two, monkeypatch)
-    waiting = [two.submit(long(two.data)) for _ in range(3)]
-    started = [each.process for each in two.processes.started]
+    waiting = [submit_long(two) for _ in range(3)]
+    started = [each.process for each in two.executor.started]
     assert worker.process in started
-    two.close()
+    two.executor.terminate_workers()
     assert all(future.done() for future in (running, *waiting))
     with pytest.raises(WorkerLostError):
         running.result(0)
     assert not any(process.is_alive() for process in started)
-    two.close()
+    two.executor.terminate_workers()
+
+
+def test_the_end_of_the_block_ends_the_workers(dataset, monkeypatch):
+    """However it ends."""
+    ended, inner = [], processes.WorkerProcesses.terminate_workers
+    monkeypatch.setattr(
+        processes.WorkerProcesses, "terminate_workers", lambda own: ended.append(own) or inner(own)
+    )
+    with open_workers(dataset, workers=2) as opened:
+        pass
+    with pytest.raises(ZeroDivisionError), open_workers(dataset, workers=2) as other:
+        raise ZeroDivisionError
+    assert ended == [opened.executor, other.executor]
 
 
 class ByHand(Executor):
@@ -232,14 +244,14 @@ class ByHand(Executor):
 
 def test_an_executor_by_hand(dataset, expected):
     executor = ByHand()
-    with evaluator(dataset, executor=executor) as opened:
-        futures = [opened.submit(task(opened.data, k)) for k in range(3)]
+    with open_workers(dataset, executor=executor) as opened:
+        futures = [submit(opened, task(k)) for k in range(3)]
         assert not any(future.done() for future in futures)
         executor.work()
         assert [comparable(future.result(0)) for future in futures] == expected
         assert max(executor.sent) < 5000  # the data stay where they are
         # Whoever no longer wants a result takes the task back.
-        future = opened.submit(task(opened.data))
+        future = submit(opened)
         assert future.cancel()
         assert executor.queue[0][0].cancelled()
         executor.work()
@@ -249,8 +261,8 @@ def test_an_executor_by_hand(dataset, expected):
 def test_what_executors_call_a_lost_worker(dataset, name):
     kind = {"EOFError": EOFError}.get(name) or type(name, (Exception,), {})
     executor = ByHand()
-    with evaluator(dataset, executor=executor) as opened:
-        lost, fault, taken = (opened.submit(task(opened.data)) for _ in range(3))
+    with open_workers(dataset, executor=executor) as opened:
+        lost, fault, taken = (submit(opened) for _ in range(3))
         queue, executor.queue = executor.queue, executor.queue[:1]
         executor.work(kind("gone"))
         executor.queue = queue[1:2]
@@ -265,44 +277,23 @@ def test_what_executors_call_a_lost_worker(dataset, name):
 
 
 def test_threads_of_an_executor(dataset, expected):
-    with ThreadPoolExecutor(3) as pool, evaluator(dataset, executor=pool, threads=2) as opened:
-        seen = []
-        assert results(opened, lambda *step: seen.append(step)) == expected
-        check_progress(seen)
+    with ThreadPoolExecutor(3) as pool, open_workers(dataset, executor=pool, threads=2) as opened:
+        assert results(opened) == expected
 
 
 def test_processes_of_an_executor(dataset, expected):
     """SLOW: a process of an executor, which is killed in the end."""
     with (
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
-        evaluator(dataset, executor=pool) as opened,
+        open_workers(dataset, executor=pool) as opened,
     ):
-        assert comparable(opened.submit(task(opened.data)).result()) == expected[0]
+        assert comparable(submit(opened).result()) == expected[0]
         killed = pool.submit(os.kill, pool.submit(os.getpid).result(), signal.SIGKILL)
-        after = opened.submit(task(opened.data))
+        after = submit(opened)
         assert killed.exception() is not None
-        for future in (after, opened.submit(task(opened.data))):
+        for future in (after, submit(opened)):
             with pytest.raises(WorkerLostError, match="BrokenProcessPool"):
                 future.result(60)
-
-
-def test_whoever_stops_taking_results_takes_the_tasks_back(dataset):
-    executor = ByHand()
-    with evaluator(dataset, executor=executor) as opened:
-        taken = opened.completed([task(opened.data, k) for k in range(3)])
-        timer = threading.Timer(0.3, lambda: executor.queue[0][1] and executor_first(executor))
-        timer.start()
-        position, future = next(taken)
-        assert (position, future.result(0)[0].ended) == (0, "whole")
-        taken.close()
-        timer.join()
-        assert all(inner.cancelled() for inner, *_ in executor.queue[1:])
-
-
-def executor_first(executor):
-    queue, executor.queue = executor.queue, executor.queue[:1]
-    executor.work()
-    executor.queue = queue
 
 
 @pytest.mark.parametrize(
@@ -314,25 +305,23 @@ def executor_first(executor):
     ],
 )
 def test_bad_settings_are_one_sentence(dataset, settings, sentence):
-    with pytest.raises(SettingError, match=sentence), evaluator(dataset, **settings):
+    with pytest.raises(SettingError, match=sentence), open_workers(dataset, **settings):
         pass
 
 
 SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from bogp.pipeline import Method
-from bogp.pipeline.evaluation import Plan, PopulationTask
-from bogp.pipeline.workers import evaluator
+from bogp.pipeline import Candidate, Method, PopulationTrainer, TrainingTask
+from bogp.pipeline.workers import open_workers
 from bogp.training import Recipe
 
 def work():
-    with evaluator("ours.npz", workers=2) as opened:
+    with open_workers("ours.npz", workers=2) as opened:
         recipe = Recipe(learning_rate=0.01, batch_size=64, epochs=100000)
-        plans = (Plan(None, Method("random"), 0.5, 0, 0),)
-        task = PopulationTask("mlp:16", "hidden", recipe, "holdout", opened.data, plans, 0)
-        for _, future in opened.completed([task], lambda done, _: print(done, flush=True)):
-            future.result()
+        trainer = PopulationTrainer("mlp:16", "hidden", recipe, "holdout", opened.data)
+        task = TrainingTask((Candidate(None, Method("random"), 0.5),), (0,), 0)
+        opened.submit(trainer, task, lambda done, _: print(done, flush=True)).result()
 
 if __name__ == "__main__":
     try:
@@ -406,8 +395,8 @@ def test_workers_end_with_their_parent_and_say_nothing(tmp_path, dataset):
 def test_a_worker_that_cannot_start_is_one_sentence(dataset, monkeypatch, capfd):
     """As in a script that starts it without a guard, each time that the script is imported."""
     monkeypatch.setattr(processes, "_serve", operator.add)
-    with evaluator(dataset, workers=2) as opened:
-        future = opened.submit(task(opened.data))
+    with open_workers(dataset, workers=2) as opened:
+        future = submit(opened)
         with pytest.raises(SettingError, match=r"failed as it started.*__name__ == '__main__'"):
             future.result(60)
     assert "TypeError" in capfd.readouterr().err

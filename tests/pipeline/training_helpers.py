@@ -38,6 +38,19 @@ def epochs(results):
     return sum(one.epochs for one in results)
 
 
+def comparable(results):
+    """Results without the time that they took, which no two runs share; weights as bits."""
+    return [
+        dataclasses.replace(
+            one,
+            seconds=0.0,
+            weights=one.weights
+            and {name: value.numpy().tobytes() for name, value in one.weights.items()},
+        )
+        for one in results
+    ]
+
+
 def in_double(parts):
     """The same data in double precision, in which sums in another order agree to 1e-10."""
     names = ("train_inputs", "select_inputs", "report_inputs")

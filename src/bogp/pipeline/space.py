@@ -153,7 +153,7 @@ def candidate_space(
     *,
     sparsities: Sequence[float],
     properties: Sequence[str],
-    criteria: Sequence[str],
+    criteria: Sequence[Any],
     rounds: Sequence[int] = (1,),
     layers: int = 1,
     size: int = 5000,
@@ -169,7 +169,8 @@ def candidate_space(
         database: whose graphs are supports.
         sparsities: of the masks.
         properties: names of the properties that the surrogate sees.
-        criteria: names of :data:`bogp.criteria.CRITERIA`.
+        criteria: what scores the weights, of which a point has the name: names of
+            :data:`bogp.criteria.CRITERIA`, functions, or :class:`bogp.criteria.Criterion`.
         rounds: numbers of pruning rounds.
         layers: number of layers that are pruned; of one layer every scope is the same.
         size: about how many points; there is at least one a combination.
@@ -179,13 +180,14 @@ def candidate_space(
         DatabaseError: no graph is as dense as the least of the sparsities asks for.
         UnknownNameError, SettingError: a criterion or a number of rounds that cannot be.
     """
-    _check(criteria, rounds, size)
+    names = tuple(criterion(given).name for given in criteria)
+    _check(names, rounds, size)
     cells = [
         cell
         for sparsity in sparsities
         for support in database.sparsities
         if support <= sparsity + 1e-9
-        for cell in _cells(sparsity, support, criteria, rounds, layers)
+        for cell in _cells(sparsity, support, names, rounds, layers)
     ]
     if not cells:
         held = ", ".join(f"{value:g}" for value in database.sparsities)
@@ -197,7 +199,7 @@ def candidate_space(
     anchors = [
         Point(None, 0.0, cell.criterion, cell.scope, cell.rounds, cell.sparsity)
         for sparsity in sparsities
-        for cell in _cells(sparsity, 0.0, criteria, rounds, layers)
+        for cell in _cells(sparsity, 0.0, names, rounds, layers)
     ]
     points, vectors = list(anchors), [np.zeros((len(anchors), len(properties)))]
     levels = {s: _level(database, properties, s) for s in {cell.support for cell in cells}}
@@ -211,13 +213,11 @@ def candidate_space(
             Point(int(ids[k]), cell.support, cell.criterion, cell.scope, cell.rounds, cell.sparsity)
             for k in chosen
         ]
-    names, features = _features(points, tuple(properties), np.concatenate(vectors))
-    return CandidateSpace(tuple(points), names, features, tuple(range(len(anchors))))
+    columns, features = _features(points, tuple(properties), np.concatenate(vectors))
+    return CandidateSpace(tuple(points), columns, features, tuple(range(len(anchors))))
 
 
 def _check(criteria: Sequence[str], rounds: Sequence[int], size: int) -> None:
-    for name in criteria:
-        criterion(name)
     if not criteria or not rounds or min(rounds) < 1 or size < 1:
         raise SettingError(
             f"criteria {list(criteria)}, pruning rounds {list(rounds)} and a pool of {size}: give "

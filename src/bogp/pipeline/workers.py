@@ -104,18 +104,30 @@ class Workers:
             task: what to train.
             progress: called with (epochs done, epochs in all) of the task: in this process as
                 they are done, by worker processes too, but from a thread of its own; elsewhere not.
+
+        Raises:
+            SettingError: the trainer is to go to other processes, and cannot be pickled.
         """
-        if isinstance(self.executor, WorkerProcesses):
-            threads = self.executor.threads
-            return self.executor.submit(trainer, task, threads=threads, progress=progress)
         future: Future[Results] = Future()
-        try:
-            if self.executor is None:
+        if self.executor is None:
+            try:
                 future.set_result(trainer(task, threads=self.threads, progress=progress))
-                return future
+            except Exception as error:  # not a Ctrl-C, which is for the caller
+                future.set_exception(error)
+            return future
+        try:
+            if isinstance(self.executor, WorkerProcesses):
+                threads = self.executor.threads
+                return self.executor.submit(trainer, task, threads=threads, progress=progress)
             packed = pickle.dumps((trainer, task))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise SettingError(
+                f"the trainer cannot be sent to other processes ({error}): define what it calls in "
+                "a module that they can import, or use one worker"
+            ) from error
+        try:
             inner = self.executor.submit(train_packed, packed, self.threads or 1)
-        except Exception as error:  # not a Ctrl-C, which is for the caller
+        except Exception as error:
             future.set_exception(_translated(error))
             return future
         inner.add_done_callback(partial(_hand_over, future))
