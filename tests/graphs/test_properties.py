@@ -1,3 +1,6 @@
+import inspect
+from pathlib import Path
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -170,6 +173,19 @@ def test_names():
         properties(adjacency, ["clusterin"])
     with pytest.raises(UnknownNameError, match="unknown property 'clusterin': did you mean clust"):
         describe(pack(adjacency), ["clusterin"])
+
+
+def test_the_page_has_the_table_of_the_docstrings():
+    """Docstrings are the source: where this fails, put the table that it prints into the page."""
+    lines = ["| name | what it is | more |", "|---|---|---|"]
+    for name, found in PROPERTIES.items():
+        text = inspect.getdoc(found.values).partition(">>>")[0]
+        more = " ".join(text.split("\n\n", 1)[1].split())
+        what = found.help.replace("|", r"\|")
+        lines.append(f"| `{name}` | {what} | {more} |")
+    table = "\n".join(lines)
+    page = Path(__file__).parents[2] / "docs" / "properties.md"
+    assert table in page.read_text(encoding="utf-8"), f"docs/properties.md lacks:\n{table}"
 
 
 # Batches, streams and threads -----------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 Random graphs of one density are nearly alike in their properties, so a database of uniform graphs
 covers little. These families differ in clustering, path length and degree at the same edge count.
-Every family gives exactly ``edges`` edges for every count from 0 to ``n (n - 1) / 2`` and is a
-function of its generator's state alone. Node order means something to a mask (neighbouring nodes
-own neighbouring channels): ``ws_flex``, ``ring_lattice`` and ``stochastic_block`` keep their ring
-or block order; the others place their nodes at random.
+Every family gives exactly ``edges`` edges for every count from 0 to ``n (n - 1) / 2``, which
+:func:`bogp.graphs.generate` checks, and is a function of its generator's state alone. Node order
+means something to a mask (neighbouring nodes own neighbouring channels): ``ws_flex``,
+``ring_lattice`` and ``stochastic_block`` keep their ring or block order; the others place their
+nodes at random.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import numpy as np
 from scipy.special import gammaln
 
 from bogp.errors import GraphError
-from bogp.graphs.relational import check_edges
 from bogp.graphs.rewiring import Indices, havel_hakimi, swap_ends
 from bogp.types import BoolArray, Floats
 
@@ -27,7 +27,7 @@ def uniform(nodes: int, edges: int, rng: np.random.Generator) -> BoolArray:
     >>> int(uniform(8, 10, np.random.default_rng(0)).sum()) // 2
     10
     """
-    pairs = check_edges(nodes, edges)
+    pairs = nodes * (nodes - 1) // 2
     return _from_pairs(nodes, rng.choice(pairs, edges, replace=False, shuffle=False))
 
 
@@ -39,7 +39,6 @@ def ws_flex(nodes: int, edges: int, rng: np.random.Generator, p: float = 0.3) ->
     to a random node not yet joined to it, with probability ``p`` (Watts & Strogatz 1998). ``p`` = 0
     gives nearly a ring lattice, ``p`` = 1 nearly a uniform graph.
     """
-    check_edges(nodes, edges)
     _check_share("p", p)
     adjacency = np.zeros((nodes, nodes), dtype=np.bool_)
     forward = [_ring(nodes, distance) for distance in range(1, edges // nodes + 1)]
@@ -74,7 +73,6 @@ def barabasi_albert(
     Raises:
         GraphError: ``power`` is negative or not finite.
     """
-    check_edges(nodes, edges)
     if not 0.0 <= power < np.inf:
         raise GraphError(f"power {power} is not a number of 0 or more: 1 is the usual model")
     # With k links a node, the first k + 1 nodes are complete: C(k, 2) + k (n - k) edges in all.
@@ -101,7 +99,7 @@ def random_regular(nodes: int, edges: int, rng: np.random.Generator) -> BoolArra
     A randomised Havel–Hakimi graph of those degrees is mixed by :func:`swap_ends`, whose limit is
     uniform. Above half of the pairs the complement is drawn instead.
     """
-    pairs = check_edges(nodes, edges)
+    pairs = nodes * (nodes - 1) // 2
     if 2 * edges > pairs:
         adjacency = ~random_regular(nodes, pairs - edges, rng)
         np.fill_diagonal(adjacency, False)
@@ -124,7 +122,6 @@ def stochastic_block(
     Raises:
         GraphError: ``blocks`` is below 1, or ``contrast`` is not positive and finite.
     """
-    check_edges(nodes, edges)
     if blocks < 1:
         raise GraphError(f"blocks {blocks} is below 1: give the number of groups of nodes")
     if not 0.0 < contrast < np.inf:
@@ -155,7 +152,6 @@ def ring_lattice(nodes: int, edges: int, rng: np.random.Generator) -> BoolArray:
     Whole rings of neighbours at distance 1, 2, ... are filled first; the rest of the edges are
     spread evenly over the next ring, from a random start, which is all that is random here.
     """
-    check_edges(nodes, edges)
     adjacency = np.zeros((nodes, nodes), dtype=np.bool_)
     start, left, distance = rng.random(), edges, 1
     while left:
@@ -179,7 +175,6 @@ def core_periphery(
     Raises:
         GraphError: ``core`` is not in [0, 1].
     """
-    check_edges(nodes, edges)
     _check_share("core", core)
     rim = np.ones(nodes)
     rim[rng.choice(nodes, max(1, round(core * nodes)), replace=False)] = 0.0
@@ -202,7 +197,6 @@ def random_geometric(
     Raises:
         GraphError: ``dimensions`` is below 1.
     """
-    check_edges(nodes, edges)
     if dimensions < 1:
         raise GraphError(f"dimensions {dimensions} is below 1: 2 is the usual choice")
     points = rng.random((nodes, dimensions))

@@ -15,7 +15,7 @@ from bogp.errors import GraphError, SettingError, UnknownNameError, check_sparsi
 from bogp.graphs import families
 from bogp.graphs.mixed import mixed
 from bogp.graphs.mixed_kinds import NUMBERED
-from bogp.graphs.relational import RelationalGraph
+from bogp.graphs.relational import RelationalGraph, check_edges
 from bogp.sparsity import kept_count
 from bogp.types import BoolArray
 
@@ -27,7 +27,8 @@ class Generator:
     Attributes:
         name: what options and records call it.
         draw: ``(nodes, edges, rng, **parameters) -> bool (nodes, nodes)``, a graph of exactly
-            ``edges`` edges without self-loops, from the state of a NumPy generator alone.
+            ``edges`` edges without self-loops, from the state of a NumPy generator alone. It is
+            called with numbers of nodes and edges that fit each other.
         parameters: keyword of ``draw`` → its default.
         takes_seed: whether ``draw`` takes the seed itself in place of ``rng``, as compiled code
             does, which makes its own random numbers.
@@ -118,6 +119,7 @@ def generate(
             raise UnknownNameError(f"{generator.name} parameter", name, generator.parameters)
     if seed < 0:
         raise SettingError(f"seed {seed} is negative: give 0 or more")
+    check_edges(nodes, edges)
     source = seed if generator.takes_seed else np.random.default_rng(seed)
     graph = RelationalGraph(generator.draw(nodes, edges, source, **parameters))
     if (graph.nodes, graph.edges) != (nodes, edges):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from bogp.errors import SettingError
 from bogp.graphs.kernels.mixed import COLUMNS
+from bogp.graphs.kernels.random import GAMMA, scramble
 from bogp.graphs.mixed import draw_mixed
 from bogp.graphs.mixed_kinds import NUMBERED
 from bogp.graphs.property_vectors import describe
@@ -70,8 +71,6 @@ class MixedSettings:
 class Pilot:
     """The settings that were tried and their weights; make one with :func:`run_pilot`."""
 
-    nodes: int
-    edges: int
     seed: int
     kinds: Integers
     """Shape (size,), settings of like properties next to each other."""
@@ -134,7 +133,7 @@ def run_pilot(nodes: int, edges: int, seed: int, size: int = 4096) -> Pilot:
     place = _placed(describe(draw_mixed(nodes, edges, seeds, kinds, values), COVERED))
     weights = even_weights(place)
     order = _spatial_order(place, weights)
-    return Pilot(nodes, edges, seed, kinds[order], values[order], weights[order])
+    return Pilot(seed, kinds[order], values[order], weights[order])
 
 
 def pilot_size(total: int, nodes: int) -> int:
@@ -245,7 +244,5 @@ def _golden_step(total: int) -> int:
 
 def _seeds(seed: int, number: Integers) -> npt.NDArray[np.uint64]:
     """Return a seed below 2^63 for each number (count,): SplitMix64 (Steele et al. 2014)."""
-    word = np.uint64(seed) + number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return cast("npt.NDArray[np.uint64]", (word ^ (word >> np.uint64(31))) >> np.uint64(1))
+    word = np.uint64(seed) + number.astype(np.uint64) * GAMMA
+    return cast("npt.NDArray[np.uint64]", scramble(word) >> np.uint64(1))

@@ -30,7 +30,7 @@ def degree_centrality(batch: GraphBatch) -> Floats:
 def degree_deviation(batch: GraphBatch) -> Floats:
     """Return the standard deviation of the degrees, sqrt(mean d^2 - (mean d)^2) (Snijders 1981).
 
-    Of the nodes at hand, not of a sample. Regular graphs, edgeless ones and one node: 0.
+    The nodes are all there are, not a sample. Regular graphs, edgeless ones and one node: 0.
 
     >>> degree_deviation(GraphBatch.of([[[0, 1, 0], [1, 0, 1], [0, 1, 0]]])).round(3).tolist()
     [0.471]
@@ -43,8 +43,8 @@ def degree_deviation(batch: GraphBatch) -> Floats:
 def minimum_degree(batch: GraphBatch) -> Floats:
     """Return the least number of neighbours of a node (Diestel 2017, section 1.2).
 
-    An upper bound of the edge connectivity.
-    A node without neighbours, so also edgeless graphs and one node: 0.
+    It is an upper bound of the edge connectivity. A node without neighbours, so also edgeless
+    graphs and one node: 0.
 
     >>> minimum_degree(GraphBatch.of([[[0, 1, 0], [1, 0, 1], [0, 1, 0]]])).tolist()
     [1.0]
@@ -55,7 +55,7 @@ def minimum_degree(batch: GraphBatch) -> Floats:
 def degree_assortativity(batch: GraphBatch) -> Floats:
     """Return Pearson's correlation of the degrees at the two ends of an edge (Newman 2003, eq. 21).
 
-    Over both directions of every edge. Where all edges have ends of one degree (regular graphs)
+    Both directions of every edge count. Where all edges have ends of one degree (regular graphs)
     networkx has nan; here, as for edgeless graphs and one node: 0.
 
     >>> degree_assortativity(GraphBatch.of([[[0, 1, 0], [1, 0, 1], [0, 1, 0]]])).tolist()
@@ -102,7 +102,7 @@ def triangles(batch: GraphBatch) -> Floats:
 
 
 def average_shortest_path_length(batch: GraphBatch) -> Floats:
-    """Return the mean distance over ordered pairs of nodes that reach each other.
+    """Return the mean distance over ordered pairs of nodes (Watts & Strogatz 1998).
 
     Disconnected: pairs without a path are left out, as igraph does (networkx raises). Edgeless or
     one node, where no pair is left: 0.
@@ -197,9 +197,9 @@ def components(batch: GraphBatch) -> Floats:
 
 
 def cycle_rank(batch: GraphBatch) -> Floats:
-    """Return the circuit rank m - n + c, c components: the number of independent cycles (Berge).
+    """Return the number of independent cycles, m - n + c of c components (Berge 1962).
 
-    Edgeless or one node: 0. Disconnected: the sum over components.
+    The paper's "number of cycles". Edgeless or one node: 0. Disconnected: the sum over components.
 
     >>> cycle_rank(GraphBatch.of(np.ones((1, 4, 4)))).tolist()
     [3.0]
@@ -220,7 +220,7 @@ def girth(batch: GraphBatch) -> Floats:
 
 
 def cycle_length(batch: GraphBatch) -> Floats:
-    """Return the girth under the name of the paper, which reads its "number of cycles" so.
+    """Return the girth, which the paper's own sentence on its "number of cycles" means.
 
     "The length of the cycle if it exists, otherwise 0" (Rekesh, Kumar, Bansal & Arora). Edgeless or
     one node: 0. Disconnected: the shortest over components.

@@ -18,13 +18,18 @@ State = npt.NDArray[np.uint64]
 """Four words, shape (4,)."""
 
 
-@inlined
-def mix(word: Any) -> Any:
-    """Return SplitMix64's scrambling of a uint64: near words give unrelated ones."""
-    word = np.uint64(word) + np.uint64(0x9E3779B97F4A7C15)
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+"""By how much SplitMix64 advances."""
+
+
+def scramble(word: Any) -> Any:
+    """Return SplitMix64's output for a uint64 or an array of them; near words differ wholly."""
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return word ^ (word >> np.uint64(31))
+
+
+_scramble = inlined(scramble)
 
 
 @compiled
@@ -32,8 +37,8 @@ def seed_state(state: State, seed: Any) -> None:
     """Set ``state`` (4,) from a seed, a uint64."""
     word = np.uint64(seed)
     for k in range(4):
-        state[k] = mix(word)
-        word = word + np.uint64(0x9E3779B97F4A7C15)
+        word = word + GAMMA
+        state[k] = _scramble(word)
 
 
 @inlined
