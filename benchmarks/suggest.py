@@ -96,8 +96,9 @@ def main() -> None:
 
 def without_own_effects(features: int) -> Priors:
     """Return the priors with a candidate's own variance held at the least."""
-    own = priors(features)
-    return replace(own, own_location=math.log(own.own_least), own_scale=0.01)
+    found = priors(features)
+    least = replace(found.own, location=math.log(found.own.least), scale=0.01)
+    return replace(found, own=least)
 
 
 def import_seconds() -> float:

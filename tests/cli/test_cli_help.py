@@ -149,6 +149,13 @@ def test_public_names_are_there_whatever_was_imported_first():
     subprocess.run([sys.executable, "-W", "error::ImportWarning", "-c", code], check=True)
 
 
+def test_no_public_name_is_that_of_a_module():
+    """Importing the module would put it in the place of the function."""
+    names = vars(importlib.import_module("bogp"))["_HOMES"]
+    assert "search" in names
+    assert [name for name in names if importlib.util.find_spec(f"bogp.{name}") is not None] == []
+
+
 def test_type_checkers_and_the_interpreter_see_the_same_names():
     tree = ast.parse(Path(importlib.util.find_spec("bogp").origin).read_text())
     told = {

@@ -461,10 +461,10 @@ def test_every_record_says_what_it_is_for(name):
     ]
 
 
-def test_botorch_is_imported_only_by_asking():
+def test_botorch_and_scikit_learn_are_imported_only_by_asking():
     code = (
-        "import sys, bogp.engines.pool, bogp.engines.pareto; "
-        "print(any(name in sys.modules for name in ('botorch', 'gpytorch')))"
+        "import sys, bogp.engines; "
+        "print(any(name in sys.modules for name in ('botorch', 'gpytorch', 'sklearn')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

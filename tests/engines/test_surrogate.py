@@ -84,11 +84,11 @@ def brute_density(tells, noise, lengths, own=0.0):
 
 def test_priors_of_the_length_scales_are_those_of_the_paper():
     found = priors(9)
-    assert found.length_location == pytest.approx(math.sqrt(2) + math.log(9) / 2)
-    assert found.length_scale == 1.0
-    assert (found.noise_location, found.noise_scale) == (math.log(0.25), 0.5)
-    assert (found.own_location, found.own_scale) == (math.log(0.1), 1.0)
-    assert (found.length_least, found.noise_least) == pytest.approx((0.025, 1e-4), rel=1e-6)
+    assert found.length.location == pytest.approx(math.sqrt(2) + math.log(9) / 2)
+    assert found.length.scale == 1.0
+    assert (found.noise.location, found.noise.scale) == (math.log(0.25), 0.5)
+    assert (found.own.location, found.own.scale) == (math.log(0.1), 1.0)
+    assert (found.length.least, found.noise.least) == pytest.approx((0.025, 1e-4), rel=1e-6)
     assert default(9).lengths == pytest.approx((math.exp(math.sqrt(2) - 1) * 3,) * 9, rel=1e-5)
 
 
@@ -123,7 +123,7 @@ def test_density_and_gradient_against_brute_force(known):
     value, gradient = ours(point)
     brute, _ = brute_density(tells, 0.07, LENGTHS, own=0.13)
     normal = lambda x, m, s: -x - 0.5 * ((x - m) / s) ** 2 - math.log(s * math.sqrt(2 * math.pi))  # noqa: E731
-    prior = sum(normal(x, flat.length_location, flat.length_scale) for x in point[:3])
+    prior = sum(normal(x, flat.length.location, flat.length.scale) for x in point[:3])
     prior += normal(point[3], math.log(0.1), 1.0)
     prior += normal(point[4], math.log(0.25), 0.5) if estimated else 0.0
     assert value == pytest.approx(brute + prior, abs=1e-8)

@@ -49,12 +49,12 @@ class Request:
         count: how many candidates.
         free: (N,) the candidates that may be chosen.
         pending: candidates whose values are awaited.
-        seed: of all draws.
-        threads: to work on.
+        seed: decides all draws.
+        threads: how many to compute on.
         kappa: how many standard deviations an upper bound lies above the mean.
         second: (N,) the known second objective, in a search for a front.
-        reference: from which hypervolume is measured, in such a search: a standardised value, and
-            a second objective.
+        reference: the standardised value and the second objective from which hypervolume is
+            measured, in such a search.
     """
 
     count: int

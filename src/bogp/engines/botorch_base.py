@@ -16,52 +16,72 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bogp.types import Floats
+
+LOG_TWO_PI = math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class LogNormal:
+    """A log-normal prior of a positive number, and the least that the number may be.
+
+    Attributes:
+        location: the mean of the number's logarithm.
+        scale: the standard deviation of its logarithm.
+    """
+
+    location: float
+    scale: float
+    least: float
+
+    @property
+    def median(self) -> float:
+        """The number that half of the draws exceed."""
+        return math.exp(self.location)
+
+    @property
+    def mode(self) -> float:
+        """The number of highest density."""
+        return math.exp(self.location - self.scale**2)
+
+    def log_density(self, logarithm: Floats) -> tuple[Floats, Floats]:
+        """Return the log density at numbers given by their logarithms, and its slope by these."""
+        z = (logarithm - self.location) / self.scale
+        density = -logarithm - 0.5 * z * z - math.log(self.scale) - 0.5 * LOG_TWO_PI
+        return density, -1.0 - z / self.scale
+
 
 @dataclass(frozen=True)
 class Priors:
-    """Log-normal priors of a length scale, the noise and a candidate's own variance, and the least.
+    """The priors of every length scale, of the noise, and of a candidate's own variance."""
 
-    The length scale's grows with the square root of the number of features, so that what the model
-    expects of a function does not get rougher with every feature added (Hvarfner et al. 2024,
-    arXiv 2402.02229).
-    """
-
-    length_location: float
-    length_scale: float
-    length_least: float
-    noise_location: float
-    noise_scale: float
-    noise_least: float
-    own_location: float
-    own_scale: float
-    own_least: float
+    length: LogNormal
+    noise: LogNormal
+    own: LogNormal
 
 
 @functools.cache
 def priors(features: int) -> Priors:
     """Return the priors for so many features.
 
-    The length scale's median is BoTorch's, read from its own modules; its spread is a factor of e
-    and not of e^1.7, because with 25 noisy values and as many length scales as properties the
-    wider one lets the model explain noise by short length scales. The noise has a median of a
-    quarter of the variance of the values and a spread of e^0.5, where BoTorch has 2 %:
-    chosen by hand, as docs/decisions/0014 says. A candidate's own effect
-    has a median of a tenth and a spread of e.
+    The length scale's median is BoTorch's, read from its own modules. It grows with the square
+    root of the number of features, so that what the model expects of a function does not get
+    rougher with every feature added (Hvarfner et al. 2024, arXiv 2402.02229). Its spread is a
+    factor of e and not of e^1.7, because with 25 noisy values and as many length scales as
+    properties the wider one lets the model explain noise by short length scales. The noise has a
+    median of a quarter of the variance of the values and a spread of e^0.5, where BoTorch has 2 %:
+    chosen by hand, as docs/decisions/0014 says. A candidate's own effect has a median of a tenth
+    and a spread of e.
     """
     modules = _imported("botorch.models.utils.gpytorch_modules")
     kernel = modules.get_covar_module_with_dim_scaled_prior(max(features, 1), use_rbf_kernel=False)
     noise = modules.get_gaussian_likelihood_with_lognormal_prior().noise_covar
     least = _single(noise.raw_noise_constraint.lower_bound)
+    least_length = _single(kernel.raw_lengthscale_constraint.lower_bound)
     return Priors(
-        length_location=_single(kernel.lengthscale_prior.loc),
-        length_scale=1.0,
-        length_least=_single(kernel.raw_lengthscale_constraint.lower_bound),
-        noise_location=math.log(0.25),
-        noise_scale=0.5,
-        noise_least=least,
-        own_location=math.log(0.1),
-        own_scale=1.0,
-        own_least=least,
+        length=LogNormal(_single(kernel.lengthscale_prior.loc), 1.0, least_length),
+        noise=LogNormal(math.log(0.25), 0.5, least),
+        own=LogNormal(math.log(0.1), 1.0, least),
     )
 
 
@@ -92,7 +112,7 @@ def gaussian_process(
     ours, distributions = priors(inputs.shape[-1]), _imported("gpytorch.priors")
     kernel.register_prior(
         "lengthscale_prior",
-        distributions.LogNormalPrior(ours.length_location, ours.length_scale),
+        distributions.LogNormalPrior(ours.length.location, ours.length.scale),
         lambda module: module.lengthscale,
         lambda module, value: module._set_lengthscale(value),
     )
@@ -101,7 +121,7 @@ def gaussian_process(
         likelihood = modules.get_gaussian_likelihood_with_lognormal_prior()
         likelihood.noise_covar.register_prior(
             "noise_prior",
-            distributions.LogNormalPrior(ours.noise_location, ours.noise_scale),
+            distributions.LogNormalPrior(ours.noise.location, ours.noise.scale),
             lambda module: module.noise,
             lambda module, value: module._set_noise(value),
         )

@@ -117,7 +117,8 @@ class FiniteSearch:
         Args:
             index: row of the pool.
             value: what was measured; more is better.
-            variance: of this value, where it is known; None means the noise of one evaluation.
+            variance: how uncertain this value is, where that is known; None means the noise of
+                one evaluation.
 
         Raises:
             SettingError: no such candidate, a value that is not finite, a variance below 0.

@@ -22,11 +22,10 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from bogp.engines.botorch_base import Priors, priors
+from bogp.engines.botorch_base import LOG_TWO_PI, Priors, priors
 from bogp.engines.evaluations import Sums
 from bogp.types import Floats
 
-LOG_TWO_PI = math.log(2.0 * math.pi)
 _CEILING = math.log(1e6)  # no length scale needs to be longer
 _STEPS = 100
 _SHORT = 100
@@ -34,13 +33,16 @@ _SHORT = 100
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Length scales of the features as the surrogate sees them, variances and mean.
+    """The hyperparameters of the surrogate, all of standardised values.
 
-    Noise is the variance of one evaluation, own that of a candidate's own effect, and mean the
-    constant one, of standardised values.
+    Attributes:
+        lengths: a length scale for each feature as the surrogate sees it (D,).
+        noise: the variance of one evaluation.
+        mean: the constant mean.
+        own: the variance of a candidate's own effect.
     """
 
-    lengths: tuple[float, ...]  # (D,)
+    lengths: tuple[float, ...]
     noise: float
     mean: float = 0.0
     own: float = 0.0
@@ -61,12 +63,8 @@ class Summary:
 def default(features: int, known_noise: float | None = None) -> Hyperparameters:
     """Return what is assumed where nothing can be fitted: the modes of the priors."""
     prior = priors(features)
-    length = math.exp(prior.length_location - prior.length_scale**2)
-    noise = math.exp(prior.noise_location - prior.noise_scale**2)
-    own = math.exp(prior.own_location - prior.own_scale**2)
-    if known_noise is not None:
-        noise = known_noise
-    return Hyperparameters((length,) * features, noise, own=own)
+    noise = prior.noise.mode if known_noise is None else known_noise
+    return Hyperparameters((prior.length.mode,) * features, noise, own=prior.own.mode)
 
 
 def fit(
@@ -79,21 +77,19 @@ def fit(
 
     L-BFGS-B over logarithms, from ``start`` (the last optimum) and from two points of the priors:
     the optimum of a short or noisy record is not always the neighbour of the last one. From more
-    than a hundred candidates it is, and ``start`` alone is used. Where no
-    start leads to a finite density, ``start`` or the modes of the priors are returned: a search
-    goes on with what it had.
+    than a hundred candidates it is, and ``start`` alone is used. Where no start leads to a finite
+    density, ``start`` or the modes of the priors are returned: a search goes on with what it had.
     """
     prior, features = priors(inputs.shape[1]), inputs.shape[1]
     modes = default(features, known_noise)
     medians = Hyperparameters(
-        (math.exp(prior.length_location),) * features,
-        math.exp(prior.noise_location) if known_noise is None else known_noise,
-        own=math.exp(prior.own_location),
+        (prior.length.median,) * features,
+        prior.noise.median if known_noise is None else known_noise,
+        own=prior.own.median,
     )
     estimated = known_noise is None and bool((told.count > 0).any())
-    least_of = [prior.length_least] * features + [prior.own_least]
-    least_of += [prior.noise_least] * estimated
-    bounds = [(math.log(low), _CEILING) for low in least_of]
+    each = [prior.length] * features + [prior.own] + [prior.noise] * estimated
+    bounds = [(math.log(one.least), _CEILING) for one in each]
 
     def given(point: Floats) -> Hyperparameters:
         values = np.exp(point).tolist()
@@ -111,7 +107,7 @@ def fit(
     if start is not None and len(told.rows) <= _SHORT:
         starts += [modes, medians]
     for beginning in starts:
-        own = max(beginning.own, prior.own_least)
+        own = max(beginning.own, prior.own.least)
         theta = np.log([*beginning.lengths, own, *([beginning.noise] * estimated)])
         point, loss = _descend(lost, theta, bounds)
         if np.isfinite(point).all() and loss < min(least, 1e9):
@@ -159,13 +155,13 @@ def log_density(
     )
     gradient = along.numpy()
     log_lengths = np.log(lengths)
-    density, by_prior = _log_normal(log_lengths, prior.length_location, prior.length_scale)
+    density, by_prior = prior.length.log_density(log_lengths)
     value, gradient = value + float(density.sum()), gradient + by_prior
     if given.own > 0.0:
-        density, by_prior = _log_normal(np.log([given.own]), prior.own_location, prior.own_scale)
+        density, by_prior = prior.own.log_density(np.log([given.own]))
         value, gradient = value + float(density[0]), np.append(gradient, by_own + by_prior[0])
     if estimated:
-        density, by_prior = _log_normal(np.log([noise]), prior.noise_location, prior.noise_scale)
+        density, by_prior = prior.noise.log_density(np.log([noise]))
         value = value + float(density[0])
         gradient = np.append(gradient, by_noise + by_prior[0])
     return (value, gradient) if np.isfinite(value) and np.isfinite(gradient).all() else None
@@ -247,10 +243,3 @@ def _descend(
         options=options,  # type: ignore[call-overload]
     )
     return np.asarray(found.x, dtype=np.float64), float(found.fun)
-
-
-def _log_normal(logarithm: Floats, location: float, scale: float) -> tuple[Floats, Floats]:
-    """Return the log density of a log-normal, and its derivative by the logarithm."""
-    z = (logarithm - location) / scale
-    density = -logarithm - 0.5 * z * z - math.log(scale) - 0.5 * LOG_TWO_PI
-    return density, -1.0 - z / scale

@@ -1,4 +1,4 @@
-"""Engines: given what was seen, which mask to train next."""
+"""The engines ``paper`` and ``random``: given what was seen, which graph to train next."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from bayes_opt import BayesianOptimization
-from bayes_opt.acquisition import UpperConfidenceBound
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 
 from bogp.errors import SettingError, UnknownNameError
 from bogp.keys import derive_seed
@@ -55,6 +52,7 @@ class Observation:
 
 
 Engine = Callable[[Space, Sequence[Observation], int, float], Proposal]
+"""Gives the next proposal from the space, what was seen, a seed, and kappa of an upper bound."""
 
 
 def paper(space: Space, seen: Sequence[Observation], seed: int, kappa: float) -> Proposal:
@@ -69,6 +67,11 @@ def paper(space: Space, seen: Sequence[Observation], seed: int, kappa: float) ->
     Raises:
         SettingError: every property is constant over the database.
     """
+    # Imported when they are used: they bring scikit-learn, which no other engine needs.
+    from bayes_opt import BayesianOptimization
+    from bayes_opt.acquisition import UpperConfidenceBound
+    from sklearn.exceptions import ConvergenceWarning
+
     if not space.varying:
         raise SettingError(
             f"all of {', '.join(space.names)} are constant over the database: "

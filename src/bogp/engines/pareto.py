@@ -30,8 +30,8 @@ class ParetoSearch(FiniteSearch):
         reference: the value and second objective from which hypervolume is measured; a candidate
             that is not above both is of no use.
         acquisition: "ehvi", expected improvement of the hypervolume; "random", uniform among the
-            unasked; or a function of your own, as of PoolSearch.
-        seed, noise, initial, threads: as of PoolSearch.
+            unasked; or a function of your own, as for PoolSearch.
+        seed, noise, initial, threads: what they are for PoolSearch.
 
     Raises:
         SettingError: a bad pool, a second objective or reference that does not fit it, or a

@@ -27,15 +27,15 @@ class PoolSearch(FiniteSearch):
     Args:
         pool: (N, D) features of the candidates; constant columns are dropped, the others
             standardised. Candidates may share a row of features: they are told apart by index.
-        seed: of all draws.
+        seed: decides all draws.
         acquisition: "qlognei", log noisy expected improvement; "ucb", mean + kappa SDs;
             "thompson", maxima of joint posterior samples; "random", uniform among the unasked, to
             compare with; or a function of your own, from the posterior and a
             :class:`~bogp.engines.Request` to the candidates to ask.
         noise: known SD of one evaluation; None estimates it, from replicates where there are any.
         initial: candidates to be asked before all others.
-        kappa: of "ucb".
-        threads: to compute on.
+        kappa: how many SDs above the mean the bound of "ucb" lies.
+        threads: how many to compute on.
 
     Raises:
         SettingError: an empty pool or one that holds NaN, or a setting out of range.

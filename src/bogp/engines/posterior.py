@@ -19,7 +19,7 @@ BLOCK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Of the noiseless standardised value at every candidate, given the tells.
+    """What is known of the noiseless standardised value at every candidate: a normal distribution.
 
     With K the prior covariance of the told candidates and their noise and L its Cholesky factor,
     ``white`` is k(pool, told) L^-T: the posterior covariance of any two candidates is their prior

@@ -62,18 +62,18 @@ class PoolSampler(BaseSampler):
     the study's user attribute ``bogp:<name>``.
 
     Args:
-        pool: (N, D) features of the candidates, as of PoolSearch.
-        seed: of all draws.
-        name: of the integer parameter.
-        acquisition: as of PoolSearch.
+        pool: (N, D) features of the candidates, as for PoolSearch.
+        seed: decides all draws.
+        name: the integer parameter that numbers the candidates.
+        acquisition: a name or a function, as for PoolSearch.
         noise: known SD of one evaluation in units of the objective, None to estimate it.
         initial: candidates to be asked before all others.
-        kappa: of the acquisition "ucb".
+        kappa: how many SDs above the mean the bound of "ucb" lies.
         variance: name of the user attribute in which a trial keeps the variance of its value,
             where that is a mean of several runs say; a trial without it has the noise of one
             evaluation.
         retries: how often a candidate whose trials fail is asked again.
-        threads: to compute on.
+        threads: how many to compute on.
 
     Raises:
         SettingError: a bad pool or setting; on use, a study of several objectives, a parameter

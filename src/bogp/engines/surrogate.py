@@ -18,7 +18,12 @@ _GROWTH = 20
 
 @dataclass(frozen=True)
 class Fit:
-    """Hyperparameters, the scaling of values that they are meant for, and of how many tells."""
+    """Fitted hyperparameters.
+
+    Attributes:
+        scaling: the scaling of values that they are meant for.
+        tells: how many evaluations they were fitted to.
+    """
 
     hyperparameters: Hyperparameters
     scaling: Scaling
@@ -60,7 +65,7 @@ class Surrogate:
         features: (N, D) standardised.
         noise: known SD of one evaluation in units of the values, None to estimate it.
         second: (N,) known second objective of a search for a front, else None.
-        threads: to work on.
+        threads: how many to compute on.
 
     Attributes:
         committed: the fit that the next refit starts from.

@@ -101,8 +101,8 @@ def expected_improvement(
     here). No sampling, no approximation.
 
     Args:
-        mean: of each candidate's value, (N,) or a number.
-        sd: of each candidate's value, at least 0.
+        mean: what each candidate's value is expected to be, (N,) or a number.
+        sd: how uncertain that is, at least 0.
         second: each candidate's second objective.
         front: the points (K, 2) to improve on; dominated ones change nothing; K may be 0.
         reference: the value and second objective from which areas are measured.

@@ -26,8 +26,8 @@ class OpenArm:
 
     Args:
         backend: the storage.
-        study_id: of the Optuna study.
-        name: of the arm.
+        study_id: the Optuna study that holds the arm.
+        name: ``"search"`` or ``"random"``.
         called: what people know the study by.
         space: ranges and choices of the parameters that are shown.
         retries: how often a trial that failed is run again.
@@ -39,7 +39,7 @@ class OpenArm:
         attempts: how often each trial was begun.
 
     Raises:
-        StudyError: a batch is missing.
+        StudyError: a batch is missing, or the result of a trial that ended.
     """
 
     def __init__(
@@ -57,10 +57,16 @@ class OpenArm:
         found = read_arm(backend, name, study_id)
         self.batches = list(found.batches)
         self.notes = records.notes(backend.get_study_user_attrs(study_id))
-        self.ended: dict[Place, FinishedTrial] = {
-            place: attempt.finished_trial()
-            for place, attempt in records.first_done(found.attempts).items()
-        }
+        self.ended: dict[Place, FinishedTrial] = {}
+        for attempt in found.done():
+            if attempt.record is None:
+                raise StudyError(f"trial {attempt.number} has no result: the study is damaged")
+            self.ended[attempt.place] = records.finished_trial(
+                self.batches[attempt.batch],
+                attempt.position,
+                vars(attempt),
+                stopped=attempt.state == "stopped",
+            )
         self.attempts: Counter[Place] = Counter()
         self._running: dict[Place, int] = {}  # ids of the trials that this process began
         self._reasons: dict[Place, list[str]] = defaultdict(list)  # of failures that count
@@ -74,7 +80,8 @@ class OpenArm:
         """Fail the trials that another process left running.
 
         Args:
-            now: by which leases must have passed; None where no other process can be alive.
+            now: the time at which their leases must have passed; None where no other process can
+                be writing.
 
         Raises:
             StudyError: a lease is live.
@@ -147,8 +154,8 @@ class OpenArm:
         """Store how a running trial ended; its state is last, so that what has ended is whole.
 
         Args:
-            batch: of the trial.
-            position: in the batch.
+            batch: the batch that the trial is in.
+            position: its place there.
             result: ``value``, ``second`` (None with one objective), ``steps`` and ``record``.
             stopped: it ended early. Optuna's word for that is PRUNED.
 
@@ -164,18 +171,7 @@ class OpenArm:
         backend.set_trial_state_values(trial_id, state, values)
         place = batch.number, position
         del self._running[place]
-        self.ended[place] = FinishedTrial(
-            number=batch.first + position,
-            point=batch.trials[position].point,
-            value=result["value"],
-            record=result["record"],
-            stopped=stopped,
-            batch=batch.number,
-            position=position,
-            arm=self._name,
-            second=result["second"],
-            steps=tuple(result["steps"]),
-        )
+        self.ended[place] = records.finished_trial(batch, position, result, stopped=stopped)
         return self.ended[place]
 
     def fail(self, batch: Batch, position: int, reason: str) -> None:

@@ -48,7 +48,7 @@ class Identity:
     """A study of ours in a storage, whether or not it is there yet.
 
     Attributes:
-        address: of the storage, for people.
+        address: where the storage is, for people.
     """
 
     backend: BaseStorage

@@ -141,8 +141,8 @@ class StudyLease:
 
     Args:
         backend: the storage.
-        study_id: of the Optuna study whose attribute holds the lease.
-        owner: of this opening of the study.
+        study_id: the Optuna study whose attribute holds the lease.
+        owner: this process, for this opening of the study.
         seconds: how long the lease lasts.
         called: what people know the study by.
     """

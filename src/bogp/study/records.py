@@ -89,7 +89,7 @@ class Attempt:
     """One attempt at a trial, as it is stored; its fields are those of an exported study.
 
     Attributes:
-        number: of the trial, as in :class:`FinishedTrial`.
+        number: counts trials, as in :class:`FinishedTrial`.
         attempt: 1, 2, ... of the attempts at this trial.
         state: ``"ended"``, ``"stopped"``, ``"failed"`` or ``"running"``.
         reason: why it failed.
@@ -123,27 +123,6 @@ class Attempt:
     def place(self) -> Place:
         """The batch and the position of the trial."""
         return self.batch, self.position
-
-    def finished_trial(self) -> FinishedTrial:
-        """Return an ended or stopped trial as the study gives it out.
-
-        Raises:
-            StudyError: it has no result, which somebody else must have removed.
-        """
-        if self.value is None or self.record is None:
-            raise StudyError(f"trial {self.number} has no result: the study is damaged")
-        return FinishedTrial(
-            number=self.number,
-            point=self.point,
-            value=self.value,
-            record=self.record,
-            stopped=self.state == "stopped",
-            batch=self.batch,
-            position=self.position,
-            arm=self.arm,
-            second=self.second,
-            steps=self.steps,
-        )
 
 
 def batch_key(number: int) -> str:
@@ -223,6 +202,24 @@ def attempt_of(arm: str, known: Sequence[Batch], trial: FrozenTrial) -> Attempt 
         begun=_iso(trial.datetime_start),
         finished=_iso(trial.datetime_complete),
         stored=trial.number,
+    )
+
+
+def finished_trial(
+    batch: Batch, position: int, result: Mapping[str, Any], *, stopped: bool
+) -> FinishedTrial:
+    """Return a trial that ended with a result: ``value``, ``second``, ``steps`` and ``record``."""
+    return FinishedTrial(
+        number=batch.first + position,
+        point=batch.trials[position].point,
+        value=result["value"],
+        record=result["record"],
+        stopped=stopped,
+        batch=batch.number,
+        position=position,
+        arm=batch.arm,
+        second=result["second"],
+        steps=tuple(result["steps"]),
     )
 
 

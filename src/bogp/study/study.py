@@ -42,8 +42,8 @@ class Study:
             object of Optuna's, or None: memory.
         settings: a JSON object, every input that can change a result; a study that was made with
             others is refused.
-        name: of the study in the storage, which may hold several.
-        objectives: names of what is maximised, one or two.
+        name: what the study is called in the storage, which may hold several.
+        objectives: what is maximised, one or two names.
         space: ranges and choices of the parameters that are shown (:mod:`bogp.study.parameters`).
         lease_seconds: how long a storage that is no file is held after its process died elsewhere.
         retries: how often a trial that failed, or whose process died, is run again.
@@ -179,8 +179,8 @@ class Study:
         """Record how a trial ended, before anything else is done.
 
         Args:
-            batch: of the trial.
-            position: in the batch; :meth:`begin` was told of it.
+            batch: the batch that the trial is in.
+            position: its place there, of which :meth:`begin` was told.
             value: the first objective.
             record: a JSON object, everything that was measured.
             stopped: it ended early. Optuna's word for that is PRUNED.
