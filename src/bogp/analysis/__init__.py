@@ -1,89 +1,40 @@
 """Statistics: intervals, variance, power, the winner's curse, correlation, coverage."""
 
-from bogp.analysis.correlation import (
-    RankCorrelation,
-    correlation_matrix,
-    json_matrix,
-    partial_rank_correlation,
-    rank_correlation,
-)
-from bogp.analysis.empirical_bayes import Shrunken, shrunken
-from bogp.analysis.extrapolation import predict_final
-from bogp.analysis.intervals import (
-    Interval,
-    PairedTest,
-    bootstrap_interval,
-    mean_interval,
-    paired_interval,
-    paired_test,
-)
-from bogp.analysis.isotonic import Monotonicity, monotonicity
-from bogp.analysis.power import (
-    detectable_difference,
-    seeds_to_tell_apart,
-    t_test_power,
-    tell_apart_sentence,
-)
-from bogp.analysis.property_coverage import (
-    Collinear,
-    Coverage,
-    CoverageComparison,
-    PropertyCoverage,
-    compare_coverage,
-    coverage,
-    distinct,
-)
-from bogp.analysis.uncorrelated import (
-    Pair,
-    UncorrelatedSubset,
-    strongest_pairs,
-    uncorrelated_subset,
-)
-from bogp.analysis.variance import (
-    VarianceComponents,
-    reliability,
-    seeds_needed,
-    variance_components,
-)
-from bogp.analysis.winners_curse import WINNER_METHODS, Winner, winner_interval
-
-__all__ = [
-    "WINNER_METHODS",
-    "Collinear",
-    "Coverage",
-    "CoverageComparison",
-    "Interval",
-    "Monotonicity",
-    "Pair",
-    "PairedTest",
-    "PropertyCoverage",
-    "RankCorrelation",
-    "Shrunken",
-    "UncorrelatedSubset",
-    "VarianceComponents",
-    "Winner",
-    "bootstrap_interval",
-    "compare_coverage",
-    "correlation_matrix",
-    "coverage",
-    "detectable_difference",
-    "distinct",
-    "json_matrix",
-    "mean_interval",
-    "monotonicity",
-    "paired_interval",
-    "paired_test",
-    "partial_rank_correlation",
-    "predict_final",
-    "rank_correlation",
-    "reliability",
-    "seeds_needed",
-    "seeds_to_tell_apart",
-    "shrunken",
-    "strongest_pairs",
-    "t_test_power",
-    "tell_apart_sentence",
-    "uncorrelated_subset",
-    "variance_components",
-    "winner_interval",
-]
+from bogp.analysis.correlation import RankCorrelation as RankCorrelation
+from bogp.analysis.correlation import correlation_matrix as correlation_matrix
+from bogp.analysis.correlation import json_matrix as json_matrix
+from bogp.analysis.correlation import partial_rank_correlation as partial_rank_correlation
+from bogp.analysis.correlation import rank_correlation as rank_correlation
+from bogp.analysis.empirical_bayes import Shrunken as Shrunken
+from bogp.analysis.empirical_bayes import shrunken as shrunken
+from bogp.analysis.extrapolation import predict_final as predict_final
+from bogp.analysis.intervals import Interval as Interval
+from bogp.analysis.intervals import PairedTest as PairedTest
+from bogp.analysis.intervals import bootstrap_interval as bootstrap_interval
+from bogp.analysis.intervals import mean_interval as mean_interval
+from bogp.analysis.intervals import paired_interval as paired_interval
+from bogp.analysis.intervals import paired_test as paired_test
+from bogp.analysis.isotonic import Monotonicity as Monotonicity
+from bogp.analysis.isotonic import monotonicity as monotonicity
+from bogp.analysis.power import detectable_difference as detectable_difference
+from bogp.analysis.power import seeds_to_tell_apart as seeds_to_tell_apart
+from bogp.analysis.power import t_test_power as t_test_power
+from bogp.analysis.power import tell_apart_sentence as tell_apart_sentence
+from bogp.analysis.property_coverage import Collinear as Collinear
+from bogp.analysis.property_coverage import Coverage as Coverage
+from bogp.analysis.property_coverage import CoverageComparison as CoverageComparison
+from bogp.analysis.property_coverage import PropertyCoverage as PropertyCoverage
+from bogp.analysis.property_coverage import compare_coverage as compare_coverage
+from bogp.analysis.property_coverage import coverage as coverage
+from bogp.analysis.property_coverage import distinct as distinct
+from bogp.analysis.uncorrelated import Pair as Pair
+from bogp.analysis.uncorrelated import UncorrelatedSubset as UncorrelatedSubset
+from bogp.analysis.uncorrelated import strongest_pairs as strongest_pairs
+from bogp.analysis.uncorrelated import uncorrelated_subset as uncorrelated_subset
+from bogp.analysis.variance import VarianceComponents as VarianceComponents
+from bogp.analysis.variance import reliability as reliability
+from bogp.analysis.variance import seeds_needed as seeds_needed
+from bogp.analysis.variance import variance_components as variance_components
+from bogp.analysis.winners_curse import WINNER_METHODS as WINNER_METHODS
+from bogp.analysis.winners_curse import Winner as Winner
+from bogp.analysis.winners_curse import winner_interval as winner_interval

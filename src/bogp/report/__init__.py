@@ -5,84 +5,39 @@ not imported here: :mod:`~bogp.report.search_page`, :mod:`~bogp.report.prune_pag
 :mod:`~bogp.report.analysis_page` import all that trains.
 """
 
-from bogp.report.accuracy_figures import TradeoffPoint, accuracy_by_sparsity, tradeoff
-from bogp.report.coverage_figure import coverage_figure
-from bogp.report.graph_figures import graph_and_mask, graph_portrait
-from bogp.report.interval_figure import interval_figure
-from bogp.report.page import (
-    Section,
-    render_markdown,
-    render_report,
-    save_pictures,
-    versions,
-    write_report,
-)
-from bogp.report.pictures import (
-    Picture,
-    figure_format,
-    figure_png,
-    figure_svg,
-    save_figure,
-    write_figure,
-)
-from bogp.report.property_figures import correlation_heatmap, property_scatter
-from bogp.report.style import plural
-from bogp.report.trial_figures import (
-    course_figure,
-    front_figure,
-    hypervolume_figure,
-    search_trace,
-    support_figure,
-)
-from bogp.report.verdicts import SIGNS, Verdict, verdict_table
-from bogp.tables import (
-    Cell,
-    Column,
-    Format,
-    Table,
-    decimals,
-    format_cell,
-    format_interval,
-    scaled,
-)
-
-__all__ = [
-    "SIGNS",
-    "Cell",
-    "Column",
-    "Format",
-    "Picture",
-    "Section",
-    "Table",
-    "TradeoffPoint",
-    "Verdict",
-    "accuracy_by_sparsity",
-    "correlation_heatmap",
-    "course_figure",
-    "coverage_figure",
-    "decimals",
-    "figure_format",
-    "figure_png",
-    "figure_svg",
-    "format_cell",
-    "format_interval",
-    "front_figure",
-    "graph_and_mask",
-    "graph_portrait",
-    "hypervolume_figure",
-    "interval_figure",
-    "plural",
-    "property_scatter",
-    "render_markdown",
-    "render_report",
-    "save_figure",
-    "save_pictures",
-    "scaled",
-    "search_trace",
-    "support_figure",
-    "tradeoff",
-    "verdict_table",
-    "versions",
-    "write_figure",
-    "write_report",
-]
+from bogp.report.accuracy_figures import TradeoffPoint as TradeoffPoint
+from bogp.report.accuracy_figures import accuracy_by_sparsity as accuracy_by_sparsity
+from bogp.report.accuracy_figures import tradeoff as tradeoff
+from bogp.report.coverage_figure import coverage_figure as coverage_figure
+from bogp.report.graph_figures import graph_and_mask as graph_and_mask
+from bogp.report.graph_figures import graph_portrait as graph_portrait
+from bogp.report.interval_figure import interval_figure as interval_figure
+from bogp.report.page import Section as Section
+from bogp.report.page import render_markdown as render_markdown
+from bogp.report.page import render_report as render_report
+from bogp.report.page import save_pictures as save_pictures
+from bogp.report.page import versions as versions
+from bogp.report.page import write_report as write_report
+from bogp.report.pictures import Picture as Picture
+from bogp.report.pictures import figure_format as figure_format
+from bogp.report.pictures import figure_png as figure_png
+from bogp.report.pictures import figure_svg as figure_svg
+from bogp.report.pictures import save_figure as save_figure
+from bogp.report.pictures import write_figure as write_figure
+from bogp.report.property_figures import correlation_heatmap as correlation_heatmap
+from bogp.report.property_figures import property_scatter as property_scatter
+from bogp.report.style import plural as plural
+from bogp.report.trial_figures import course_figure as course_figure
+from bogp.report.trial_figures import front_figure as front_figure
+from bogp.report.trial_figures import hypervolume_figure as hypervolume_figure
+from bogp.report.trial_figures import search_trace as search_trace
+from bogp.report.trial_figures import support_figure as support_figure
+from bogp.report.verdicts import Verdict as Verdict
+from bogp.report.verdicts import verdict_table as verdict_table
+from bogp.tables import Cell as Cell
+from bogp.tables import Column as Column
+from bogp.tables import Table as Table
+from bogp.tables import decimals as decimals
+from bogp.tables import format_cell as format_cell
+from bogp.tables import format_interval as format_interval
+from bogp.tables import scaled as scaled

@@ -18,9 +18,6 @@ from bogp.types import Floats
 BARS = 30
 """Bars of each histogram."""
 
-MOST_PAIRED = 6
-"""Properties in the scatter matrix."""
-
 MOST_POINTS = 3_000
 """Graphs of each set that the scatter matrix shows; of more, so many drawn at random."""
 
@@ -57,7 +54,7 @@ def coverage_figure(
     """
     sets = [np.asarray(each, dtype=np.float64) for each in (vectors, other) if each is not None]
     found = [coverage(names, each) for each in sets]
-    shown = distinct(found[0], MOST_PAIRED)
+    shown = distinct(found[0])
     across = min(_ACROSS, max(3, len(names)))
     side = _SIDE * across / max(len(shown), across)
     heights = [1.55 * -(-len(names) // across), 0.92 * side * len(shown)]
