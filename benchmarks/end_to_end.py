@@ -27,7 +27,7 @@ from bogp.analysis import mean_interval, paired_interval
 from bogp.data import Split
 from bogp.engines import Observation, Space, engine
 from bogp.keys import derive_seed
-from bogp.pipeline import Outcome, prune_and_train, screen
+from bogp.pipeline import TrainingResult, prune_and_train, screen
 from bogp.training import model_factory, recipe
 
 NODES, SHAPE, SPARSITY, MODEL = 128, (128, 784), 0.9, "mlp:128"
@@ -129,29 +129,46 @@ def ours(given: argparse.Namespace, split: Split) -> tuple[float, float, Winner,
         with database:
             started = time.perf_counter()
             found = screen(
-                database, "mnist", sparsity=SPARSITY, graphs=given.screened, rungs=(1,), model=MODEL
+                database,
+                "mnist",
+                bogp.ScreenSettings(
+                    sparsity=SPARSITY,
+                    layers="hidden",
+                    graphs=given.screened,
+                    rungs=(1,),
+                    model=MODEL,
+                ),
             )
-            best = found.graphs[0].graph
+            best = found.trials[0].point["graph"]
             winner = database.record(best).graph, derive_seed(0, "mask", best)
             train(split, "calibrated", winner, given.trials)
             searched = time.perf_counter() - started
     return described, searched, winner, "calibrated"
 
 
-def train(split: Split, name: str, winner: Winner, seed: int) -> Outcome:
+def train(split: Split, name: str, winner: Winner, seed: int) -> TrainingResult:
     """Train the mask of a winner on ``seed`` by the recipe ``name``, on two threads."""
     factory = model_factory(MODEL, 784, 10)
     used = recipe(name).model_copy(update={"threads": 2})
     graph, mask_seed = winner
     return prune_and_train(
-        factory, split, used, sparsity=SPARSITY, support=graph, mask_seed=mask_seed, seed=seed
+        factory,
+        split,
+        used,
+        layers="hidden",
+        sparsity=SPARSITY,
+        support=graph,
+        mask_seed=mask_seed,
+        seed=seed,
+        report=True,
     )
 
 
 def test_accuracy(split: Split, name: str, winner: Winner, seed: int) -> float:
     """Return the test accuracy of the winner on a fresh seed."""
-    outcome = train(split, name, winner, 1000 + seed)
-    return bogp.evaluate(outcome.model, split.report_inputs, split.report_targets).accuracy
+    reported = train(split, name, winner, 1000 + seed).reported
+    assert reported is not None
+    return reported.accuracy
 
 
 if __name__ == "__main__":

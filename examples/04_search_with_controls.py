@@ -32,15 +32,18 @@ def main() -> None:
         result = bogp.search(
             database,
             "digits",
-            model="mlp:32",
-            sparsity=0.9,
-            recipe=bogp.Recipe(
-                learning_rate=0.003, batch_size=64, epochs=3 if options.quick else 9
+            bogp.SearchSettings(
+                model="mlp:32",
+                layers="hidden",
+                sparsity=0.9,
+                recipe=bogp.Recipe(
+                    learning_rate=0.003, batch_size=64, epochs=3 if options.quick else 9
+                ),
+                criteria=("random", "snip") if options.quick else ("random", "magnitude", "snip"),
+                trials=8 if options.quick else 48,
+                batch=4 if options.quick else 12,
+                final_seeds=2 if options.quick else 5,
             ),
-            criteria=("random", "snip") if options.quick else ("random", "magnitude", "snip"),
-            trials=8 if options.quick else 48,
-            batch=4 if options.quick else 12,
-            final_seeds=2 if options.quick else 5,
             study=options.out / "study.db",
         )
     point, evidence = result.best.point, result.evidence

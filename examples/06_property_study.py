@@ -60,13 +60,16 @@ def main() -> None:
             screening = bogp.screen(
                 database,
                 "digits",
-                sparsity=options.sparsity,
-                graphs=None,
-                model="mlp:32",
-                recipe=recipe,
-                seed=repeat,
+                bogp.ScreenSettings(
+                    sparsity=options.sparsity,
+                    layers="hidden",
+                    graphs=None,
+                    model="mlp:32",
+                    recipe=recipe,
+                    seed=repeat,
+                ),
             )
-            accuracy = {graph.graph: graph.accuracy for graph in screening.graphs}
+            accuracy = {trial.point["graph"]: trial.value for trial in screening.trials}
             runs[:, repeat] = [accuracy[int(graph)] for graph in ids]
 
     parts = variance_components(runs)
