@@ -6,6 +6,7 @@ somewhere. On the site the first is a page of its own and the second a list.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import posixpath
 import re
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+
+import bogp
+from bogp.settings import declared
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,8 +59,21 @@ def _title(path: Path) -> str:
     return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").strip()
 
 
+_SETTINGS = re.compile(r"<!-- settings: bogp\.(\w+) -->")
+
+
+def settings_table(match: re.Match[str]) -> str:
+    """Return the settings that a class declares as a table, in place of the mark that names it."""
+    rows = ["| setting | default | what it is for |", "| --- | --- | --- |"]
+    for one in declared(getattr(bogp, match[1])):
+        default = "must be given" if one.default is dataclasses.MISSING else f"`{one.default!r}`"
+        rows.append(f"| `{one.name}` | {default} | {one.help} |")
+    return "\n".join(rows)
+
+
 def on_page_markdown(markdown: str, *, page: Any, files: Files, **_: Any) -> str:
-    """Return the page with links that lead somewhere on the site."""
+    """Return the page with tables of settings, and links that lead somewhere on the site."""
+    markdown = _SETTINGS.sub(settings_table, markdown)
     uri = page.file.src_uri
     if uri in ("index.md", "tutorial.md"):  # alone in their section
         page.meta.setdefault("hide", ["navigation"])

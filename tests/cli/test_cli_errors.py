@@ -69,14 +69,14 @@ def test_sparsity_out_of_range(command, value, graphs, here, capsys):
             ["search", "{g}", "-s", "0.6", "--model", "cnn"],
             "model 'cnn' is unknown: give 'mlp:128'",
         ),
-        (["search", "{g}", "-s", "0.6", "--trials", "0"], "give >= 1"),
+        (["search", "{g}", "-s", "0.6", "--trials", "0"], "trials = 0"),
         (["search", "{g}", "-s", "0.5"], "choose from 0.3, 0.6"),
-        (["search", "{g}"], "give either a sparsity"),
-        (["search", "{g}", "-s", "0.6", "--alpha", "0.2"], "not both or neither"),
-        (["search", "{g}", "--alpha", "nan"], "alpha nan is not a number"),
+        (["search", "{g}"], "give one of a sparsity"),
+        (["search", "{g}", "-s", "0.6", "--alpha", "0.2"], "2 are given"),
+        (["search", "{g}", "--alpha", "nan"], "alpha = nan"),
         (["baseline", "glob2", "--data", "digits", "-s", "0.6"], "did you mean glob"),
         (["baseline", "glob1", "--data", "digits"], "needs a sparsity"),
-        (["baseline", "glob1", "--seeds", "0"], "give 1 or more"),
+        (["baseline", "glob1", "--data", "digits", "--seeds", "0"], "give 1 or more"),
         (["reproduce", "tabel1", "--data", "digits"], "did you mean table1"),
         (["reproduce", "table1", "--layers", "hiden"], "did you mean hidden"),
         (["reproduce", "table1", "--seeds", "0"], "at least one"),
@@ -139,14 +139,16 @@ def test_a_file_that_is_no_usable_database(make, said, command, here, capsys):
     make(here / "wrong.db")
     before = sorted(here.iterdir())
     words = (
-        ["database", "show", "wrong.db"] if command == "show" else ["search", "wrong.db", "-s", 0.5]
+        ["database", "show", "wrong.db"]
+        if command == "show"
+        else ["search", "wrong.db", "-s", 0.5, "--data", "digits"]
     )
     assert said in fails(capsys, *words)
     assert sorted(here.iterdir()) == before
 
 
 def test_a_study_of_other_settings_is_refused_and_kept(graphs, here, capsys):
-    words = ["search", graphs, "-s", 0.6, *TINY, "--study", "study.db", "-q"]
+    words = ["search", graphs, "-s", 0.6, *TINY, "--study", "study.db", "--name", "mine", "-q"]
     main_ok(words)
     capsys.readouterr()
     before = (here / "study.db").read_bytes()

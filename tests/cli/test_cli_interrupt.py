@@ -75,11 +75,15 @@ def test_an_interrupted_search_goes_on_as_if_unbroken(tmp_path):
     ("words", "place", "said"),
     [
         (
-            ["search", "{g}", "-s", "0.5"],
+            ["search", "{g}", "-s", "0.5", "--data", "digits"],
             "bogp.pipeline.search",
             "the finished trials are in study.db",
         ),
-        (["baseline", "dense", "--data", "digits"], "bogp.pipeline.baseline", "run it again"),
+        (
+            ["baseline", "dense", "--data", "digits"],
+            "bogp.pipeline.workers.open_workers",
+            "run it again",
+        ),
         (["demo", "--data", "digits", "--out", "o"], "bogp.replication.run_demo", "is in o, and"),
         (["reproduce", "fig8", "--out", "o"], "bogp.replication.train_all", "is in o, and"),
         (["data", "show", "digits"], "bogp.data.load_dataset", "`bogp data show digits` again"),

@@ -51,7 +51,7 @@ def test_rungs_stop_the_poorer_half(database, capsys):
     ("words", "said"),
     [
         (("--graphs", 13), "13 graphs are more than the 12"),
-        (("--rung", 1, "--keep", 1.5), "keep 1.5"),
+        (("--rung", 1, "--survivors", 1.5), "survivors = 1.5"),
         (("--device", "abacus"), "device 'abacus' cannot be used"),
         (("--recipe", "mine.toml"), "cannot read recipe 'mine.toml'"),
     ],

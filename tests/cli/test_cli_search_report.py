@@ -55,7 +55,7 @@ def test_the_json_is_complete_and_stable(database, study, capsys):
     assert set(found["trials"][0]["point"]) >= {
         "graph", "support", "criterion", "scope", "rounds", "sparsity",
     }  # fmt: skip
-    assert found["finals"][0].keys() == {"seed", "accuracy", "loss"}
+    assert {"name", "number", "seed", "selected", "accuracy", "loss"} <= set(found["finals"][0])
     for entry in found["evidence"]["comparisons"]:
         assert {"name", "accuracy", "lead"} <= set(entry)
         assert set(entry["lead"]) == INTERVAL

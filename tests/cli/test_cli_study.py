@@ -1,7 +1,6 @@
 """``bogp study`` as a user runs it."""
 
 import csv
-import importlib
 import json
 import subprocess
 import sys
@@ -187,29 +186,32 @@ RECIPE = {"epochs": 1, "learning_rate": 0.5}
 COMMAND = {
     "database": "graphs.db",
     "data": "digits",
-    "trials": 7,
-    "final_seeds": 2,
-    "settings": {"sparsity": 0.9, "criteria": ["snip", "random"], "recipe": RECIPE},
+    "settings": {
+        "sparsity": 0.9,
+        "criteria": ["snip", "random"],
+        "recipe": RECIPE,
+        "rungs": [],
+        "trials": 7,
+        "final_seeds": 2,
+    },
 }
 
 
 def test_resume_calls_the_search_that_was_noted(tmp_path, capsys, monkeypatch):
     calls = []
-    search = importlib.import_module("bogp.pipeline.search")
-    monkeypatch.setattr(search, "search", lambda **named: calls.append(named))
+    monkeypatch.setattr("bogp.pipeline.search", lambda **named: calls.append(named))
     monkeypatch.setattr("bogp.cli.study.print_found", lambda result: None)
     path = fill(tmp_path / "study.db", "mine", command=COMMAND)
     run(capsys, "resume", path, "-q", "--workers", 3, "--retries", 9)
     (named,) = calls
-    assert named.pop("recipe").learning_rate == 0.5
+    settings = named.pop("settings")
+    assert settings.recipe.learning_rate == 0.5
+    assert (settings.sparsity, settings.criteria) == (0.9, ("snip", "random"))
+    assert (settings.trials, settings.final_seeds) == (7, 2)
     assert named.pop("progress") is not None
     assert named == {
         "database": "graphs.db",
         "data": "digits",
-        "trials": 7,
-        "final_seeds": 2,
-        "sparsity": 0.9,
-        "criteria": ("snip", "random"),
         "study": str(path),
         "name": "mine",
         "workers": 3,
@@ -226,7 +228,7 @@ def test_an_interrupted_resume_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     def stop(**named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importlib.import_module("bogp.pipeline.search"), "search", stop)
+    monkeypatch.setattr("bogp.pipeline.search", stop)
     shown = run(capsys, "resume", path, "-q", status=130)
     assert f"the finished trials are in {path}" in shown.err
 

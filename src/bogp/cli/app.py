@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-from typer.main import get_command
+from typer.main import get_command, get_group
 
 from bogp.cli.common import InterruptionError, console, error_console
 from bogp.errors import BogpError
@@ -59,13 +59,14 @@ class _Commands(TyperGroup):
 def load(name: str) -> Any:
     """Return the command of a name, a click command, from its module."""
     found: Any = getattr(importlib.import_module(f"bogp.cli.{_module(name)}"), _module(name))
-    if not isinstance(found, typer.Typer):
+    if isinstance(found, typer.Typer):
+        command: Any = get_group(found)
+    else:
         alone = typer.Typer(
             add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
         )
         alone.command(name)(found)
-        found = alone
-    command = get_command(found)
+        command = get_command(alone)
     command.name = name
     return command
 

@@ -8,6 +8,7 @@ import typer
 
 from bogp.cli.common import interruptible, print_json, print_table, progress_bar
 from bogp.cli.options import Data, Json, Quiet, from_settings
+from bogp.errors import SettingError
 from bogp.settings.search import TrainingSettings
 
 
@@ -21,7 +22,7 @@ def baseline(
     sparsity: Annotated[
         float | None, typer.Option("--sparsity", "-s", help="Share of the weights to remove.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Repetitions, from --seed up.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Repetitions, from --seed up.")] = 5,
     together: Annotated[
         bool,
         typer.Option(
@@ -48,6 +49,8 @@ def baseline(
     from bogp.pipeline import PopulationTrainer, TrainingTask, known_candidate
     from bogp.pipeline.workers import open_workers
 
+    if seeds < 1:
+        raise SettingError(f"{seeds} seeds is too few: give 1 or more")
     numbers = range(settings.seed, settings.seed + seeds)
     candidates = tuple(known_candidate(method, sparsity, seed) for seed in numbers)
     task = TrainingTask(
