@@ -16,7 +16,7 @@ from bogp.analysis import Interval
 from bogp.errors import MaskError, SettingError, UnknownNameError
 from bogp.export import Export, ExportError, compact, export_model, load_sparse
 from bogp.export.exporting import sentence
-from bogp.export.formats import FORMATS, Exported
+from bogp.export.formats import FORMATS, Exported, Format, Job, Written
 from bogp.export.measure import Latency
 from bogp.masks import Mask
 
@@ -96,6 +96,19 @@ def test_one_format_that_fails_is_a_sentence_the_only_one_an_error(
     assert found.sentences[1].startswith("csr, sparsity 0.9")
     with pytest.raises(ExportError, match="the moon is full"):
         run(tmp_path, ("onnx",))
+
+
+def test_a_format_is_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(job: Job) -> Written:
+        job.path.write_text(str(job.mask.kept))
+        return Exported(job.name, job.path, job.path.stat().st_size, runtime="a pen"), job.model
+
+    mine = Format("count", write, "kept.txt", "the number of kept weights")
+    monkeypatch.setitem(FORMATS, mine.name, mine)
+    found = run(tmp_path, ("count",))
+    assert (tmp_path / "kept.txt").read_text() == str(pruned()[1].kept)
+    assert [each.name for each in found.latencies if each.batch == 4] == ["dense", "count"]
+    assert "with a pen" in found.sentences[0]
 
 
 def test_blocks_that_are_not_there_are_a_sentence(tmp_path: Path) -> None:

@@ -29,17 +29,7 @@ def mask_from_torch_prune(model: nn.Module) -> Mask:
     >>> mask_from_torch_prune(layer)
     Mask(1 layers, 5 of 8 weights kept)
     """
-    layers: dict[str, Tensor] = {}
-    firsts: dict[int, str] = {}
-    for path, module in model.named_modules():
-        for attribute in _pruned(module):
-            name = f"{path}.{attribute}" if path else attribute
-            layer = as_mask(name, module.get_buffer(f"{attribute}_mask"))
-            first = firsts.setdefault(id(module.get_parameter(f"{attribute}_orig")), name)
-            if not torch.equal(layers.setdefault(first, layer), layer):
-                raise MaskError(
-                    f"{first!r} and {name!r} are one weight with two masks: prune both alike"
-                )
+    layers = masks_in_state(model.state_dict())
     if not layers:
         raise MaskError(
             "torch.nn.utils.prune has pruned no weight of the model: prune one with it first"
@@ -63,12 +53,12 @@ def with_torch_prune(model: nn.Module, mask: Mask) -> nn.Module:
     >>> pruned.weight_mask.tolist(), prune.is_pruned(pruned), prune.is_pruned(model)
     ([[1.0, 0.0]], True, False)
     """
-    for path, module in model.named_modules():
-        for attribute in _pruned(module):
-            raise MaskError(
-                f"{path or 'model'!r} is pruned by torch.nn.utils.prune already: call "
-                f"torch.nn.utils.prune.remove(module, {attribute!r}) first"
-            )
+    for name in masks_in_state(model.state_dict()):
+        path, _, attribute = name.rpartition(".")
+        raise MaskError(
+            f"{path or 'model'!r} is pruned by torch.nn.utils.prune already: call "
+            f"torch.nn.utils.prune.remove(module, {attribute!r}) first"
+        )
     check_fits(model, mask)
     pruned = copy.deepcopy(model)
     masks = {
@@ -110,23 +100,22 @@ def without_torch_prune(model: nn.Module) -> tuple[nn.Module, dict[str, Tensor]]
 
 
 def masks_in_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the masks in the state dict of a model that torch has pruned, by weight."""
-    names = (key.removesuffix("_orig") for key in state if key.endswith("_orig"))
+    """Return the masks in the state dict of a model that torch has pruned, by weight.
+
+    Raises:
+        MaskError: a mask holds other numbers than 0 and 1, or one weight has two masks.
+    """
+    names = [key.removesuffix("_orig") for key in state if key.endswith("_orig")]
     weights = {
         name: state[f"{name}_orig"]
         for name in names
         if f"{name}_mask" in state and state[f"{name}_orig"].dim() > 1
     }
-    firsts = aliases(weights)
-    return {n: as_mask(n, state[f"{n}_mask"]) for n in weights if firsts[n] == n}
-
-
-def _pruned(module: nn.Module) -> list[str]:
-    """Return the weights of ``module`` itself, by attribute, that torch has pruned."""
-    names = [name.removesuffix("_orig") for name in module._parameters if name.endswith("_orig")]
-    return [
-        name
-        for name in names
-        if module._buffers.get(f"{name}_mask") is not None
-        and module.get_parameter(f"{name}_orig").dim() > 1
-    ]
+    masks: dict[str, Tensor] = {}
+    for name, first in aliases(weights).items():
+        layer = as_mask(name, state[f"{name}_mask"])
+        if not torch.equal(masks.setdefault(first, layer), layer):
+            raise MaskError(
+                f"{first!r} and {name!r} are one weight with two masks: prune both alike"
+            )
+    return masks
