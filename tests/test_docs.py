@@ -227,18 +227,32 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
-def test_the_readmes_table_is_the_replications():
+def test_every_interval_of_the_readmes_tables_is_the_replications():
     readme = (ROOT / "README.md").read_text()
-    record = (ROOT / "docs" / "replication" / "calibrated" / "results.md").read_text()
-    rows = [line for line in readme.splitlines() if re.match(r"\| .*\d\.\d{3} ± ", line)]
-    assert len(rows) >= 7
-    for row in rows:
-        assert row in record
+    worth = readme[readme.index("## What it is worth") : readme.index("**How fast.**")]
+    records = [
+        (ROOT / "docs" / "replication" / name / "results.md").read_text()
+        for name in ("methods", "models", "calibrated")
+    ]
+    intervals = re.findall(r"-?\d[\d.e-]* \[[^\]]+\] \(n=\d+\)", worth)
+    assert len(intervals) >= 30
+    for interval in intervals:
+        assert any(interval in record for record in records), interval
+
+
+def test_no_table_of_the_readme_is_longer_than_ten_rows():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    lengths, length = [], 0
+    for line in [*lines, ""]:
+        length = length + 1 if line.startswith("|") else 0
+        lengths.append(length)
+    assert 4 < max(lengths) <= 12  # its head and the line below it are two
 
 
 def test_every_public_name_is_in_the_reference():
     pages = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
-    shown = {*re.findall(r"^::: (\S+)", pages, re.M), *re.findall(r"heading: (\S+),", pages)}
+    shown = {*re.findall(r"^(?::::|##) (\S+)", pages, re.M)}
+    shown |= {*re.findall(r"heading: (\S+),", pages)}
     assert {f"bogp.{name}" for name in bogp._HOMES} <= shown
 
 
