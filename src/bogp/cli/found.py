@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bogp.cli.common import console, print_table
+from bogp.cli.common import print_table, say
 
 if TYPE_CHECKING:
     from bogp.masks import Mask
@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 def save_masks(result: SearchResult, place: Path) -> list[Path]:
     """Write the winner's mask, or those of a front into a folder; return the files."""
     if result.front:
-        written = []
-        for entry in result.front:
-            path = place / f"mask-{entry.point.sparsity:g}.safetensors"
+        paths = [place / f"mask-{one.point.sparsity:g}.safetensors" for one in result.front]
+        for entry, path in zip(result.front, paths, strict=True):
             _save(result, entry.mask, str(entry.point), path)
-            written.append(path)
-        return written
+        return paths
     from bogp.report.search_tables import winner_name
 
     _save(result, result.mask, winner_name(result), place)
@@ -92,6 +90,6 @@ def print_found(
     for table in found_tables(result):
         print_table(table)
     for path in saved:
-        console.print(f"mask written to {path}", markup=False, soft_wrap=True)
+        say(f"mask written to {path}")
     if report is not None:
-        console.print(f"report: {report}", markup=False, soft_wrap=True)
+        say(f"report: {report}")

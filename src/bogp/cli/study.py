@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bogp.cli import options
-from bogp.cli.common import console, interruptible, print_json, print_table, progress_bar
+from bogp.cli.common import interruptible, print_json, print_table, progress_bar, say
 from bogp.cli.found import print_found, summary
 from bogp.errors import StudyError
-from bogp.settings.search import SearchSettings
+from bogp.settings.search import Execution, SearchSettings
 
 if TYPE_CHECKING:
     from bogp.study.reading import ArmRecord, StorageRecord, StudyRecord
@@ -56,16 +56,8 @@ def list_(storage: Storage, as_json: options.Json = False) -> None:
     from bogp.tables import Column, Table, decimals
 
     best = Column("best", decimals(4))
-    columns: list[str | Column] = [
-        "study",
-        "key",
-        "engine",
-        "goal",
-        *COUNTS,
-        best,
-        "epochs",
-        "changed",
-    ]
+    heads = ("study", "key", "engine", "goal", *COUNTS)
+    columns: list[str | Column] = [*heads, best, "epochs", "changed"]
     notes = ["Trials of the search; those of random search at equal cost are beside them."]
     if found.others:
         notes.append(f"Not of this bogp, and left alone: {', '.join(found.others)}.")
@@ -105,18 +97,15 @@ def show(
         heads = ["attempts that failed or run", "arm", "attempt", "state", "why, or whose"]
         print_table(Table("", heads, rows))
     if found.lease is not None:
-        console.print(f"held by {found.lease}", markup=False, soft_wrap=True)
+        say(f"held by {found.lease}")
 
 
 @study.command()
+@options.from_settings
 def resume(
-    storage: Storage,
+    study: Storage,
+    execution: Execution,
     name: Name = None,
-    workers: options.Workers = 1,
-    retries: Annotated[
-        int,
-        typer.Option(min=0, help="How often a trial is tried again after a kill or a lost worker."),
-    ] = 2,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -127,26 +116,26 @@ def resume(
 
     Example: bogp study resume study.db
     """
-    found = _read(storage).study(name)
-    arguments = _command(found, storage)
-    kept = f"the finished trials are in {storage}, and the same command goes on from there"
+    found = _read(study).study(name)
+    arguments = _command(found, study)
+    kept = f"the finished trials are in {study}, and the same command goes on from there"
     with interruptible(kept):
         from bogp.pipeline import search
 
         with progress_bar("trainings", quiet) as progress:
             result = search(
                 **arguments,
-                study=storage,
+                study=study,
                 name=found.name,
-                workers=workers,
-                retries=retries,
+                workers=execution.workers,
+                retries=execution.retries,
                 progress=progress,
             )
     if as_json:
         print_json(summary(result))
         return
     print_found(result)
-    console.print(f"`bogp study show {storage}` shows them", markup=False, soft_wrap=True)
+    say(f"`bogp study show {study}` shows them")
 
 
 @study.command()
@@ -175,9 +164,7 @@ def export(
     if as_json:
         print_json({"study": found.name, "out": str(out), "attempts": count})
         return
-    console.print(
-        f"{count} attempts of study {found.name} written to {out}", markup=False, soft_wrap=True
-    )
+    say(f"{count} attempts of study {found.name} written to {out}")
 
 
 def _read(storage: str) -> StorageRecord:
