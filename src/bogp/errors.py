@@ -85,17 +85,3 @@ class ConstantPropertyWarning(UserWarning):
 
 class LayerCollapseWarning(UserWarning):
     """A mask that keeps no weight of some layer, through which nothing passes any more."""
-
-
-def check_sparsity(sparsity: float) -> float:
-    """Return ``sparsity`` as a float, or raise :class:`SparsityError` if it is not in [0, 1).
-
-    >>> check_sparsity(0.9)
-    0.9
-    """
-    value = float(sparsity)
-    if not 0.0 <= value < 1.0:
-        raise SparsityError(
-            f"sparsity {sparsity} is not in [0, 1): give the share of weights to remove, 0.9 say"
-        )
-    return value

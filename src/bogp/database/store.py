@@ -23,11 +23,11 @@ from bogp.errors import (
     ConstantPropertyWarning,
     DatabaseError,
     UnknownNameError,
-    check_sparsity,
 )
 from bogp.graphs import PAPER_FIVE
 from bogp.graphs.kernels.bits import Rows, unpack_triangles, words
 from bogp.settings.database import DatabaseSettings
+from bogp.sparsity import check_sparsity
 from bogp.types import Floats, Progress
 
 CACHE_BYTES = 1 << 29

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from bogp.database.blocks import UNKNOWN_EDGES, UNKNOWN_SEED, Origin, triangle_bytes
 from bogp.database.plan import ALL_PROPERTIES, IMPORTED, check_nodes, one_or_more
 from bogp.database.table_files import Column
-from bogp.errors import DatabaseError, SettingError, UnknownNameError, check_sparsity
+from bogp.errors import DatabaseError, SettingError, UnknownNameError
 from bogp.graphs import PROPERTIES, describe
 from bogp.graphs.kernels.bits import unpack_triangles
+from bogp.sparsity import check_sparsity
 
 MADE = ("id", "sparsity", "family", "parameters", "seed", "edges")
 """The columns that say which graph a row is of and how it was made."""

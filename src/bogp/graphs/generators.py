@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bogp.docstrings import summary
-from bogp.errors import GraphError, SettingError, UnknownNameError, check_sparsity
+from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs import families
 from bogp.graphs.mixed import mixed
 from bogp.graphs.mixed_kinds import NUMBERED
@@ -142,7 +142,6 @@ def random_mask(out_features: int, in_features: int, sparsity: float, seed: int)
     >>> int(random_mask(10, 7, 0.9, seed=0).sum())
     7
     """
-    check_sparsity(sparsity)
     if out_features < 1 or in_features < 1:
         raise GraphError(
             f"a layer of {out_features} outputs and {in_features} inputs has no weights: "

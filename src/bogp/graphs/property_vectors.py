@@ -240,23 +240,13 @@ def _step(nodes: int) -> int:
 
 def _pieces(adjacency: Any) -> Iterator[BoolArray]:
     """Yield stacks (graphs, nodes, nodes) of what :func:`properties` was given."""
-    if isinstance(adjacency, RelationalGraph):
-        yield adjacency.adjacency[None]
-        return
-    if isinstance(adjacency, np.ndarray | torch.Tensor) or not isinstance(adjacency, Iterable):
-        yield check_stack(adjacency)
-        return
+    whole = isinstance(adjacency, np.ndarray | torch.Tensor) or not isinstance(adjacency, Iterable)
     if isinstance(adjacency, Sequence) and adjacency:
         first = adjacency[0]
-        several = isinstance(first, np.ndarray | torch.Tensor) and first.ndim == 3
-        if not several and not isinstance(first, RelationalGraph):
-            yield check_stack(adjacency)  # nested lists, or a list of matrices
-            return
-    for piece in adjacency:
-        if isinstance(piece, RelationalGraph):
-            yield piece.adjacency[None]
-        else:
-            yield check_stack(piece)
+        # Nested lists and a list of matrices are one stack.
+        whole = not isinstance(first, RelationalGraph) and np.ndim(first) != 3
+    for piece in [adjacency] if whole or isinstance(adjacency, RelationalGraph) else adjacency:
+        yield piece.adjacency[None] if isinstance(piece, RelationalGraph) else check_stack(piece)
 
 
 def _chunks(pieces: Iterable[BoolArray]) -> Iterator[tuple[int, BoolArray]]:
@@ -274,16 +264,12 @@ def _chunks(pieces: Iterable[BoolArray]) -> Iterator[tuple[int, BoolArray]]:
         for start in range(0, len(piece), step):
             part = piece[start : start + step]
             if count + len(part) > step:
-                yield first, _joined(waiting)
+                yield first, np.concatenate(waiting)
                 waiting, first, count = [], first + count, 0
             waiting.append(part)
             count += len(part)
     if count:
-        yield first, _joined(waiting)
-
-
-def _joined(pieces: list[BoolArray]) -> BoolArray:
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        yield first, np.concatenate(waiting)
 
 
 def _in_order(

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bogp.errors import GraphError, check_sparsity
+from bogp.errors import GraphError
 from bogp.sparsity import kept_count
 from bogp.types import BoolArray, Integers
 
@@ -266,7 +266,6 @@ def edges_for_sparsity(
     >>> edges_for_sparsity(128, 0.9)  # (1638 kept - 128 self-loops) / 2 weights an edge
     755
     """
-    check_sparsity(sparsity)
     out_features = nodes if out_features is None else out_features
     in_features = nodes if in_features is None else in_features
     _check_fit(nodes, out_features, in_features)

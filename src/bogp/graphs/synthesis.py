@@ -111,7 +111,7 @@ def synthesize(
             that it can have at this edge count, and of ``degree_centrality`` the density itself.
         tolerance: the search ends once every error is within so many units of scale.
         preserve_degrees: keep every node's degree.
-        seed: of the random choices.
+        seed: decides the random choices.
         progress: called with (proposals so far, budget).
 
     Raises:

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from bogp.errors import SettingError, check_sparsity
+from bogp.errors import SettingError
 from bogp.settings import Option, Several, checked_by, declared, named_in, settings
+from bogp.sparsity import check_sparsity
 from bogp.types import Progress
 
 POOL = "Engine pool"

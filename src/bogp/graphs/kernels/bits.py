@@ -126,7 +126,7 @@ def is_joined(graph: Rows, u: int, v: int) -> Any:
 
 @inlined
 def count_bits(sets: Rows, u: int) -> Any:
-    """Return the size of the set ``sets[u]`` (nodes, words): of a row of a graph, the degree."""
+    """Return the size of the set ``sets[u]``, which for a row of a graph is the degree of u."""
     count = 0
     for k in range(sets.shape[1]):
         count += popcount(sets[u, k])
