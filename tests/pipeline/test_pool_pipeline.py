@@ -4,20 +4,23 @@ import itertools
 import pickle
 import signal
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bogp.pipeline.bench import LOST
+from training_helpers import search, timeless
 
 import bogp
 from bogp.analysis import predict_final
-from bogp.engines import front, hypervolume
+from bogp.engines import PoolSearch, front, hypervolume
 from bogp.engines.evaluations import Evaluation, scaling, sums
 from bogp.errors import StudyError
-from bogp.pipeline import Point, PoolSettings, arm, evaluation, flight
+from bogp.pipeline import Point, loop, pool, search_record, trainer
+from bogp.pipeline.results import LOST
+from bogp.pipeline.session import Counter as Counting
+from bogp.settings.search import SearchSettings
 from bogp.study import FinishedTrial, Study
 from bogp.training import Recipe
 
@@ -25,6 +28,7 @@ TWO = Recipe(learning_rate=0.01, batch_size=64, epochs=2)
 SMALL = {
     "sparsity": 0.8,
     "model": "mlp:16",
+    "layers": "hidden",
     "recipe": TWO,
     "trials": 10,
     "batch": 4,
@@ -36,15 +40,7 @@ SMALL = {
 
 
 def run(database, data, **changes):
-    return bogp.search(database, data, **(SMALL | changes))
-
-
-def timeless(trials):
-    """Return everything of trials but the time that they took."""
-    return [
-        (t.arm, t.number, t.point, t.value, t.second, t.stopped, {**t.record, "seconds": 0})
-        for t in trials
-    ]
+    return search(database, data, **(SMALL | changes))
 
 
 def plain(result):
@@ -117,13 +113,14 @@ def test_a_stopped_candidate_does_not_win():
     told = [finished(0.9, (0.9,), index=0, stopped=True)]
     told += [finished(0.1, (0.1, 0.1), index=index) for index in (1, 2, 3)]
     space = SimpleNamespace(sparsities=np.array([0.5, 0.5, 0.5, 0.8]))
-    one = arm.Arm("search", engine, SimpleNamespace(space=space), told)
+    one = pool.PoolStrategy(SearchSettings(sparsity=0.8), space, None, engine, (0.1, 0.0))
+    one.told = told
     assert one.best() == 2
     assert one.front() == [2, 3]
 
 
 def test_without_rungs_and_replicates_every_trial_is_new_and_whole(graphs, toy):
-    result = run(graphs, toy, rungs=(), replicates=0.0, final_seeds=0, random_arm=False)
+    result = run(graphs, toy, rungs=(), replicate_share=0.0, final_seeds=0, random_search=False)
     assert len({trial.point["index"] for trial in result.trials}) == len(result.trials) == 10
     assert all(trial.point["replicate"] == 0 and not trial.stopped for trial in result.trials)
     assert result.evidence.components is None
@@ -151,7 +148,7 @@ def test_an_exhausted_pool_is_trained_on_further_seeds(toy, tmp_path):
     assert len(set(numbers)) == 12
 
 
-def test_the_random_arm_is_random_and_costs_as_much(graphs, toy):
+def test_the_random_search_is_random_and_costs_as_much(graphs, toy):
     result = run(graphs, toy, rounds=(1, 3), trials=8, final_seeds=0, seed=3, criteria=("snip",))
     rounds = Counter(trial.point["rounds"] for trial in result.trials)
     assert set(rounds) == {1, 3}
@@ -167,9 +164,9 @@ def test_the_random_arm_is_random_and_costs_as_much(graphs, toy):
 @pytest.mark.parametrize("arms", ["search", "random"])
 def test_random_search_gets_more_seeds_until_it_cost_as_much(arms, graphs, toy, monkeypatch):
     """Whichever arm is dearer by its own trials."""
-    whole = arm.Arm.epochs.fget
+    whole = loop.Arm.epochs.fget
     monkeypatch.setattr(
-        arm.Arm, "epochs", property(lambda own: whole(own) + 13 * (own.name == arms))
+        loop.Arm, "epochs", property(lambda own: whole(own) + 13 * (own.name == arms))
     )
     result = run(graphs, toy, final_seeds=0)
     search, other = result.epochs["search"], result.epochs["random search"]
@@ -185,7 +182,7 @@ def test_workers_and_executors_change_nothing(graphs, toy, unbroken):
     assert plain(run(graphs.path, toy, workers=2)) == plain(unbroken)
 
 
-class Backwards:
+class Backwards(Executor):
     """An executor whose tasks end in the reverse of the order in which they were begun."""
 
     def __init__(self, lose=()):
@@ -195,7 +192,7 @@ class Backwards:
         future = Future()
         self.held.append((self.count, future, function, given))
         self.count += 1
-        if pickle.loads(given[0]).keep:  # of the finals, one after another
+        if pickle.loads(given[0])[1].keep:  # of the finals, one after another
             self.work()
         return future
 
@@ -216,7 +213,7 @@ def backwards(monkeypatch):
             executor.work()
             return {future for future in running if future.done()}, set()
 
-        monkeypatch.setattr(flight, "wait", wait)
+        monkeypatch.setattr(loop, "wait", wait)
         return executor
 
     return made
@@ -238,14 +235,14 @@ def test_asynchronous_with_one_worker_is_the_search_of_small_batches(graphs, toy
 
 def test_asynchronous_asks_with_what_is_under_way_pending(graphs, toy, backwards, monkeypatch):
     executor, pending = backwards(), []
-    ask = arm.PoolSearch.ask
+    ask = PoolSearch.ask
     monkeypatch.setattr(
-        arm.PoolSearch,
+        PoolSearch,
         "ask",
         lambda self, q: pending.append((len(self.pending), len(executor.held))) or ask(self, q),
     )
     result = run(
-        graphs, toy, asynchronous=True, batch=9, trials=18, executor=executor, random_arm=False,
+        graphs, toy, asynchronous=True, batch=9, trials=18, executor=executor, random_search=False,
         final_seeds=0,
     )  # fmt: skip
     assert len(result.trials) == 18
@@ -312,7 +309,7 @@ def test_an_interruption_at_any_write_changes_nothing(
 
 
 def test_asynchronous_goes_on_with_what_was_under_way(graphs, toy, tmp_path, backwards):
-    changes = {"asynchronous": True, "batch": 9, "trials": 18, "random_arm": False}
+    changes = {"asynchronous": True, "batch": 9, "trials": 18, "random_search": False}
     study, seen = tmp_path / "study.db", []
 
     def stop(trial):
@@ -338,8 +335,7 @@ def test_asynchronous_goes_on_with_what_was_under_way(graphs, toy, tmp_path, bac
 
 
 def settings_of(graphs, toy, **changes):
-    values = {k: v for k, v in (SMALL | changes).items() if k not in ("trials", "final_seeds")}
-    return PoolSettings(**values).fields(toy, graphs)
+    return search_record(SearchSettings(**(SMALL | changes)), toy, graphs)
 
 
 def test_what_a_worker_lost_is_run_again_and_shown(graphs, toy, unbroken, backwards):
@@ -372,14 +368,14 @@ def test_progress_and_trials_are_told_once(graphs, toy):
 def test_all_training_is_charged(graphs, toy, monkeypatch):
     """Counted where it is done."""
     trained = []
-    inner = evaluation.prune_and_train_population
+    inner = trainer.prune_and_train_population
 
     def counting(*given, **named):
         found = inner(*given, **named)
-        trained.append(found.epochs)
+        trained.append(sum(one.epochs for one in found))
         return found
 
-    monkeypatch.setattr(evaluation, "prune_and_train_population", counting)
+    monkeypatch.setattr(trainer, "prune_and_train_population", counting)
     patient = Recipe(learning_rate=0.01, batch_size=64, epochs=4, patience=1)
     for changes in ({"recipe": patient}, {"final_seeds": 0}, {"pareto": True, "sparsity": None}):
         trained.clear()
@@ -410,7 +406,7 @@ def test_the_whole_front_in_one_study(graphs, toy, tmp_path):
         objectives=("accuracy", "sparsity"),
     ) as opened:
         for name in ("search", "random"):
-            noted = opened.noted(f"hypervolumes of {name}")
+            noted = opened.noted(f"scores of {name}")
             assert tuple(noted) == result.hypervolumes[name]
             assert len(noted) == len(opened.batches(name))
     assert result.hypervolumes["search"][-1] == pytest.approx(hypervolume(points, (0.25, 0.0)))
@@ -450,7 +446,7 @@ def test_a_stopped_trial_is_told_as_what_it_would_have_become():
     poor = finished(0.5, (0.5,), index=9, stopped=True)
     others = [finished(0.1, (0.4, 0.1), diverged=True), finished(0.9, (0.1, 0.9), rounds=5)]
     mean, variance = predict_final([0.5], *np.array(PAIRS).T)
-    assert arm.predicted(poor, [*went_on, poor, *others]) == (mean[0], variance[0])
+    assert pool.predicted(poor, [*went_on, poor, *others]) == (mean[0], variance[0])
     assert 0.5 < mean[0] < 0.8
 
 
@@ -465,34 +461,34 @@ def test_the_noise_of_one_evaluation():
         for i, t in enumerate(true)
         for _ in range(3)
     ]
-    assert arm.noise_variance(trials) == pytest.approx(0.02**2, rel=0.15)
-    assert arm.noise_variance(trials[:1]) == pytest.approx(
+    assert pool.noise_variance(trials) == pytest.approx(0.02**2, rel=0.15)
+    assert pool.noise_variance(trials[:1]) == pytest.approx(
         trials[0].value * (1 - trials[0].value) / 100
     )
-    assert arm.noise_variance([]) == 0.0
+    assert pool.noise_variance([]) == 0.0
     ignored = [finished(0.1, (), diverged=True), finished(0.1, (), stopped=True)]
-    assert arm.noise_variance([*trials, *ignored]) == arm.noise_variance(trials)
+    assert pool.noise_variance([*trials, *ignored]) == pool.noise_variance(trials)
 
 
 def test_what_the_engine_is_told_of_a_stopped_trial(graphs, toy, monkeypatch):
     """A variance is that of the value about the candidate's true mean, as a fresh tell's noise is:
     two tells of equal variance weigh the same."""
-    told, tell = [], arm.PoolSearch.tell
+    told, tell = [], PoolSearch.tell
     monkeypatch.setattr(
-        arm.PoolSearch,
+        PoolSearch,
         "tell",
         lambda self, *given: told.append(given) or tell(self, *given),
     )
-    result = run(graphs, toy, random_arm=False, final_seeds=0)
+    result = run(graphs, toy, random_search=False, final_seeds=0)
     before = []
     for number, own in itertools.groupby(result.trials, lambda trial: trial.batch):
         own = list(own)
         before += own
-        noise = arm.noise_variance(before)
+        noise = pool.noise_variance(before)
         for trial in own:
             given = told.pop(0)
             if trial.stopped:
-                mean, variance = arm.predicted(trial, before)
+                mean, variance = pool.predicted(trial, before)
                 assert given == (trial.point["index"], mean, variance + noise), number
                 assert variance + noise > noise > 0
             else:
@@ -518,22 +514,22 @@ def test_ctrl_c_reaches_a_search_with_an_executor(graphs, toy):
 
 
 def test_known_methods_come_first(graphs, toy):
-    result = run(graphs, toy, random_arm=False, final_seeds=0, batch=20, population=20, trials=20)
+    result = run(
+        graphs, toy, random_search=False, final_seeds=0, batch=20, population=20, trials=20
+    )
     first = [Point.from_record(trial.point) for trial in result.trials if trial.batch == 0]
     complete = [point for point in first if point.graph is None]
     assert {point.criterion for point in complete} >= {"random", "magnitude", "snip"}
 
 
 def test_the_counter_never_falls_and_ends_at_the_total():
-    from bogp.pipeline.bench import Counter as Trainings
-
     seen = []
-    counter = Trainings(lambda *pair: seen.append(pair), 6, 1)
-    counter.fly(0, 2.4)
-    counter.fly(1, 1.9)
-    counter.land(0)
+    counter = Counting(lambda *pair: seen.append(pair), 6, 1)
+    counter.under_way(0, 4, 6, 10)
+    counter.under_way(1, 2, 19, 20)
+    counter.ended(0)
     counter.add(3)
-    counter.land(1)
+    counter.ended(1)
     counter.expect(1)
     counter.add(3)
     assert seen == [(1, 6), (3, 6), (5, 6), (7, 7)]

@@ -4,6 +4,7 @@ import dataclasses
 
 import torch
 
+import bogp
 from bogp.data import Split
 from bogp.pipeline import (
     GRAPH,
@@ -12,6 +13,23 @@ from bogp.pipeline import (
     prune_and_train,
     prune_and_train_population,
 )
+from bogp.settings.search import Execution, SearchSettings
+
+EXECUTION = {"trainer", *(field.name for field in dataclasses.fields(Execution))}
+
+
+def search(database, data, **given):
+    """Search by settings and ways to carry them out, all by keyword; one study has one name."""
+    how = {"name": "bogp"} | {name: given.pop(name) for name in EXECUTION & set(given)}
+    return bogp.search(database, data, SearchSettings(**given), **how)
+
+
+def timeless(trials):
+    """Everything of trials but the time that they took."""
+    return [
+        (t.arm, t.number, t.point, t.value, t.second, t.stopped, {**t.record, "seconds": 0})
+        for t in trials
+    ]
 
 
 def baseline(name, factory, parts, recipe, *, layers="hidden", sparsity=None, seed=0):
