@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from bogp.errors import SettingError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import Mask
-from bogp.pipeline.methods import GRAPH, Method, method_named
+from bogp.pipeline.methods import GRAPH, METHODS, Method
 from bogp.pipeline.supports import Support
 from bogp.training import Metrics, Structure
 
@@ -55,9 +56,13 @@ def known_candidate(name: str, sparsity: float | None, seed: int) -> Candidate:
     >>> known_candidate("glob5", 0.9, seed=0).trainings
     5
     """
-    method = method_named(name, sparsity)
+    if name not in METHODS:
+        raise UnknownNameError("method", name, METHODS)
+    method = METHODS[name]
     if method is None:
         return Candidate()
+    if sparsity is None:
+        raise SettingError(f"method {name!r} needs a sparsity: give 0.9 say")
     return Candidate(None, method, sparsity, derive_seed(seed, "mask"))
 
 

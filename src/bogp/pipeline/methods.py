@@ -93,20 +93,6 @@ trainings.
 """
 
 
-def method_named(name: str, sparsity: float | None) -> Method | None:
-    """Return a method of :data:`METHODS`, None for the dense network.
-
-    Raises:
-        UnknownNameError: no such method.
-        SettingError: a method that prunes, without a sparsity.
-    """
-    if name not in METHODS:
-        raise UnknownNameError("method", name, METHODS)
-    if METHODS[name] is not None and sparsity is None:
-        raise SettingError(f"method {name!r} needs a sparsity: give 0.9 say")
-    return METHODS[name]
-
-
 def pruning_method(given: Method | str) -> Method:
     """Return a method that prunes, given or by name.
 
