@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from bogp.pipeline import synthesize as synthesize
     from bogp.pruning import PruneResult as PruneResult
     from bogp.pruning import prune as prune
+    from bogp.settings.database import DatabaseSettings as DatabaseSettings
     from bogp.settings.prune import PruneSettings as PruneSettings
     from bogp.settings.search import ScreenSettings as ScreenSettings
     from bogp.settings.search import SearchSettings as SearchSettings
@@ -91,6 +92,7 @@ _HOMES = {
         "SearchResult TrainingResult analyze known_candidate mask prune_and_train "
         "prune_and_train_population screen search synthesize",
         "bogp.pruning": "PruneResult prune",
+        "bogp.settings.database": "DatabaseSettings",
         "bogp.settings.prune": "PruneSettings",
         "bogp.settings.search": "ScreenSettings SearchSettings",
         "bogp.engines": "ParetoSearch PoolSampler PoolSearch",

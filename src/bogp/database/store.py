@@ -96,7 +96,7 @@ class GraphDatabase:
         Args:
             path: the file; its folder is made if need be.
             nodes, sparsities, graphs, family, shape, seed, names, parameters: the fields of
-                :class:`bogp.settings.database.DatabaseSettings`, which says what each is for.
+                :class:`bogp.DatabaseSettings`, which says what each is for.
             progress: told (graphs there are, graphs planned) at the start and then about twice a
                 second.
             threads: how many draw and describe graphs; all cores by default.

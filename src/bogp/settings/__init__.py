@@ -8,7 +8,8 @@ A class of settings is a frozen dataclass whose fields say their bounds and thei
 
 :func:`settings` checks what such a class is given, :func:`declared` lists what it declares: for the
 options of the command line (:mod:`bogp.cli.options`) and for the tables of the documentation. The
-classes are in :mod:`bogp.settings.search` and :mod:`bogp.settings.prune`.
+classes are in :mod:`bogp.settings.search`, :mod:`bogp.settings.prune` and
+:mod:`bogp.settings.database`.
 """
 
 from __future__ import annotations

@@ -27,9 +27,8 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 class DatabaseSettings:
     """Every choice that decides the graphs of a database.
 
-    ``nodes`` of each graph must not be more than the layer's smaller width. ``parameters`` are
-    those of the family's generator; of ``mixed`` it is ``pilot``, the number of settings that it
-    tries. What a database cannot hold is an error of :meth:`bogp.GraphDatabase.build`.
+    Whether the nodes fit the layer, and whether the family has such parameters, is checked by
+    :meth:`bogp.GraphDatabase.build`.
     """
 
     nodes: Annotated[
@@ -40,8 +39,8 @@ class DatabaseSettings:
         Field(
             min_length=2,
             max_length=2,
-            description="The layer to be pruned, outputs by inputs. It decides how many edges give "
-            "a sparsity. Default: NODESxNODES.",
+            description="(out_features, in_features) of the layer to be pruned, which decide how "
+            "many edges give a sparsity; by default (nodes, nodes).",
         ),
     ] = None
     sparsities: Annotated[
@@ -78,4 +77,11 @@ class DatabaseSettings:
         ),
         Option(("--property", "-p"), metavar="NAME"),
     ] = None
-    parameters: Annotated[Mapping[str, Any] | None, Option(hidden=True)] = None
+    parameters: Annotated[
+        Mapping[str, Any] | None,
+        Field(
+            description="Parameters of the family's generator by name; of mixed it is pilot, the "
+            "number of settings that it tries."
+        ),
+        Option(hidden=True),
+    ] = None
