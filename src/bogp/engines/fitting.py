@@ -150,20 +150,18 @@ def log_density(
     by_own = given.own * float(slope.diagonal().sum())
     # dk / dlog(length_d) is (5/3) (1 + r) exp(-r) times the squared distance along d.
     slope.mul_((1.0 + distance).mul_(decay)).mul_(5.0 / 3.0)
-    along = 2.0 * ((scaled * scaled * slope.sum(1, keepdim=True)) - scaled * (slope @ scaled)).sum(
-        0
-    )
-    gradient = along.numpy()
-    log_lengths = np.log(lengths)
-    density, by_prior = prior.length.log_density(log_lengths)
-    value, gradient = value + float(density.sum()), gradient + by_prior
+    along = (scaled * scaled * slope.sum(1, keepdim=True)) - scaled * (slope @ scaled)
+    parts = [(prior.length, np.log(lengths), (2.0 * along.sum(0)).numpy())]
     if given.own > 0.0:
-        density, by_prior = prior.own.log_density(np.log([given.own]))
-        value, gradient = value + float(density[0]), np.append(gradient, by_own + by_prior[0])
+        parts.append((prior.own, np.log([given.own]), np.array([by_own])))
     if estimated:
-        density, by_prior = prior.noise.log_density(np.log([noise]))
-        value = value + float(density[0])
-        gradient = np.append(gradient, by_noise + by_prior[0])
+        parts.append((prior.noise, np.log([noise]), np.array([by_noise])))
+    slopes = []
+    for one, logarithms, by_likelihood in parts:
+        density, by_prior = one.log_density(logarithms)
+        value += float(density.sum())
+        slopes.append(by_likelihood + by_prior)
+    gradient = np.concatenate(slopes)
     return (value, gradient) if np.isfinite(value) and np.isfinite(gradient).all() else None
 
 

@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bogp.engines.acquisition import Picks
+from bogp.engines.evaluations import Evaluation
 from bogp.engines.features import checked_pool
 from bogp.engines.pool import PoolSearch
 from bogp.errors import SettingError
@@ -29,13 +30,13 @@ class _Seen:
     """What a study's trials say of the candidates.
 
     Attributes:
-        values: trial number → (candidate, value to be maximised, variance), of completed trials.
-        busy: trial number → candidate, of running ones.
+        values: trial number → its value, to be maximised, for completed trials.
+        busy: trial number → its candidate, for running ones.
         closed: candidates that were pruned, came out infinite, or failed too often.
         asked: how often a candidate was asked, those that failed not counted.
     """
 
-    values: Mapping[int, tuple[int, float, float | None]]
+    values: Mapping[int, Evaluation]
     busy: Mapping[int, int]
     closed: frozenset[int]
     asked: int
@@ -240,14 +241,14 @@ class PoolSampler(BaseSampler):
                 self._tell(number, seen.values[number])
             self._search.restore(kept["state"])
 
-    def _tell(self, number: int, value: tuple[int, float, float | None]) -> None:
-        self._search.tell(*value)
-        self._told[number] = value
+    def _tell(self, number: int, told: Evaluation) -> None:
+        self._search.tell(told.index, told.value, told.variance)
+        self._told[number] = told
 
     def _read(self, study: optuna.Study, trials: list[FrozenTrial], number: int) -> _Seen:
         """Return what the trials of the study say, but for the one that is being asked for."""
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
-        values: dict[int, tuple[int, float, float | None]] = {}
+        values: dict[int, Evaluation] = {}
         busy: dict[int, int] = {}
         closed: set[int] = set()
         failed: Counter[int] = Counter()
@@ -261,7 +262,7 @@ class PoolSampler(BaseSampler):
                 continue
             if trial.state == TrialState.COMPLETE and math.isfinite(trial.values[0]):
                 variance = None if self._variance is None else trial.user_attrs.get(self._variance)
-                values[trial.number] = (index, sign * trial.values[0], variance)
+                values[trial.number] = Evaluation(index, sign * trial.values[0], variance)
             elif trial.state == TrialState.FAIL:
                 failed[index] += 1
             elif trial.state == TrialState.RUNNING:
@@ -288,7 +289,7 @@ class PoolSampler(BaseSampler):
         """Forget everything but the settings; what is known comes from the study."""
         self._study_name = study_name
         self._search = self._new_search()
-        self._told: dict[int, tuple[int, float, float | None]] = {}
+        self._told: dict[int, Evaluation] = {}
         self._handed: dict[int, int] = {}
         self._lock = getattr(self, "_lock", None) or threading.Lock()
 
