@@ -47,9 +47,9 @@ def import_function(
 
     Args:
         source: the module and the function.
-        what: what the function is wanted for, in errors: a model, say.
-        result: what it must return, in errors.
-        failure: the error to raise, also where a later call fails.
+        what: what the function makes, for errors: "model", say.
+        result: what it must return, for errors: "an nn.Module", say.
+        failure: the error to raise, here and where a later call fails.
 
     Raises:
         failure: the module or the function is not there.

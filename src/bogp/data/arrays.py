@@ -36,7 +36,7 @@ def make_dataset(
     a sixth of train where that is missing too.
 
     Args:
-        name: what tables call the dataset, and errors.
+        name: the name that tables and errors give the dataset.
         parts: the inputs and targets of ``"train"``, ``"test"`` and ``"select"``.
         tokens: whether int64 inputs are token numbers, which are left as they are, and targets
             may be (N, T).

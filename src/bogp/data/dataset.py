@@ -24,12 +24,12 @@ class Dataset:
     `fingerprint` is computed once.
 
     Attributes:
-        name: what tables call it.
-        train_inputs, train_targets: to train on.
-        test_inputs, test_targets: to report on.
+        name: the name that tables give it.
+        train_inputs, train_targets: the training set.
+        test_inputs, test_targets: the test set, to report on.
         classes: number of classes.
-        select_inputs, select_targets: to select on, where there is such a set; without it a part
-            of the training set is held out (:func:`split`).
+        select_inputs, select_targets: the validation set, to select on, if there is one; without it
+            a part of the training set is held out (:func:`split`).
 
     Raises:
         DataError: one of these does not hold.

@@ -16,14 +16,14 @@ NOT_MEASURED = Metrics(math.nan, math.nan, 0)
 
 @dataclass(frozen=True)
 class TrainedCandidate:
-    """What became of one candidate; before its first epoch, what is to become of it.
+    """What has become of one candidate in training.
 
     Attributes:
         seed: draws its initial weights.
-        mask: what it is pruned by; None is the dense network.
-        metrics: on the data that selects, when its training ended.
-        losses: mean training loss of each epoch that it ran, (epochs,).
-        accuracies: on the data that selects, after each of them, (epochs,).
+        mask: the mask that prunes it; None is the dense network.
+        metrics: its metrics on the data that selects, when its training ended.
+        losses: the mean training loss of each epoch that it ran, (epochs,).
+        accuracies: its accuracy on the data that selects after each of them, (epochs,).
         ended: ``"whole"`` after all the recipe's epochs, ``"rung"`` where halving stopped it before
             them, or ``"patience"`` where the recipe's patience did.
         weights: its state dict, on the CPU, if they were asked for.

@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from bogp.errors import DataError, RecipeError, SettingError, first_line
 from bogp.training.memory import out_of_memory
-from bogp.training.outputs import evaluating, same_buffers
+from bogp.training.outputs import inspecting
 from bogp.training.randomness import seeded, unchanged_state
 from bogp.training.recipe import Recipe
 from bogp.training.recipe import recipe as find_recipe
@@ -172,7 +172,7 @@ def _logits_of_one(model: nn.Module, inputs: Tensor) -> Tensor:
             "on an example before"
         )
     try:
-        with torch.no_grad(), unchanged_state(), evaluating(model), same_buffers(model):
+        with inspecting(model):
             logits: Any = model(inputs[:1])
     except Exception as error:
         if out_of_memory(error):

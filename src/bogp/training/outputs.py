@@ -1,4 +1,4 @@
-"""What a network puts out: rows of logits, the numbers on the way to them, evaluation mode."""
+"""What a network puts out: rows of logits, and how many numbers its layers give on the way."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from bogp.training.randomness import unchanged_state
 def as_rows(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return logits (..., M, C) and targets (M,): a row for each of the M targets.
 
-    Classes of examples, ``logits`` (..., N, C) and ``targets`` (N,), are left as they are; of
-    positions in sequences, (..., N, T, C) and (N, T), each is a row.
+    Logits (..., N, C) of N examples are left as they are. Of sequences, whose logits are
+    (..., N, T, C) and targets (N, T), each position becomes a row.
 
     >>> logits, targets = as_rows(torch.zeros(7, 5, 3, 10), torch.zeros(5, 3))
     >>> logits.shape, targets.shape
@@ -37,17 +37,20 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def same_buffers(model: nn.Module) -> Iterator[None]:
-    """Run a block and give ``model`` back the buffers that it had, whatever the block did."""
+def inspecting(model: nn.Module) -> Iterator[None]:
+    """Run a block that calls ``model`` in evaluation mode, and leave no trace of it.
+
+    The model gets back its modes and the buffers that it had, and torch its random state.
+    """
     kept = [
         (module, name, buffer, buffer.detach().clone())
         for module in model.modules()
         for name, buffer in module.named_buffers(recurse=False)
     ]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
+    with torch.no_grad(), unchanged_state(), evaluating(model):
+        try:
+            yield
+        finally:
             for module, name, buffer, value in kept:
                 buffer.copy_(value)
                 module._buffers[name] = buffer
@@ -68,7 +71,7 @@ def leaf_outputs(model: nn.Module, inputs: Tensor) -> list[int]:
     ]
     handles = [module.register_forward_hook(note) for module in leaves]
     try:
-        with torch.no_grad(), unchanged_state(), evaluating(model), same_buffers(model):
+        with inspecting(model):
             model(inputs)
     finally:
         for handle in handles:
@@ -77,14 +80,14 @@ def leaf_outputs(model: nn.Module, inputs: Tensor) -> list[int]:
 
 
 _NUMBERS = 2**25
-"""What one layer may put out at once: 134 MB in float32."""
+"""Numbers that one layer may put out at once: 134 MB in float32."""
 
 
 def evaluation_batch(model: nn.Module, inputs: Tensor, most: int) -> int:
     """Return how many of ``inputs`` (N, *shape) to evaluate at once, at most ``most``.
 
-    As many as keep every layer's output, and the input, at 2^25 numbers: no small network, nor a
-    perceptron of under 8,192 units, gets fewer than 4,096.
+    No layer puts out, and no input holds, more than 2^25 numbers for so many. A small network, or a
+    perceptron of under 8,192 units, gets 4,096 and more.
     """
     largest = max([inputs[:1].numel(), *leaf_outputs(model, inputs[:1])])
     return max(1, min(most, _NUMBERS // max(1, largest)))

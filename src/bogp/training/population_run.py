@@ -34,13 +34,13 @@ class Run:
     """One call of :func:`bogp.training.train_population` at work.
 
     Attributes:
-        task: what all candidates share.
+        task: the data, recipe and order of mini-batches that all candidates share.
         factory: makes the network.
-        candidates: what each is, and as the run goes on, what has become of it.
-        initial: the weights that each begins from instead of those of its seed.
-        kind: the stack that trains them.
-        together: how many candidates are trained at once; fewer, once memory has run out.
-        keep_weights: whether the candidates are to hold their weights at the end.
+        candidates: the candidates, each replaced as its training goes on.
+        initial: the weights that each begins from, instead of those that its seed draws.
+        kind: the kind of stack that trains them.
+        together: how many candidates are trained at once; fewer once memory has run out.
+        keep_weights: whether the candidates hold their weights when they end.
         progress: called with (epochs done, epochs in all) of all candidates together.
     """
 

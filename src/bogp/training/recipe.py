@@ -19,19 +19,21 @@ class Recipe(pydantic.BaseModel):
 
     Attributes:
         optimizer: ``adam`` (Kingma & Ba 2015), ``adamw`` (Loshchilov & Hutter 2019) or ``sgd``.
-        learning_rate: the rate, at its largest.
-        momentum: of ``sgd`` alone.
-        weight_decay: times the weight, added to the gradient (``adamw``: to the step).
-        schedule: ``constant``; ``cosine`` to 0 (Loshchilov & Hutter 2017); or ``one_cycle``
-            (Smith & Topin 2018): up from a 25th in the first 30 % of the steps, then down along a
-            cosine. See :meth:`rate_at`.
-        batch_size: examples a step; None is the whole training set at once.
+        learning_rate: the largest rate that the schedule reaches.
+        momentum: momentum of ``sgd``; the other optimisers take none.
+        weight_decay: this times the weight is added to the gradient (``adamw``: to the step).
+        schedule: ``constant``; ``cosine``, which falls to 0 (Loshchilov & Hutter 2017); or
+            ``one_cycle`` (Smith & Topin 2018), which rises from a 25th in the first 30 % of the
+            steps and then falls along a cosine. See :meth:`rate_at`.
+        batch_size: examples in a mini-batch; None takes the whole training set at once.
         epochs: passes over the training set.
-        label_smoothing: share of each target spread evenly over all classes (Szegedy et al. 2016).
-        patience: stop after so many epochs in a row without a better accuracy on the data that
-            selects; None never stops early.
-        threads: CPU threads of one training run. It changes the order of floating-point sums, so
-            it is part of the recipe; 1 lets a result not depend on how many runs go side by side.
+        label_smoothing: the share of each target that is spread evenly over all classes (Szegedy et
+            al. 2016).
+        patience: training stops after so many epochs in a row without a better accuracy on the data
+            that selects; None never stops early.
+        threads: CPU threads of one training run. Their number changes the order of floating-point
+            sums, so that it is part of the recipe; with 1, a result does not depend on how many
+            runs go side by side.
 
     Raises:
         RecipeError: a value is out of range, or does not go with the optimiser.

@@ -34,7 +34,7 @@ def gpt(
         length: the most tokens it reads at once.
         width: channels of a token.
         depth: blocks.
-        heads: of attention, a divisor of the width.
+        heads: heads of attention, a divisor of the width.
         ratio: hidden units of a block's perceptron over the width.
         attention: ``"separate"`` layers q, k, v, o, or ``"packed"``: ``nn.MultiheadAttention``.
         tied: whether the head has the weight of the embedding.

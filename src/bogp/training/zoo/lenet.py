@@ -40,7 +40,7 @@ def lenet_5(shape: Sequence[int], classes: int) -> nn.Sequential:
     Images under 12 x 12, whose maps would be used up, are padded before the second convolution too.
 
     Args:
-        shape: of one image, (H, W) or (C, H, W), 8 x 8 or more.
+        shape: the shape of one image, (H, W) or (C, H, W), 8 x 8 or more.
         classes: logits.
 
     Raises:

@@ -22,7 +22,7 @@ def resnet(depth: int, shape: Sequence[int], classes: int, width: int = 16) -> n
 
     Args:
         depth: weighted layers.
-        shape: of one image, (H, W) or (C, H, W), 4 x 4 or more.
+        shape: the shape of one image, (H, W) or (C, H, W), 4 x 4 or more.
         classes: logits.
         width: channels of the first stage, 16 in the paper.
 

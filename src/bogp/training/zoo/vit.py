@@ -34,13 +34,13 @@ def vit(
     images; the mean over tokens instead of a class token as Beyer et al. 2022 (arXiv 2205.01580).
 
     Args:
-        shape: of one image, (H, W) or (C, H, W).
+        shape: the shape of one image, (H, W) or (C, H, W).
         classes: logits.
         patch: side of a patch, a divisor of both sides; a quarter of the height by default,
             which makes 16 tokens of a square image.
         width: channels of a token.
         depth: blocks.
-        heads: of attention, a divisor of the width.
+        heads: heads of attention, a divisor of the width.
         ratio: hidden units of a block's perceptron over the width.
         attention: ``"separate"`` layers q, k, v, o, or ``"packed"``: ``nn.MultiheadAttention``.
         pool: ``"mean"`` over the tokens, or a class ``"token"``.
