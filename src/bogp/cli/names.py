@@ -94,6 +94,7 @@ def _parts() -> dict[str, str]:
 
 KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "acquisitions": partial(_listed, "bogp.engines", "POOL_ACQUISITIONS"),
+    "controls": partial(_listed, "bogp.controls", "CONTROLS"),
     "criteria": partial(_listed, "bogp.criteria", "CRITERIA"),
     "datasets": partial(_listed, "bogp.data", "DATASETS"),
     "engines": partial(_listed, "bogp.engines", "ENGINES"),

@@ -197,9 +197,10 @@ def components(batch: GraphBatch) -> Floats:
 
 
 def cycle_rank(batch: GraphBatch) -> Floats:
-    """Return the number of independent cycles, m - n + c of c components (Berge 1962).
+    """Return the circuit rank m - n + c, where c counts the components (Berge 1962).
 
-    The paper's "number of cycles". Edgeless or one node: 0. Disconnected: the sum over components.
+    It is the number of independent cycles, the paper's "number of cycles". Edgeless or one node: 0.
+    Disconnected: the sum over components.
 
     >>> cycle_rank(GraphBatch.of(np.ones((1, 4, 4)))).tolist()
     [3.0]

@@ -35,7 +35,7 @@ from bogp.graphs.kernels.swap_state import (
     local_values,
     toggle,
 )
-from bogp.graphs.kernels.swap_values import distance_values, refine, respond, total
+from bogp.graphs.kernels.swap_values import distance_values, refine, respond
 from bogp.types import Integers
 
 _FIRST, _LAST = DISTANCES.start, DISTANCES.stop
@@ -115,7 +115,7 @@ def settle(state: State, work: Workspace, goal: Goal) -> None:
     copy(state.around, work.around)
     if goal.spectral:
         state.values[RADIUS] = refine(state.joined, state.vector, 300, 1e-18)
-        state.values[EIGENVECTOR] = total(state.vector[0]) / len(state.degree)
+        state.values[EIGENVECTOR] = state.vector[0].sum() / len(state.degree)
         respond(state.joined, state.vector, state.values[RADIUS], state.response, 30)
 
 
@@ -154,7 +154,7 @@ def _judge(
         copy(work.vector, state.vector)
         _join_all(state, work.swap, moves)
         values[RADIUS] = refine(state.joined, state.vector, 12, 1e-12)
-        values[EIGENVECTOR] = total(state.vector[0]) / len(state.degree)
+        values[EIGENVECTOR] = state.vector[0].sum() / len(state.degree)
         after = squared(goal, values)
         good = after < bound
         if not good:

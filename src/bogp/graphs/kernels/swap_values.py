@@ -189,15 +189,6 @@ def combine(left: Floats, a: float, right: Floats, b: float) -> None:
 
 
 @compiled
-def total(vector: Floats) -> float:
-    """Return the sum of a vector."""
-    result = 0.0
-    for k in range(len(vector)):
-        result += vector[k]
-    return result
-
-
-@compiled
 def refine(joined: Floats, vector: Floats, steps: int, enough: float) -> float:
     """Improve the unit vector ``vector[0]`` and its product ``vector[1]``; return the eigenvalue.
 
@@ -246,7 +237,7 @@ def respond(joined: Floats, vector: Floats, value: float, response: Floats, step
     product, residual = np.empty(size), np.empty(size)
     combine(response, 1.0, x, -dot(response, x))
     multiply(joined, response, product)
-    mean = total(x)
+    mean = x.sum()
     for k in range(size):
         residual[k] = (1.0 - mean * x[k]) - (value * response[k] - product[k])
     combine(residual, 1.0, x, -dot(residual, x))
