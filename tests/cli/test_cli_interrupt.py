@@ -85,7 +85,7 @@ def test_an_interrupted_search_goes_on_as_if_unbroken(tmp_path):
             "run it again",
         ),
         (["demo", "--data", "digits", "--out", "o"], "bogp.replication.run_demo", "is in o, and"),
-        (["reproduce", "fig8", "--out", "o"], "bogp.replication.train_all", "is in o, and"),
+        (["reproduce", "fig8", "--out", "o"], "bogp.replication.reproduce", "is in o, and"),
         (["data", "show", "digits"], "bogp.data.load_dataset", "`bogp data show digits` again"),
         (["list"], "bogp.cli.names.print_json", "nothing was kept"),
     ],

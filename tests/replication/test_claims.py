@@ -8,22 +8,26 @@ import pytest
 
 from bogp.analysis import Interval
 from bogp.graphs import CANDIDATES, PAPER_FIVE, properties
-from bogp.replication import Run, plan, verdicts
+from bogp.replication import claims, plan
+from bogp.replication.setup import Inputs, Run
 from bogp.replication.tables import (
-    LABELS,
     PAPER_DENSE,
     PAPER_TABLE1,
-    PAPER_TABLE2,
+    TABLE1,
     table1,
     table1_long,
     table1_values,
     table2,
     tradeoff_points,
+    variances,
 )
+from bogp.report import PAPER_TABLE2
 
 
 def run_of(setup, dataset, records, database=None):
-    return Run(setup, dataset, database, {str(k): r for k, r in enumerate(records)})
+    return Run(
+        setup, Inputs({setup.data: dataset}, database), {str(k): r for k, r in enumerate(records)}
+    )
 
 
 def searched(accuracy, *, finals=None, **fields):
@@ -134,16 +138,16 @@ def test_table_1_sets_the_papers_figure_before_ours(tabled):
     assert list(shown.columns) == ["method", "s = 0.15", "s = 0.75"]
     rows = {row[0]: row[1:] for row in shown.rows}
     # t interval of 0.960 and 0.962: half-width 12.706 · 0.001.
-    assert rows[LABELS["bogp"]] == ("0.972 → 0.961 ± 0.013", "0.966 → 0.961 ± 0.013")
-    assert rows[LABELS["random"]][0] == "0.951 ± 0.013"
+    assert rows[TABLE1["bogp"].label] == ("0.972 → 0.961 ± 0.013", "0.966 → 0.961 ± 0.013")
+    assert rows[TABLE1["random"].label][0] == "0.951 ± 0.013"
     assert rows["dense (s = 0)"] == ("0.970 → 0.971 ± 0.013", None)
-    assert len(rows) == 1 + len(LABELS)
+    assert len(rows) == 1 + len(TABLE1)
     assert any("test images selected" in note for note in shown.notes)
 
 
 def test_every_cell_is_a_row_of_the_csv(tabled):
     rows = {tuple(row[:3]): row[3:] for row in table1_long(tabled).rows}
-    assert len(rows) == 1 + 2 * len(LABELS) * 2
+    assert len(rows) == 1 + 2 * len(TABLE1) * 2
     paper, ours = rows["unif1", "all", 0.75]
     assert paper == 0.963
     assert ours.estimate == pytest.approx(0.9135)
@@ -169,26 +173,25 @@ def test_table_2_has_the_winners_on_fresh_seeds(small, blank):
 
 
 @pytest.mark.parametrize(("between", "within", "word"), [(3, 1, 0), (0.1, 1, 1), (1, 1, 2)])
-def test_variance_between_graphs(small, blank, between, within, word):
+def test_variance_between_graphs(small, inputs, between, within, word):
     graphs = between * noise(small.variance_graphs)
     records = {}
     for _, families, sparsity in plan.variance_cases(small):
-        for number in range(small.variance_graphs):
-            family = families[number % len(families)]
-            for seed, error in enumerate(within * noise(small.seeds, number + 1)):
-                job = plan.variance_job(small, blank, family, sparsity, number, seed)
+        rows = plan.variance_case_jobs(small, inputs, families, sparsity)
+        for number, row in enumerate(rows):
+            for job, error in zip(row, within * noise(small.seeds, number + 1), strict=True):
                 accuracy = 0.9 + 0.01 * (graphs[number] + error)
                 records[job.key] = {"kind": "graph", "result": {"accuracy": accuracy}}
-    found = verdicts.accuracy_varies(Run(small, blank, None, records))
+    found = claims.accuracy_varies(Run(small, inputs, records))
     assert words(found) == [WORDS[word]] * 3
     assert f"between seeds {within:.2f} pp" in found[0].statistic
 
 
-def test_a_comparison_of_variances_half_run_says_nothing(small, blank):
-    job = plan.variance_job(small, blank, "uniform", 0.75, 0, 0)
-    run = Run(small, blank, None, {job.key: {"kind": "graph", "result": {"accuracy": 0.9}}})
-    assert verdicts.accuracy_varies(run) == []
-    assert verdicts.variance_table(run) is None
+def test_a_comparison_of_variances_half_run_says_nothing(small, inputs):
+    job = plan.variance_jobs(small, inputs)[0]
+    run = Run(small, inputs, {job.key: {"kind": "graph", "result": {"accuracy": 0.9}}})
+    assert variances(run) == {}
+    assert claims.accuracy_varies(run) == []
 
 
 @pytest.mark.parametrize(("gain", "word"), [(0.01, 0), (-0.01, 1), (0.0001, 2)])
@@ -201,7 +204,7 @@ def test_optimisation_against_random_masks(small, blank, gain, word):
                 cell = {"layers": layers, "sparsity": sparsity, "seed": seed}
                 records.append(searched(0.9, finals=[0.9 + gain + error], **cell))
                 records.append(searched(0.99, finals=[0.9], engine="random", **cell))
-    found = verdicts.beats_random(run_of(small, blank, records))
+    found = claims.beats_random(run_of(small, blank, records))
     assert words(found) == [WORDS[word]] * 2
     assert "Paired over 10" in found[0].detail
     assert f"fresh seeds {100 * gain:+.2f} pp" in found[0].statistic
@@ -217,7 +220,7 @@ def test_cosine_against_the_other_distances(small, blank, gain, word):
                 cell = {"metric": metric, "sparsity": sparsity, "seed": seed}
                 records.append(searched(0.5, finals=[final], **cell))
     opposite = (1, 0, 2)[word]
-    found = verdicts.cosine_beats(run_of(small, blank, records))
+    found = claims.cosine_beats(run_of(small, blank, records))
     assert words(found) == [WORDS[word], WORDS[opposite]]
 
 
@@ -246,7 +249,7 @@ def test_monotonic_in_clustering(small, blank, shape):
         for number in range(21)
         for seed, error in enumerate(1e-4 * noise(3, number))
     ]
-    first = verdicts.monotonic(run_of(small, blank, records))[0]
+    first = claims.monotonic(run_of(small, blank, records))[0]
     assert first.claim.endswith("clustering")
     assert first.holds == word
 
@@ -263,8 +266,8 @@ def test_monotonic_needs_a_correlation(small, blank):
             for number, error in enumerate(noise(21, luck))
         ]
         run = run_of(dataclasses.replace(small, figure_seeds=1), blank, records)
-        assert words(verdicts.monotonic(run))[0] != "holds"
-    assert verdicts.monotonic(run_of(small, blank, records[:-1])) == []
+        assert words(claims.monotonic(run))[0] != "holds"
+    assert claims.monotonic(run_of(small, blank, records[:-1])) == []
 
 
 @pytest.mark.parametrize(
@@ -286,7 +289,7 @@ def test_against_the_best_baseline(small, blank, gaps, par, best):
             records.append(searched(0.99, finals=[0.9 + gap + error], **cell))
             for name, accuracy in (("glob1", 0.8), ("glob5", 0.85), ("unif1", 0.7), ("unif5", 0.9)):
                 records.append(pruned(accuracy, name=name, **cell))
-    found = verdicts.against_baselines(run_of(setup, blank, records))
+    found = claims.against_baselines(run_of(setup, blank, records))
     assert words(found) == [par, *best, "holds"]
     assert "(one round)" in found[-1].claim
     assert [v.claim.split(" (")[0] for v in found[1:3]] == [
@@ -311,10 +314,10 @@ def test_alpha_trades_accuracy_for_sparsity(small, blank, slope, fall, word):
                     result={"sparsity": 0.5 + 0.3 * slope * alpha - 0.01 * wave},
                 )
             )
-    (found,) = verdicts.alpha_tradeoff(run_of(small, blank, records))
+    (found,) = claims.alpha_tradeoff(run_of(small, blank, records))
     assert found.holds == WORDS[word]
     two = [r for r in records if r["fields"]["alpha"] != 0.9]
-    assert verdicts.alpha_tradeoff(run_of(small, blank, two)) == []
+    assert claims.alpha_tradeoff(run_of(small, blank, two)) == []
 
 
 def test_an_alpha_that_changes_nothing_has_its_verdict_too(small, blank):
@@ -323,7 +326,7 @@ def test_an_alpha_that_changes_nothing_has_its_verdict_too(small, blank):
         for a in small.alphas
         for seed in range(5)
     ]
-    (found,) = verdicts.alpha_tradeoff(run_of(small, blank, records))
+    (found,) = claims.alpha_tradeoff(run_of(small, blank, records))
     assert found.holds == "inconclusive"
     assert "ρ(α, sparsity) = undefined (all alike), ρ(α, accuracy) = +0.00" in found.statistic
 
@@ -341,7 +344,7 @@ def of_properties(vectors):
 
 def test_the_five_are_uncorrelated(small, blank):
     vectors = np.random.default_rng(0).normal(size=(200, 9))
-    apart = verdicts.five_uncorrelated(run_of(small, blank, [], of_properties(vectors)))
+    apart = claims.five_uncorrelated(run_of(small, blank, [], of_properties(vectors)))
     assert words(apart) == ["holds", "holds"]
     # 400 graphs over both sparsities, 200 at one; the error of r is 1 / sqrt(n - 1) at most.
     assert [v.interval.split(":")[0] for v in apart] == ["400 graphs", "200 graphs"]
@@ -349,24 +352,24 @@ def test_the_five_are_uncorrelated(small, blank):
     five = [CANDIDATES.index(name) for name in PAPER_FIVE]
     twins = vectors.copy()
     twins[:, five[1]] = -twins[:, five[0]] + 0.1 * vectors[:, five[1]]
-    together = verdicts.five_uncorrelated(run_of(small, blank, [], of_properties(twins)))
+    together = claims.five_uncorrelated(run_of(small, blank, [], of_properties(twins)))
     assert words(together) == ["does not hold"] * 2
     assert "r = -0.99" in together[0].statistic
     flat = vectors.copy()
     flat[:, five[0]] = 0.5
-    constant = verdicts.five_uncorrelated(run_of(small, blank, [], of_properties(flat)))
+    constant = claims.five_uncorrelated(run_of(small, blank, [], of_properties(flat)))
     assert words(constant) == ["does not hold"] * 2
     assert constant[0].statistic.startswith(f"constant: {PAPER_FIVE[0]}; ")
 
 
 def test_no_records_no_verdicts_but_the_databases(small, blank):
     vectors = np.random.default_rng(0).normal(size=(50, 9))
-    found = verdicts.verdicts(run_of(small, blank, [], of_properties(vectors)))
+    found = claims.verdicts(run_of(small, blank, [], of_properties(vectors)))
     assert [v.claim[:8] for v in found] == ["The five"] * 2
 
 
 def test_the_sign_of_an_interval():
-    assert verdicts._sign(Interval(1.0, 0.1, 2.0, 5)) == "holds"
-    assert verdicts._sign(Interval(-1.0, -2.0, -0.1, 5)) == "does not hold"
-    assert verdicts._sign(Interval(1.0, -0.1, 2.0, 5)) == "inconclusive"
-    assert verdicts._sign(Interval(1.0, None, None, 1)) == "inconclusive"
+    assert claims.sign(Interval(1.0, 0.1, 2.0, 5)) == "holds"
+    assert claims.sign(Interval(-1.0, -2.0, -0.1, 5)) == "does not hold"
+    assert claims.sign(Interval(1.0, -0.1, 2.0, 5)) == "inconclusive"
+    assert claims.sign(Interval(1.0, None, None, 1)) == "inconclusive"

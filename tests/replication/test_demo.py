@@ -2,9 +2,7 @@ import csv
 
 import pytest
 
-from bogp.files import output_folder
-from bogp.replication import demo, run_demo
-from bogp.replication.jobs import run_job
+from bogp.replication import replications, run_demo
 
 ROWS = [
     "BoGP, engine pool",
@@ -20,21 +18,16 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory):
-    """The demo on digits, its jobs in this process."""
-
-    def run_here(wanted, place, path, *, workers, progress):
-        output_folder(place.studies)
-        return {job.key: run_job(job, place, lambda done: None) for job in wanted}
-
+def shown(tmp_path_factory, run_here):
+    """The report and the table of the demo on digits, its jobs in this process."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(demo, "run_jobs", run_here)
+        patched.setattr(replications, "run_jobs", run_here)
         return run_demo(folder, "digits", trials=4, graphs=6, workers=1)
 
 
 def test_the_table_has_every_method_beside_the_search(shown):
-    rows = {row[0]: row for row in shown.table.rows}
+    rows = {row[0]: row for row in shown[1].rows}
     assert list(rows) == ROWS
     assert all(row[1].count == 3 for row in rows.values())
     assert rows["Glob₅ (5 × training)"][3] == "15"
@@ -45,14 +38,14 @@ def test_the_table_has_every_method_beside_the_search(shown):
 
 
 def test_the_report_has_the_evidence_and_the_pictures_are_files(shown):
-    page = shown.report.read_text()
+    page, folder = shown[0].read_text(), shown[0].parent
     for heading in (
         "What there is to beat",
         "Random search and controls",
         "The paper&#39;s engine",
     ):
         assert f">{heading}</a></h2>" in page
-    stems = {path.stem for path in shown.folder.glob("*.png")}
+    stems = {path.stem for path in folder.glob("*.png")}
     assert {"course", "support", "controls", "winner", "paper"} <= stems
-    with (shown.folder / "results.csv").open() as file:
+    with (folder / "results.csv").open() as file:
         assert [row["method"] for row in csv.DictReader(file)] == ROWS

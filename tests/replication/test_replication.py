@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from bogp.errors import UnknownNameError
-from bogp.replication import Setup, publish, quick, train_all
-from bogp.replication.run import records_path
+from bogp.errors import SettingError, UnknownNameError
+from bogp.replication import REPLICATIONS, Request
+from bogp.replication.publish import publish
+from bogp.replication.replications import train
+from bogp.replication.setup import Setup
 
 CLAIMS = (
     "Accuracy varies highly",
@@ -23,13 +25,18 @@ TABLES = ("table1", "table2", "variance", "fig5", "fig6", "fig7", "fig8", "fig8-
 PICTURES = ("table1-hidden", "table1-all", "table2", "fig5", "fig6", "fig7", "fig8", "fig8-fixed")
 
 
+def published(what, run):
+    """Publish a run as the command would, and return the tables that it shows."""
+    one = REPLICATIONS[what]
+    return publish(run, one.publication(run), f"bogp reproduce {what}")[1]
+
+
 @pytest.fixture(scope="module")
 def replicated(tmp_path_factory):
     """All of the paper, at a size between a toy and `quick`, on digits; published once."""
-    setup = quick(Setup(tmp_path_factory.mktemp("all"), data="digits"))
-    setup = replace(setup, trials=2, graphs=20, width=32, nodes=16)
-    run = train_all("all", setup)
-    return run, publish(run, "all", "bogp reproduce all")
+    setup = Setup(tmp_path_factory.mktemp("all"), data="digits").quick()
+    run = train(REPLICATIONS["all"], replace(setup, trials=2, graphs=20, width=32, nodes=16))
+    return run, published("all", run)
 
 
 def test_every_file_is_there(replicated):
@@ -96,7 +103,7 @@ def test_the_report_opens_offline(replicated):
 
 def test_searches_and_baselines_are_of_one_setup(replicated):
     run, tables = replicated
-    recorded = records_path(run.setup).read_text().splitlines()
+    recorded = (run.setup.out / "records.jsonl").read_text().splitlines()
     assert len(recorded) == len(run.records)
     prints = {r["fields"]["dataset"]["fingerprint"] for r in run.records.values()}
     assert prints == {run.dataset.fingerprint}
@@ -108,10 +115,10 @@ def test_again_trains_nothing_and_writes_the_same(replicated):
     out = run.setup.out
     before = {f.name: f.read_bytes() for f in out.iterdir() if f.is_file()}
     ticks = []
-    again = train_all("all", run.setup, training=lambda *pair: ticks.append(pair))
+    again = train(REPLICATIONS["all"], run.setup, training=lambda *pair: ticks.append(pair))
     assert {done for done, _ in ticks} == {total for _, total in ticks}
     assert again.records == run.records
-    shown = publish(again, "all", "bogp reproduce all")
+    shown = published("all", again)
     assert [t.rows for t in shown] == [t.rows for t in tables]
     after = {f.name: f.read_bytes() for f in out.iterdir() if f.is_file()}
     assert after.keys() == before.keys()
@@ -123,20 +130,44 @@ def test_again_trains_nothing_and_writes_the_same(replicated):
 def test_a_part_alone_is_published_from_the_same_records(replicated):
     run, _ = replicated
     ticks = []
-    part = train_all("fig6", run.setup, training=lambda *pair: ticks.append(pair))
+    part = train(REPLICATIONS["fig6"], run.setup, training=lambda *pair: ticks.append(pair))
     assert ticks[0] == ticks[-1] == (42, 42)
-    assert publish(part, "fig6", "bogp reproduce fig6") == []
+    assert published("fig6", part) == []
     assert "Figure 6" in (run.setup.out / "report.html").read_text()
 
 
-def test_an_unknown_part_is_refused_before_anything_is_built(tmp_path):
-    with pytest.raises(UnknownNameError, match="did you mean table1"):
-        train_all("tabel1", Setup(tmp_path, data="digits"))
+@pytest.mark.parametrize(
+    ("asked", "error", "sentence"),
+    [
+        ({"what": "tabel1"}, UnknownNameError, "did you mean table1"),
+        ({"what": "table1", "trials": 3}, SettingError, "--trials 3 goes with methods and models"),
+        ({"what": "models", "layers": ("all",)}, SettingError, "models has its own"),
+        ({"what": "models", "sparsities": (0.9,)}, SettingError, "models has its own"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_anything_is_built(
+    tmp_path, asked, error, sentence
+):
+    with pytest.raises(error, match=sentence):
+        Request(out=tmp_path, data="digits", **asked)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_asks_for_the_same_again(tmp_path):
+    asked = Request(
+        what="table1", out=tmp_path / "a b", recipe="written", seeds=1, sparsities=(0.3, 0.9),
+        layers=("hidden",), data="digits",
+    )  # fmt: skip
+    assert asked.command == (
+        "bogp reproduce table1 --seeds 1 --recipe written --sparsity 0.3 --sparsity 0.9 "
+        f"--layers hidden --data digits --out '{tmp_path}/a b'"
+    )
+    models = Request(what="models", out=tmp_path, trials=4)
+    assert models.command == f"bogp reproduce models --seeds 5 --trials 4 --out {tmp_path}"
 
 
 def test_graphs_of_a_small_dataset_have_a_node_a_feature(tmp_path):
     setup = Setup(tmp_path, data="digits", database_sparsities=(0.9,), sparsities=(0.9,), graphs=2)
-    run = train_all("fig8", setup)
-    assert (run.database.nodes, run.setup.nodes) == (64, 64)
-    assert run.database.shape == (128, 64)
+    run = train(REPLICATIONS["fig8"], setup)
+    assert (run.inputs.database.nodes, run.setup.nodes) == (64, 64)
+    assert run.inputs.database.shape == (128, 64)

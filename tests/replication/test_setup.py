@@ -5,7 +5,8 @@ import torch
 
 from bogp.database import store
 from bogp.keys import content_key
-from bogp.replication import Setup
+from bogp.replication import setup
+from bogp.replication.paper import UNIFORM
 
 ROWS = [
     ("nodes", "128"),
@@ -38,8 +39,9 @@ def test_the_plan_of_the_database_is_that_of_the_committed_records(tmp_path, bla
         planned.append(plan)
         raise Stop
 
+    monkeypatch.setattr(setup, "load_dataset", lambda name: mnist)
     monkeypatch.setattr(store, "build_file", plan_only)
     with pytest.raises(Stop):
-        Setup(tmp_path).database(mnist)
+        setup.prepare(setup.Setup(tmp_path), UNIFORM)
     assert planned[0].rows() == ROWS
     assert content_key(dict(planned[0].rows())) == "288048cc2a61a771"

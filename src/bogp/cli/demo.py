@@ -46,7 +46,7 @@ def demo(
             error_console.print(loading(data), markup=False)
         from bogp.replication import run_demo
 
-        result = run_demo(
+        report, table = run_demo(
             out,
             data,
             trials=trials,
@@ -55,9 +55,9 @@ def demo(
             building=building,
             training=training,
         )
-    print_table(result.table)
-    console.print(f"report: {result.report}", markup=False, soft_wrap=True)
-    console.print(f"pictures and records: {result.folder}", markup=False, soft_wrap=True)
+    print_table(table)
+    console.print(f"report: {report}", markup=False, soft_wrap=True)
+    console.print(f"pictures and records: {out}", markup=False, soft_wrap=True)
 
 
 def loading(data: str) -> str:

@@ -87,9 +87,9 @@ def _recipe(recipe: Any) -> str:
 
 
 def _parts() -> dict[str, str]:
-    from bogp.replication import MODELS, PART, PARTS
+    from bogp.replication import REPLICATIONS
 
-    return dict.fromkeys((*PARTS, "all", PART, MODELS), "")
+    return dict.fromkeys(REPLICATIONS, "")
 
 
 KINDS: dict[str, Callable[[], dict[str, str]]] = {

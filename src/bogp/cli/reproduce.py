@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,10 +17,8 @@ from bogp.cli.common import (
     progress_bars,
 )
 from bogp.cli.demo import loading
-from bogp.errors import SettingError, UnknownNameError
 
 if TYPE_CHECKING:
-    from bogp.replication import Setup
     from bogp.report import Table
 
 
@@ -54,7 +50,11 @@ def reproduce(
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option("--trials", "-n", help="Trials of each search of methods. Default: 64."),
+        typer.Option(
+            "--trials",
+            "-n",
+            help="Trials of each search of methods (by default 64) or of models (16).",
+        ),
     ] = None,
     data: options.Data = "mnist",
     workers: options.Workers = 2,
@@ -82,100 +82,33 @@ def reproduce(
     with interruptible(kept), progress_bars(("graphs", "trainings"), quiet) as (building, training):
         from bogp import replication
 
-        _check(what, trials)
-        if what == replication.MODELS:
-            shown = _models(out, seeds, workers, trials, quick, training)
-            _show(shown, out, as_json)
-            return
-        setup = replication.Setup(
-            out=out, data=data, recipe_name=recipe, seeds=seeds, workers=workers
+        request = replication.Request(
+            what=what,
+            out=out,
+            data=data,
+            recipe=recipe,
+            seeds=seeds,
+            quick=quick,
+            sparsities=tuple(sparsity or ()),
+            layers=tuple(layers or ()),
+            trials=trials,
+            workers=workers,
         )
-        if what == replication.PART:
-            setup = replication.comparison_setup(setup, trials, quick=quick)
-        elif quick:
-            setup = replication.quick(setup)
-        if sparsity or layers:
-            setup = setup.narrowed(sparsity, layers)
         if not quiet:
             error_console.print(loading(data), markup=False)
-        command = _command(what, setup, quick, sparsity, layers, trials)
-        if what == replication.PART:
-            compared = replication.compare_methods(setup, building=building, training=training)
-            shown = replication.publish_comparison(compared, command)
-        else:
-            run = replication.train_all(what, setup, building=building, training=training)
-            shown = replication.publish(run, what, command)
-    _show(shown, out, as_json)
-
-
-def _show(shown: Sequence[Table], out: Path, as_json: bool) -> None:
-    """Print tables, and where the report is."""
+        report, shown = replication.reproduce(request, building=building, training=training)
     if as_json:
-        print_json(
-            [{"title": t.title, "columns": t.headings, "rows": _rows(t.rows)} for t in shown]
-        )
+        print_json([_values(table) for table in shown])
         return
     for table in shown:
         print_table(table)
         console.print()
-    console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    console.print(f"report: {report}", markup=False, soft_wrap=True)
 
 
-def _models(
-    out: Path,
-    seeds: int,
-    workers: int,
-    trials: int | None,
-    quick: bool,
-    progress: Callable[[int, int], None],
-) -> list[Table]:
-    """Run and publish the table of models."""
-    from bogp import replication
-
-    run = replication.run_models(
-        out, seeds=seeds, workers=workers, trials=trials, quick=quick, progress=progress
-    )
-    words = ["bogp", "reproduce", replication.MODELS, "--seeds", str(seeds)]
-    words += ["--quick"] if quick else []
-    words += [] if trials is None else ["--trials", str(trials)]
-    return replication.publish_models(run, shlex.join([*words, "--out", str(out)]))
-
-
-def _check(what: str, trials: int | None) -> None:
-    """Refuse an unknown part, and trials of one that has its own."""
-    from bogp.replication import MODELS, PART, PARTS
-
-    parts = (*PARTS, "all", PART, MODELS)
-    if what not in parts:
-        raise UnknownNameError("part", what, parts)
-    if trials is not None and what not in (PART, MODELS):
-        raise SettingError(
-            f"--trials {trials} goes with {PART} and {MODELS}: those of {what} are as many as the "
-            "paper's"
-        )
-
-
-def _command(
-    what: str,
-    setup: Setup,
-    quick: bool,
-    sparsity: list[float] | None,
-    layers: list[str] | None,
-    trials: int | None,
-) -> str:
-    """Return the command that makes this replication again."""
-    words = ["bogp", "reproduce", what, "--seeds", str(setup.seeds)]
-    words += ["--recipe", setup.recipe_name]
-    words += ["--quick"] if quick else []
-    words += [word for s in sparsity or () for word in ("--sparsity", f"{s:g}")]
-    words += [word for reading in layers or () for word in ("--layers", reading)]
-    words += [] if trials is None else ["--trials", str(trials)]
-    words += ["--data", setup.data] if setup.data != "mnist" else []
-    return shlex.join([*words, "--out", str(setup.out)])
-
-
-def _rows(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Return the cells as JSON values, intervals as objects."""
+def _values(table: Table) -> dict[str, Any]:
+    """Return a table as JSON values, intervals as objects."""
     from bogp.analysis import Interval
 
-    return [[vars(cell) if isinstance(cell, Interval) else cell for cell in row] for row in rows]
+    rows = [[vars(c) if isinstance(c, Interval) else c for c in row] for row in table.rows]
+    return {"title": table.title, "columns": table.headings, "rows": rows}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networkx as nx
 import numpy as np
 
-from bogp.data import Dataset
-from bogp.database import GraphDatabase
 from bogp.graphs import CANDIDATES, RelationalGraph, edges_for_sparsity
 from bogp.keys import derive_seed
-from bogp.replication.jobs import Job, graph_job, method_job, network_job, search_job
-from bogp.replication.setup import Setup
+from bogp.replication.jobs import Job
+from bogp.replication.setup import Inputs, Setup
+from bogp.replication.trainings import graph_job, method_job, network_job, search_job
+
+METHOD_NAMES = ("glob1", "glob5", "unif1", "unif5")
+"""The baselines of table 1."""
 
 MIXED = (
     "uniform",
@@ -24,73 +28,53 @@ MIXED = (
 )
 """The families of the second comparison of variances: wiring as different as one can make it."""
 
-FIGURE_PROPERTIES = ("clustering", "average_shortest_path_length", "eigenvector_centrality")
-"""The properties of the paper's figures 5, 6 and 7."""
-
 ROUNDS = 3
 """Hidden layers of the network of figures 5 to 7 (the paper's §3)."""
 
 
-def searches(setup: Setup, dataset: Dataset, database: GraphDatabase) -> list[Job]:
-    """Return the searches of table 1: every sparsity, reading and seed.
-
-    Random search stands beside the paper's engine in the first reading: one is enough to tell
-    whether optimisation gains anything.
-    """
-    return [
-        search_job(
-            database,
-            dataset,
-            engine=engine,
-            sparsity=sparsity,
-            seed=seed,
-            trials=setup.trials,
-            finals=1,
-            **setup.shared(layers),
-        )
-        for layers in setup.readings
-        for engine in (("paper", "random") if layers == setup.readings[0] else ("paper",))
-        for sparsity in setup.sparsities
-        for seed in range(setup.seeds)
-    ]
-
-
-def baselines(setup: Setup, dataset: Dataset) -> list[Job]:
-    """Return the dense network and the four baselines of table 1.
+def table1_jobs(setup: Setup, inputs: Inputs) -> list[Job]:
+    """Return the jobs of table 1: the dense network, the four baselines and the searches.
 
     With one layer to prune, global and uniform scope are the same thing: Glob is run, and stands
-    for Unif.
+    for Unif. Random search stands beside the paper's engine in the first reading: one is enough to
+    tell whether optimisation gains anything.
     """
     dense = [
-        method_job(dataset, "dense", sparsity=None, seed=seed, **setup.shared("hidden"))
+        method_job(inputs, "dense", sparsity=None, seed=seed, **setup.shared("hidden"))
         for seed in range(setup.seeds)
     ]
     pruned = [
-        method_job(dataset, name, sparsity=sparsity, seed=seed, **setup.shared(layers))
+        method_job(inputs, name, sparsity=sparsity, seed=seed, **setup.shared(layers))
         for layers in setup.readings
         for name in (("glob1", "glob5") if layers == "hidden" else METHOD_NAMES)
         for sparsity in setup.sparsities
         for seed in range(setup.seeds)
     ]
-    return dense + pruned
+    searches = [
+        _search(setup, inputs, layers, engine=engine, sparsity=sparsity, seed=seed)
+        for layers in setup.readings
+        for engine in (("paper", "random") if layers == setup.readings[0] else ("paper",))
+        for sparsity in setup.sparsities
+        for seed in range(setup.seeds)
+    ]
+    return dense + pruned + searches
 
 
-METHOD_NAMES = ("glob1", "glob5", "unif1", "unif5")
-
-
-def tradeoffs(setup: Setup, dataset: Dataset, database: GraphDatabase) -> list[Job]:
+def table2_jobs(setup: Setup, inputs: Inputs) -> list[Job]:
     """Return the searches of table 2: f2 at each alpha, over all sparsities."""
     return [
-        search_job(
-            database,
-            dataset,
-            alpha=alpha,
-            seed=seed,
-            trials=setup.trials,
-            finals=1,
-            **setup.shared("hidden"),
-        )
+        _search(setup, inputs, "hidden", engine="paper", alpha=alpha, seed=seed)
         for alpha in setup.alphas
+        for seed in range(setup.seeds)
+    ]
+
+
+def metric_jobs(setup: Setup, inputs: Inputs) -> list[Job]:
+    """Return the searches with L1 and L2 in place of cosine (whose runs are table 1's)."""
+    return [
+        _search(setup, inputs, "hidden", engine="paper", sparsity=s, seed=seed, metric=metric)
+        for metric in ("l1", "l2")
+        for s in metric_sparsities(setup)
         for seed in range(setup.seeds)
     ]
 
@@ -100,24 +84,8 @@ def metric_sparsities(setup: Setup) -> tuple[float, ...]:
     return tuple(sorted(setup.sparsities)[-2:])
 
 
-def metrics(setup: Setup, dataset: Dataset, database: GraphDatabase) -> list[Job]:
-    """Return the searches with L1 and L2 in place of cosine (whose runs are table 1's)."""
-    return [
-        search_job(
-            database,
-            dataset,
-            engine="paper",
-            sparsity=sparsity,
-            seed=seed,
-            metric=metric,
-            trials=setup.trials,
-            finals=1,
-            **setup.shared("hidden"),
-        )
-        for metric in ("l1", "l2")
-        for sparsity in metric_sparsities(setup)
-        for seed in range(setup.seeds)
-    ]
+def _search(setup: Setup, inputs: Inputs, layers: str, **settings: Any) -> Job:
+    return search_job(inputs, trials=setup.trials, finals=1, **settings, **setup.shared(layers))
 
 
 def variance_cases(setup: Setup) -> list[tuple[str, tuple[str, ...], float]]:
@@ -131,43 +99,40 @@ def variance_cases(setup: Setup) -> list[tuple[str, tuple[str, ...], float]]:
     return [*uniform, (f"{len(MIXED)} families, s = {high:g}", MIXED, high)]
 
 
-def variances(setup: Setup, dataset: Dataset) -> list[Job]:
+def variance_jobs(setup: Setup, inputs: Inputs) -> list[Job]:
     """Return graphs × seeds at fixed sparsity: uniform graphs, and a mix of families."""
     jobs = [
-        variance_job(setup, dataset, families[number % len(families)], sparsity, number, seed)
+        job
         for _, families, sparsity in variance_cases(setup)
-        for number in range(setup.variance_graphs)
-        for seed in range(setup.seeds)
+        for row in variance_case_jobs(setup, inputs, families, sparsity)
+        for job in row
     ]
     return list({job.key: job for job in jobs}.values())
 
 
-def variance_job(
-    setup: Setup, dataset: Dataset, family: str, sparsity: float, number: int, seed: int
-) -> Job:
-    """Return the training of graph ``number`` of ``family`` on ``seed``."""
-    edges = edges_for_sparsity(setup.nodes, sparsity, setup.width, dataset.features)
-    return graph_job(
-        dataset,
-        family=family,
-        nodes=setup.nodes,
-        edges=edges,
-        sparsity=sparsity,
-        graph_seed=derive_seed(0, "variance", family, sparsity, number),
-        seed=derive_seed(seed, "variance", family, sparsity, number),
-        properties=list(CANDIDATES),
-        **setup.shared("hidden"),
+def variance_case_jobs(
+    setup: Setup, inputs: Inputs, families: tuple[str, ...], sparsity: float
+) -> list[list[Job]]:
+    """Return the jobs of one comparison of variances: a row a graph, in it a job a seed."""
+    edges = edges_for_sparsity(
+        setup.nodes, sparsity, setup.width, inputs.datasets[setup.data].features
     )
+    rows = []
+    for number in range(setup.variance_graphs):
+        family = families[number % len(families)]
+        label = ("variance", family, sparsity, number)
+        graph = {"family": family, "nodes": setup.nodes, "edges": edges, "sparsity": sparsity}
+        graph |= {"graph_seed": derive_seed(0, *label), "properties": list(CANDIDATES)}
+        rows.append(
+            [
+                graph_job(inputs, seed=derive_seed(seed, *label), **graph, **setup.shared("hidden"))
+                for seed in range(setup.seeds)
+            ]
+        )
+    return rows
 
 
-def five_node_graphs() -> list[RelationalGraph]:
-    """Return all connected graphs of five nodes, one of each isomorphism class (21 of them)."""
-    atlas = nx.graph_atlas_g()
-    five = [graph for graph in atlas if graph.number_of_nodes() == 5 and nx.is_connected(graph)]
-    return [RelationalGraph.from_networkx(graph) for graph in five]
-
-
-def networks(setup: Setup, dataset: Dataset) -> list[Job]:
+def network_jobs(setup: Setup, inputs: Inputs) -> list[Job]:
     """Return the trainings of figures 5 to 7: every 5-node graph as a 3-hidden-layer network.
 
     Which node owns which pixels is an accident of the numbering, so that each seed numbers the
@@ -175,7 +140,8 @@ def networks(setup: Setup, dataset: Dataset) -> list[Job]:
     """
     return [
         network_job(
-            dataset,
+            inputs,
+            data=setup.data,
             graph=relabelled(graph, derive_seed(seed, "labels", number)).packed().hex(),
             atlas=number,
             nodes=graph.nodes,
@@ -188,6 +154,13 @@ def networks(setup: Setup, dataset: Dataset) -> list[Job]:
         for number, graph in enumerate(five_node_graphs())
         for seed in range(setup.figure_seeds)
     ]
+
+
+def five_node_graphs() -> list[RelationalGraph]:
+    """Return all connected graphs of five nodes, one of each isomorphism class (21 of them)."""
+    atlas = nx.graph_atlas_g()
+    five = [graph for graph in atlas if graph.number_of_nodes() == 5 and nx.is_connected(graph)]
+    return [RelationalGraph.from_networkx(graph) for graph in five]
 
 
 def relabelled(graph: RelationalGraph, seed: int) -> RelationalGraph:

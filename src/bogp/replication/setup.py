@@ -1,8 +1,8 @@
-"""What a replication runs on: sizes, seeds, recipe and folders, in one place."""
+"""What a replication runs on: sizes, seeds, recipe, folder, data and graphs, in one place."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,22 @@ from typing import Any
 from bogp.data import Dataset, load_dataset
 from bogp.database import PAPER_SPARSITIES, GraphDatabase
 from bogp.errors import SettingError, SparsityError, UnknownNameError
-from bogp.graphs import CANDIDATES
-from bogp.replication.jobs import Place
+from bogp.replication.jobs import Records
 from bogp.training import Recipe, recipe
 from bogp.types import Progress
 
-DATABASE_PROPERTIES = (*CANDIDATES, "cycle_length")
-"""What the replication's database stores. The keys of all its records hash the database's plan, so
-neither these names nor the family, ``uniform``, follow the defaults of a new database."""
+READINGS = {"hidden": "hidden layer only", "all": "all layers"}
+"""Which layers table 1 prunes: the paper does not say."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the table of models: what it is called, made by, trained on and trained by."""
+
+    label: str
+    model: str
+    data: str
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,11 @@ class Setup:
         alphas: the columns of table 2.
         variance_graphs: graphs in each comparison of between-graph with between-seed variance.
         figure_seeds: repetitions of each 5-node graph in figures 5 to 7.
+        entries: the models of the table of models, each with its own data and recipe.
+
+    Raises:
+        SettingError: fewer than one seed, worker or trial.
+        UnknownNameError: a recipe or reading that there is not.
     """
 
     out: Path
@@ -51,7 +64,7 @@ class Setup:
     workers: int = 2
     sparsities: tuple[float, ...] = PAPER_SPARSITIES
     database_sparsities: tuple[float, ...] = (*PAPER_SPARSITIES, 0.95, 0.98)
-    readings: tuple[str, ...] = ("hidden", "all")
+    readings: tuple[str, ...] = tuple(READINGS)
     trials: int = 20
     graphs: int = 1000
     nodes: int = 128
@@ -59,31 +72,48 @@ class Setup:
     alphas: tuple[float, ...] = (0.1, 0.15, 0.25, 0.5, 0.75, 0.9)
     variance_graphs: int = 16
     figure_seeds: int = 10
+    entries: tuple[Entry, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.seeds < 1 or self.workers < 1:
+        if min(self.seeds, self.workers, self.trials) < 1:
             raise SettingError(
-                f"{self.seeds} seeds on {self.workers} workers: give at least one of each"
+                f"{self.seeds} seeds and {self.trials} trials on {self.workers} workers: give at "
+                "least one of each"
             )
         self.recipe  # noqa: B018  An unknown recipe is refused here, before any work.
         for reading in self.readings:
-            if reading not in ("hidden", "all"):
-                raise UnknownNameError("reading of the layers", reading, ("hidden", "all"))
-        for sparsity in self.sparsities:
-            if sparsity not in self.database_sparsities:
-                held = ", ".join(f"{s:g}" for s in self.database_sparsities)
-                raise SparsityError(f"sparsity {sparsity:g} is not replicated: choose from {held}")
+            if reading not in READINGS:
+                raise UnknownNameError("reading of the layers", reading, READINGS)
 
-    def narrowed(self, sparsities: Sequence[float] | None, readings: Sequence[str] | None) -> Setup:
-        """Return this set-up with only some columns and readings of table 1.
+    def narrowed(self, sparsities: Sequence[float], readings: Sequence[str]) -> Setup:
+        """Return this set-up with only some columns and readings; with none given, all of them.
 
         Raises:
             SparsityError, UnknownNameError: one that is not replicated.
         """
+        for sparsity in sparsities:
+            if sparsity not in self.database_sparsities:
+                held = ", ".join(f"{s:g}" for s in self.database_sparsities)
+                raise SparsityError(f"sparsity {sparsity:g} is not replicated: choose from {held}")
         return replace(
             self,
             sparsities=tuple(sorted(set(sparsities or self.sparsities))),
             readings=tuple(dict.fromkeys(readings or self.readings)),
+        )
+
+    def quick(self) -> Setup:
+        """Return this set-up cut to a size that runs in a minute or two: no evidence, a check."""
+        return replace(
+            self,
+            seeds=min(self.seeds, 2),
+            sparsities=(0.30, 0.90),
+            database_sparsities=(0.30, 0.90, 0.95),
+            trials=4,
+            graphs=60,
+            nodes=min(self.nodes, 32),
+            alphas=(0.1, 0.5, 0.9),
+            variance_graphs=8,
+            figure_seeds=2,
         )
 
     @property
@@ -91,57 +121,77 @@ class Setup:
         """The training recipe."""
         return recipe(self.recipe_name)
 
-    @property
-    def model(self) -> str:
-        """The paper's network: one hidden layer."""
-        return f"mlp:{self.width}"
-
-    @property
-    def place(self) -> Place:
-        """Where jobs find data, database and studies."""
-        return Place(self.data, self.out / "work" / "studies", self.out / "work" / "graphs.db")
-
-    def dataset(self) -> Dataset:
-        """Return the dataset (loaded anew at each call)."""
-        return load_dataset(self.data)
-
-    def database(self, dataset: Dataset, progress: Progress | None = None) -> GraphDatabase:
-        """Build the graph database, or open it where it is already built (algorithm 1)."""
-        path = self.place.database
-        assert path is not None
-        return GraphDatabase.build(
-            path,
-            nodes=self.nodes,
-            sparsities=self.database_sparsities,
-            graphs=self.graphs,
-            family="uniform",
-            shape=(self.width, dataset.features),
-            seed=0,
-            names=DATABASE_PROPERTIES,
-            progress=progress,
-        )
-
     def shared(self, layers: str, protocol: str = "paper") -> dict[str, Any]:
         """Return the settings that all jobs of one reading have in common."""
         return {
-            "model": self.model,
+            "data": self.data,
+            "model": f"mlp:{self.width}",  # the paper's network: one hidden layer
             "layers": layers,
             "recipe": self.recipe,
             "protocol": protocol,
         }
 
 
-def quick(setup: Setup) -> Setup:
-    """Return ``setup`` cut to a size that runs in a minute or two: a check, not evidence."""
-    return replace(
-        setup,
-        seeds=min(setup.seeds, 2),
-        sparsities=(0.30, 0.90),
-        database_sparsities=(0.30, 0.90, 0.95),
-        trials=4,
-        graphs=60,
-        nodes=min(setup.nodes, 32),
-        alphas=(0.1, 0.5, 0.9),
-        variance_graphs=8,
-        figure_seeds=2,
+@dataclass(frozen=True)
+class Inputs:
+    """What jobs are trained on: datasets by their names, and the graphs that searches choose from.
+
+    Where no graphs are searched there is no database.
+    """
+
+    datasets: Mapping[str, Dataset]
+    stored: GraphDatabase | None = None
+
+    @property
+    def database(self) -> GraphDatabase:
+        """The database of the graphs that are searched."""
+        assert self.stored is not None
+        return self.stored
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was run: the set-up, what it was run on, and the records of its jobs."""
+
+    setup: Setup
+    inputs: Inputs
+    records: Records
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset that all jobs have in common."""
+        return self.inputs.datasets[self.setup.data]
+
+
+def prepare(
+    setup: Setup, plan: Mapping[str, Any] | None, progress: Progress | None = None
+) -> tuple[Setup, Inputs]:
+    """Load the data, and build the graph database or open it where it is built (algorithm 1).
+
+    The relational graphs of a dataset of fewer features than ``setup.nodes`` have a node a feature.
+
+    Args:
+        setup: the set-up.
+        plan: of the database: its family and, where not the default ones, its properties.
+        progress: called with (graphs described, graphs in all).
+
+    Returns:
+        The set-up with the nodes that there are, and the inputs of its jobs.
+    """
+    names = [entry.data for entry in setup.entries] or [setup.data]
+    datasets = {name: load_dataset(name) for name in dict.fromkeys(names)}
+    if plan is None:
+        return setup, Inputs(datasets)
+    features = datasets[setup.data].features
+    setup = replace(setup, nodes=min(setup.nodes, setup.width, features))
+    database = GraphDatabase.build(
+        setup.out / "work" / f"{plan['family']}.db",
+        nodes=setup.nodes,
+        sparsities=setup.database_sparsities,
+        graphs=setup.graphs,
+        shape=(setup.width, features),
+        seed=0,
+        progress=progress,
+        **plan,
     )
+    return setup, Inputs(datasets, database)

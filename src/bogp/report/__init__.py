@@ -5,6 +5,7 @@ not imported here: :mod:`~bogp.report.search_page`, :mod:`~bogp.report.prune_pag
 :mod:`~bogp.report.analysis_page` import all that trains.
 """
 
+from bogp.report.accuracy_figures import PAPER_TABLE2 as PAPER_TABLE2
 from bogp.report.accuracy_figures import TradeoffPoint as TradeoffPoint
 from bogp.report.accuracy_figures import accuracy_by_sparsity as accuracy_by_sparsity
 from bogp.report.accuracy_figures import tradeoff as tradeoff
@@ -32,6 +33,7 @@ from bogp.report.trial_figures import front_figure as front_figure
 from bogp.report.trial_figures import hypervolume_figure as hypervolume_figure
 from bogp.report.trial_figures import search_trace as search_trace
 from bogp.report.trial_figures import support_figure as support_figure
+from bogp.report.verdicts import Holds as Holds
 from bogp.report.verdicts import Verdict as Verdict
 from bogp.report.verdicts import verdict_table as verdict_table
 from bogp.tables import Cell as Cell

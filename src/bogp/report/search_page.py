@@ -14,13 +14,12 @@ from bogp.controls import CONTROLS
 from bogp.database import GraphDatabase
 from bogp.graphs import RelationalGraph
 from bogp.pipeline import FrontPoint, Point, SearchResult
-from bogp.report.accuracy_figures import TradeoffPoint, tradeoff
+from bogp.report.accuracy_figures import PAPER_TABLE2, TradeoffPoint, tradeoff
 from bogp.report.graph_figures import graph_and_mask
 from bogp.report.interval_figure import interval_figure
 from bogp.report.page import Section, versions, write_report
 from bogp.report.pictures import Picture
 from bogp.report.search_tables import (
-    PAPER_TABLE2,
     alpha_table,
     change_table,
     comparison_table,

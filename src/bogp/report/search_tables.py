@@ -8,18 +8,9 @@ from typing import Any
 
 from bogp.analysis import Interval, mean_interval
 from bogp.pipeline import Comparison, Evidence, Point, SearchResult
+from bogp.report.accuracy_figures import PAPER_TABLE2
 from bogp.report.style import plural
 from bogp.tables import Cell, Column, Table, format_interval, scaled
-
-PAPER_TABLE2: tuple[tuple[float, float, float], ...] = (
-    (0.1, 0.90, 0.73),
-    (0.15, 0.88, 0.76),
-    (0.25, 0.82, 0.79),
-    (0.5, 0.37, 0.93),
-    (0.75, 0.36, 0.94),
-    (0.9, 0.25, 0.98),
-)
-"""The paper's table 2, the trade-off that it found: alpha, accuracy, sparsity."""
 
 _LEADERS = 10
 """Candidates in the table of the best."""

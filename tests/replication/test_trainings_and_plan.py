@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -12,25 +13,36 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bogp import SearchSettings
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.graphs import RelationalGraph, graph_to_mask
-from bogp.pipeline import SearchSettings
-from bogp.replication import Setup, plan, quick
-from bogp.replication.jobs import Job, graph_job, method_job, search_job
-from bogp.replication.run import jobs as jobs_of
+from bogp.replication import plan
+from bogp.replication.jobs import Job
+from bogp.replication.paper import paper_jobs
+from bogp.replication.setup import Inputs, Setup
+from bogp.replication.trainings import (
+    KINDS,
+    graph_job,
+    method_job,
+    methods_job,
+    prune_job,
+    search_job,
+)
 from bogp.training import Recipe, relational_network
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=1)
 SHARED = {"model": "mlp:16", "layers": "hidden", "protocol": "paper", "recipe": RECIPE}
+SHARED |= {"data": "blank"}
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
+def searched(tmp_path_factory, blank):
+    """The blank dataset and a small database."""
     path = tmp_path_factory.mktemp("plan") / "graphs.db"
     with GraphDatabase.build(path, nodes=8, sparsities=(0.5,), graphs=2) as built:
-        yield built
+        yield Inputs({"blank": blank}, built)
 
 
 def other(value):
@@ -60,31 +72,41 @@ def changed(value, path):
     return value | {path[0]: changed(value[path[0]], path[1:])}
 
 
-def every_kind(database, blank):
+def every_kind(inputs):
     wiring = {"family": "uniform", "nodes": 8, "edges": 12, "graph_seed": 3, "properties": ["x"]}
+    wanted = {"trials": 3, "finals": 1, "sparsity": 0.5}
     return [
-        search_job(database, blank, trials=3, finals=1, sparsity=0.5, **SHARED),
-        method_job(blank, "glob5", sparsity=0.5, seed=1, **SHARED),
-        method_job(blank, "dense", sparsity=None, seed=1, **SHARED),
-        graph_job(blank, sparsity=0.5, seed=1, **wiring, **SHARED),
-        plan.networks(Setup(None, figure_seeds=1), blank)[0],
+        search_job(inputs, engine="paper", **wanted, **SHARED),
+        search_job(inputs, **wanted, **SHARED),
+        method_job(inputs, "glob5", sparsity=0.5, seed=1, **SHARED),
+        method_job(inputs, "dense", sparsity=None, seed=1, **SHARED),
+        methods_job(inputs, "glob5", sparsity=0.5, seed=1, runs=2, **SHARED),
+        prune_job(inputs, sparsity=0.5, seed=1, trials=3, **SHARED),
+        graph_job(inputs, sparsity=0.5, seed=1, **wiring, **SHARED),
+        plan.network_jobs(Setup(None, data="blank", figure_seeds=1), inputs)[0],
     ]
 
 
-def test_a_key_changes_with_every_field_at_every_depth(database, blank):
-    for job in every_kind(database, blank):
+def test_a_key_changes_with_every_field_at_every_depth(searched):
+    assert {job.kind for job in every_kind(searched)} == set(KINDS)
+    for job in every_kind(searched):
         for path in leaves(dict(job.fields)):
             assert Job(job.kind, changed(dict(job.fields), path), 1).key != job.key, path
         assert Job("other", job.fields, 1).key != job.key
-        assert Job(job.kind, job.fields, 99).key == job.key  # Its cost is no setting.
+        # What it costs and where it finds its inputs is no setting.
+        assert Job(job.kind, job.fields, 99, "elsewhere", Path("other.db")).key == job.key
 
 
-def test_a_search_job_holds_every_setting_of_a_search(database, blank):
-    job = search_job(database, blank, trials=3, finals=1, sparsity=0.5, **SHARED)
-    settings = {field.name for field in dataclasses.fields(SearchSettings)}
-    assert settings | {"dataset", "database", "trials", "finals"} == set(job.fields)
-    assert dict(job.fields["recipe"]) == RECIPE.model_dump()
-    assert job.trainings == 4
+def test_a_search_job_holds_every_setting_of_a_search(searched):
+    wanted = {"trials": 3, "finals": 1, "sparsity": 0.5}
+    pool, paper = (
+        search_job(searched, engine=engine, **wanted, **SHARED) for engine in ("pool", "paper")
+    )
+    settings = {field.name for field in dataclasses.fields(SearchSettings)} - {"final_seeds"}
+    held = set(pool.fields) | set(paper.fields)
+    assert settings | {"dataset", "database", "finals"} == held
+    assert dict(paper.fields["recipe"]) == RECIPE.model_dump()
+    assert (paper.trainings, pool.trainings) == (4, 7)  # random search stands beside engine pool
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.floats(-9, 9) | st.text()))
@@ -93,16 +115,18 @@ def test_a_key_does_not_depend_on_the_order_of_fields(fields):
     assert Job("graph", fields, 1).key == Job("graph", backwards, 1).key
 
 
-def test_keys_do_not_depend_on_the_process(blank, small):
+def test_keys_do_not_depend_on_the_process(inputs, small):
     code = """
 import torch
 from pathlib import Path
+from bogp import SearchSettings
 from bogp.data import Dataset
-from bogp.replication import Setup, plan
+from bogp.replication import plan
+from bogp.replication.setup import Inputs, Setup
 inputs, targets = torch.zeros(4, 16), torch.tensor([0, 1, 0, 1])
 blank = Dataset("blank", inputs, targets, inputs[:2], targets[:2], classes=2)
-setup = Setup(Path("elsewhere"), seeds=1, workers=7, sparsities=(0.15,), nodes=16, width=16)
-for job in plan.baselines(setup, blank): print(job.key)
+setup = Setup(Path("elsewhere"), data="blank", seeds=1, workers=7, width=16)
+for job in plan.network_jobs(setup, Inputs({"blank": blank})): print(job.key)
 """
     told = subprocess.run(
         [sys.executable, "-c", code],
@@ -111,14 +135,17 @@ for job in plan.baselines(setup, blank): print(job.key)
         text=True,
         check=True,
     )
-    setup = dataclasses.replace(small, seeds=1, sparsities=(0.15,))
-    assert told.stdout.split() == [job.key for job in plan.baselines(setup, blank)]
+    setup = dataclasses.replace(small, figure_seeds=10)
+    assert told.stdout.split() == [job.key for job in plan.network_jobs(setup, inputs)]
 
 
 def test_the_same_numbers_under_another_fingerprint_are_another_job(blank):
     inputs, targets = torch.ones(4, 16), torch.tensor([0, 1, 0, 1])
     ones = Dataset("blank", inputs, targets, inputs[:2], targets[:2], classes=2)
-    keys = {method_job(d, "glob1", sparsity=0.5, seed=0, **SHARED).key for d in (blank, ones)}
+    keys = {
+        method_job(Inputs({"blank": d}), "glob1", sparsity=0.5, seed=0, **SHARED).key
+        for d in (blank, ones)
+    }
     assert len(keys) == 2
 
 
@@ -140,8 +167,8 @@ def test_relabelling_keeps_the_graph_and_follows_the_seed():
     assert plan.relabelled(path, 3) == drawn[3]
 
 
-def test_networks_wire_all_three_hidden_layers_alike(blank, small):
-    jobs = plan.networks(small, blank)
+def test_networks_wire_all_three_hidden_layers_alike(blank, inputs, small):
+    jobs = plan.network_jobs(small, inputs)
     assert len({job.key for job in jobs}) == len(jobs) == 21 * 3
     graphs = plan.five_node_graphs()
     for job in jobs:
@@ -155,8 +182,8 @@ def test_networks_wire_all_three_hidden_layers_alike(blank, small):
         assert torch.equal(layer, graph_to_mask(graph, 16, 16))
 
 
-def test_the_plan_of_table_1(blank, small, database):
-    jobs = jobs_of("table1", small, blank, database)
+def test_the_plan_of_table_1(small, searched):
+    jobs = paper_jobs("table1", small, searched)
     assert len({job.key for job in jobs}) == len(jobs)
     count = Counter(
         (job.kind, job.fields.get("name", job.fields.get("engine")), job.fields["layers"])
@@ -175,33 +202,32 @@ def test_the_plan_of_table_1(blank, small, database):
     assert {job.fields["protocol"] for job in jobs} == {"paper"}
 
 
-def test_all_is_more_than_its_parts(blank, small, database):
+def test_all_is_more_than_its_parts(small, searched):
     parts = ("table1", "table2", "fig5", "fig6", "fig7", "fig8")
-    keys = {part: {job.key for job in jobs_of(part, small, blank, database)} for part in parts}
+    keys = {part: {job.key for job in paper_jobs(part, small, searched)} for part in parts}
     assert keys["fig5"] == keys["fig6"] == keys["fig7"]
     assert keys["fig8"] == set()
     assert len(keys["table2"]) == 3 * 5
-    every = {job.key for job in jobs_of("all", small, blank, database)}
-    assert set().union(*keys.values()) < every
-    with pytest.raises(UnknownNameError, match="did you mean"):
-        jobs_of("table3", small, blank, database)
+    every = [job.key for job in paper_jobs("all", small, searched)]
+    assert len(set(every)) == len(every)
+    assert set().union(*keys.values()) < set(every)
 
 
-def test_searches_by_l1_and_l2_differ_from_table_1_in_the_metric_alone(blank, small, database):
+def test_searches_by_l1_and_l2_differ_from_table_1_in_the_metric_alone(small, searched):
     table = {
         (j.fields["sparsity"], j.fields["seed"]): dict(j.fields)
-        for j in plan.searches(small, blank, database)
-        if j.fields["engine"] == "paper" and j.fields["layers"] == "hidden"
+        for j in plan.table1_jobs(small, searched)
+        if j.fields.get("engine") == "paper" and j.fields["layers"] == "hidden"
     }
-    jobs = plan.metrics(small, blank, database)
+    jobs = plan.metric_jobs(small, searched)
     assert Counter(job.fields["metric"] for job in jobs) == {"l1": 10, "l2": 10}
     for job in jobs:
         place = job.fields["sparsity"], job.fields["seed"]
         assert dict(job.fields) | {"metric": "cosine"} == table[place]
 
 
-def test_variances_repeat_each_graph_on_each_seed(blank, small):
-    jobs = plan.variances(small, blank)
+def test_variances_repeat_each_graph_on_each_seed(inputs, small):
+    jobs = plan.variance_jobs(small, inputs)
     graphs = Counter((j.fields["graph"], j.fields["sparsity"]) for j in jobs)
     assert set(graphs.values()) == {5}
     assert {j.fields["family"] for j in jobs} == set(plan.MIXED)
@@ -209,7 +235,7 @@ def test_variances_repeat_each_graph_on_each_seed(blank, small):
 
 
 def test_wrong_setups_are_refused(tmp_path):
-    for wrong in ({"seeds": 0}, {"workers": 0}):
+    for wrong in ({"seeds": 0}, {"workers": 0}, {"trials": 0}):
         with pytest.raises(SettingError, match="at least one of each"):
             Setup(tmp_path, **wrong)
     with pytest.raises(UnknownNameError, match="did you mean calibrated"):
@@ -217,10 +243,10 @@ def test_wrong_setups_are_refused(tmp_path):
     with pytest.raises(UnknownNameError, match="hidden"):
         Setup(tmp_path, readings=("hiden",))
     with pytest.raises(SparsityError, match=r"0\.5 is not replicated: choose from 0\.15"):
-        Setup(tmp_path).narrowed([0.5], None)
+        Setup(tmp_path).narrowed([0.5], ())
     narrow = Setup(tmp_path).narrowed([0.9, 0.3, 0.9], ["all"])
     assert (narrow.sparsities, narrow.readings) == ((0.3, 0.9), ("all",))
-    assert Setup(tmp_path).narrowed(None, None) == Setup(tmp_path)
+    assert Setup(tmp_path).narrowed((), ()) == Setup(tmp_path)
 
 
 def test_the_papers_sizes_are_the_default_and_quick_is_less(tmp_path):
@@ -228,7 +254,7 @@ def test_the_papers_sizes_are_the_default_and_quick_is_less(tmp_path):
     assert (whole.trials, whole.graphs, whole.width, whole.data) == (20, 1000, 128, "mnist")
     assert whole.sparsities == (0.15, 0.30, 0.45, 0.60, 0.75, 0.90)
     assert whole.alphas == (0.1, 0.15, 0.25, 0.5, 0.75, 0.9)
-    less = quick(whole)
+    less = whole.quick()
     assert less.trials * less.graphs * less.seeds < whole.trials * whole.graphs * whole.seeds / 50
     assert set(less.sparsities) < set(whole.sparsities)
     assert (less.out, less.data, less.recipe_name) == (whole.out, whole.data, whole.recipe_name)

@@ -9,24 +9,27 @@ from scipy import stats
 from bogp.data import load_dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError, SparsityError
-from bogp.files import output_folder
-from bogp.replication import Setup, compare_methods, comparison_setup
-from bogp.replication.compare import (
+from bogp.replication import replications
+from bogp.replication.methods import (
     BASELINES,
     CONTROL,
+    RANDOM_MASKS,
     SEARCH,
     SPARSITIES,
-    Comparison,
     control_table,
-    jobs,
     judge,
     lead_table,
     leads,
-    table,
-    values,
+    method_table,
+    methods_jobs,
+    methods_publication,
+    methods_setup,
+    rows_of,
 )
-from bogp.replication.compare_publish import publish_comparison
-from bogp.replication.jobs import Place, methods_job, pool_job, run_job
+from bogp.replication.publish import publish
+from bogp.replication.replications import REPLICATIONS, Request, train
+from bogp.replication.setup import Inputs, Run, Setup
+from bogp.replication.trainings import methods_job, run_job, search_job
 from bogp.training import Recipe
 
 TINY = Recipe(learning_rate=0.05, batch_size=64, epochs=1)
@@ -35,9 +38,8 @@ TINY = Recipe(learning_rate=0.05, batch_size=64, epochs=1)
 def made_up(tmp_path, own, other, rivals, sparsities=(0.9,), layers="all"):
     """Return a comparison of records that no network made: name → (seed,) accuracies."""
     seeds = len(own)
-    setup = replace(
-        comparison_setup(Setup(tmp_path, seeds=seeds)), sparsities=sparsities, readings=(layers,)
-    )
+    setup = methods_setup(Setup(tmp_path, data="made up", seeds=seeds), quick=False)
+    setup = replace(setup, sparsities=sparsities, readings=(layers,))
     records = {}
 
     def add(kind, seed, sparsity, result, **fields):
@@ -50,12 +52,17 @@ def made_up(tmp_path, own, other, rivals, sparsities=(0.9,), layers="all"):
             found = {"finals": [own[seed]] * 3, "random_finals": [other[seed]] * 3}
             spent = {"search": 100, "random search": 110, "fresh seeds and controls": 9}
             controls = {"ERK": [own[seed] - 0.01] * 3} if seed else {}
-            add("pool", seed, sparsity, {**found, "controls": controls, "epochs": spent})
+            result = {**found, "controls": controls, "epochs": spent}
+            add("search", seed, sparsity, result, engine="pool")
             for name in (*BASELINES, "random"):
                 reported = [rivals.get(name, rivals["erk"])[seed]] * 3
                 add("methods", seed, sparsity, {"reported": reported}, name=name)
         add("methods", seed, None, {"reported": [0.97] * 3}, name="dense")
-    return Comparison(setup, SimpleNamespace(name="made up"), None, records)
+    return Run(setup, Inputs({"made up": SimpleNamespace(name="made up")}), records)
+
+
+def values(run, row, layers, sparsity):
+    return row.values(run.records, layers=layers, sparsity=sparsity)
 
 
 OWN = [0.951, 0.955, 0.950, 0.953, 0.956]
@@ -71,9 +78,11 @@ def test_the_lead_is_over_the_highest_mean_and_paired_by_seed(tmp_path):
     run = made_up(tmp_path, OWN, other, RIVALS)
     assert values(run, SEARCH, "all", 0.9) == pytest.approx(OWN)
     assert values(run, CONTROL, "all", 0.9) == pytest.approx(other)
-    (lead,) = leads(run, "all")
-    assert lead.rival == "snip"
-    for interval, rival in ((lead.lead, RIVALS["snip"]), (lead.over_random, other)):
+    (lead,) = leads(run, "all").values()
+    assert lead.rival == BASELINES["snip"]
+    (row,) = lead_table(run, "all").rows
+    assert row[2] == lead.interval
+    for interval, rival in ((row[2], RIVALS["snip"]), (row[3], other)):
         reference = stats.ttest_rel(OWN, rival).confidence_interval(0.95)
         assert interval.estimate == pytest.approx(np.mean(OWN) - np.mean(rival))
         assert (interval.low, interval.high) == pytest.approx(reference)
@@ -101,7 +110,7 @@ def test_one_sparsity_below_is_enough_and_low_ones_are_not_judged_as_high(tmp_pa
     worse = [value - 0.002 for value in RIVALS["snip"]]
     run = made_up(tmp_path, OWN, OWN, RIVALS, sparsities=(0.3, 0.9))
     for record in run.records.values():
-        if record["kind"] == "pool" and record["fields"]["sparsity"] == 0.3:
+        if record["kind"] == "search" and record["fields"]["sparsity"] == 0.3:
             record["result"]["finals"] = [worse[record["fields"]["seed"]] + 1e-6] * 3
     first, second = judge(run, "all")
     assert (first.holds, second.holds) == ("does not hold", "holds")
@@ -112,39 +121,47 @@ def test_one_sparsity_below_is_enough_and_low_ones_are_not_judged_as_high(tmp_pa
 
 def test_with_one_layer_the_same_runs_stand_for_two_methods(tmp_path):
     run = made_up(tmp_path, OWN, OWN, RIVALS, layers="hidden")
-    assert values(run, "unif1", "hidden", 0.9) == values(run, "glob1", "hidden", 0.9)
-    assert values(run, "erk", "hidden", 0.9) == values(run, "random", "hidden", 0.9)
+    rows = rows_of({**BASELINES, **RANDOM_MASKS}, "hidden")
+    cells = {name: values(run, row, "hidden", 0.9) for name, row in rows.items()}
+    assert cells["unif1"] == cells["glob1"]
+    assert cells["erk"] == cells["random"] != cells["snip"]
+    assert rows["unif1"].label == "Unif₁"
+    assert rows_of(BASELINES, "all") == BASELINES
 
 
 def test_the_tables_say_what_they_are(tmp_path):
     run = made_up(tmp_path, OWN, OWN, RIVALS, sparsities=(0.9, 0.95))
-    shown = table(run, "all")
-    cells = dict(zip([row[0] for row in shown.rows], shown.rows, strict=True))
-    assert cells["dense (s = 0)"][1:] == ("0.9700 ± 0.0000", None)
+    shown = method_table(run, "all")
+    cells = {row[0]: row for row in shown.texts()}
+    assert cells["dense (s = 0)"][1:] == ["0.9700 ± 0.0000", "–"]
     half = stats.sem(OWN) * stats.t.ppf(0.975, 4)
     assert cells["BoGP, engine pool"][1] == f"{np.mean(OWN):.4f} ± {half:.4f}"
     assert "5 seeds, each the mean of 3 networks" in shown.notes[0]
     assert "(100 epochs on average, random search 110)" in shown.notes[0]
     ahead = lead_table(run, "all")
     assert ahead.rows[0][:2] == ("0.9", "SNIP")
-    assert ahead.rows[0][2].estimate == pytest.approx(100 * 0.0064)
-    (row,) = control_table(run, "all").rows
+    assert ahead.rows[0][2].estimate == pytest.approx(0.0064)
+    assert ahead.texts()[0][2].startswith("0.64 [")  # points
+    (row,) = control_table(run, "all").texts()
     assert row[0] == "ERK"
     assert row[1] == "+1.00 ± 0.00 (4)"  # of four seeds: it did not apply to the first
 
 
 def test_the_default_is_all_eight_sparsities_and_the_database_has_them(tmp_path):
-    setup = comparison_setup(Setup(tmp_path))
+    setup = methods_setup(Setup(tmp_path), quick=False)
     assert setup.sparsities == SPARSITIES
     assert set(SPARSITIES) <= set(setup.database_sparsities)
     assert (setup.trials, setup.graphs, setup.nodes) == (64, 1000, 128)
     assert setup.narrowed([0.98], ["all"]).sparsities == (0.98,)
-    quick = comparison_setup(Setup(tmp_path), 7, quick=True)
-    assert (quick.trials, quick.seeds, quick.sparsities) == (7, 2, (0.3, 0.9))
+    quick = methods_setup(Setup(tmp_path), quick=True)
+    assert (quick.trials, quick.seeds, quick.sparsities) == (20, 2, (0.3, 0.9))
     with pytest.raises(SparsityError, match=r"choose from 0\.15"):
-        setup.narrowed([0.99], None)
-    with pytest.raises(SettingError, match="0 trials are no search"):
-        comparison_setup(Setup(tmp_path), 0)
+        setup.narrowed([0.99], ())
+    asked = Request(what="methods", out=tmp_path, trials=7, quick=True)
+    assert asked.setup.trials == 7
+    assert asked.command.startswith("bogp reproduce methods --seeds 5 --recipe calibrated --quick ")
+    with pytest.raises(SettingError, match=r"0 trials .* at least one"):
+        Request(what="methods", out=tmp_path, trials=0)
 
 
 @pytest.fixture(scope="module")
@@ -153,23 +170,18 @@ def snip_search(tmp_path_factory):
     folder = tmp_path_factory.mktemp("paired")
     dataset = load_dataset("digits")
     shared = {"model": "mlp:16", "layers": "hidden", "protocol": "holdout", "recipe": TINY}
+    shared |= {"data": "digits", "seed": 4, "sparsity": 0.9}
     shape = {"nodes": 12, "shape": (16, 64), "sparsities": (0.5,), "graphs": 10}
     with GraphDatabase.build(folder / "graphs.db", **shape) as database:
-        pool = pool_job(
-            database,
-            dataset,
-            trials=3,
-            finals=2,
-            sparsity=0.9,
-            seed=4,
-            criteria=("snip",),
-            **shared,
-        )
-    alone = methods_job(dataset, "snip", sparsity=0.9, seed=4, runs=2, **shared)
-    place = Place("digits", folder, folder / "graphs.db")
-    ticks = []
-    found = [run_job(job, place, ticks.append)["result"] for job in (pool, alone)]
-    assert sum(ticks) >= pool.trainings + alone.trainings
+        inputs = Inputs({"digits": dataset}, database)
+        pool = search_job(inputs, trials=3, finals=2, criteria=("snip",), **shared)
+    alone = methods_job(inputs, "snip", runs=2, **shared)
+    steps = []
+    found = [
+        run_job(job, folder, lambda *step: steps.append(step))["result"] for job in (pool, alone)
+    ]
+    assert steps[-1] == (alone.trainings, alone.trainings) == (2, 2)
+    assert (pool.trainings, pool.trainings) in steps
     return found
 
 
@@ -190,42 +202,36 @@ def test_a_record_is_json_and_counts_all_training(snip_search):
     assert set(search["epochs"]) == {"search", "random search", "fresh seeds and controls"}
 
 
-def run_here(wanted, place, path, *, workers, progress):
-    """Run jobs without the start of a process each: tests/replication/test_runner.py has those."""
-    assert path.name == "records.jsonl"
-    output_folder(place.studies)
-    return {job.key: run_job(job, place, lambda done: None) for job in wanted}
-
-
 @pytest.fixture(scope="module")
-def quick_run(tmp_path_factory):
-    setup = comparison_setup(
-        Setup(tmp_path_factory.mktemp("quick"), data="digits", seeds=1), 3, quick=True
-    )
-    setup = replace(setup, width=16, nodes=12, graphs=10).narrowed([0.9], ["hidden"])
+def quick_run(tmp_path_factory, run_here):
+    setup = Setup(tmp_path_factory.mktemp("quick"), data="digits", seeds=1)
+    setup = methods_setup(setup, quick=True).narrowed([0.9], ["hidden"])
+    setup = replace(setup, trials=3, width=16, nodes=12, graphs=10)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("bogp.replication.compare.run_jobs", run_here)
-        return compare_methods(setup)
+        patched.setattr(replications, "run_jobs", run_here)
+        return train(REPLICATIONS["methods"], setup)
 
 
 def test_a_quick_run_has_every_cell_and_is_published(quick_run):
     folder = quick_run.setup.out
-    wanted = jobs(quick_run.setup, quick_run.dataset, quick_run.database)
+    wanted = methods_jobs(quick_run.setup, quick_run.inputs)
     assert {job.key for job in wanted} == set(quick_run.records)
-    for name in (*BASELINES, "random", SEARCH, CONTROL):
-        assert len(values(quick_run, name, "hidden", 0.9)) == 1, name
-    assert quick_run.database.family == "mixed"
-    assert quick_run.database.sparsities == quick_run.setup.database_sparsities
-    shown = publish_comparison(quick_run, "bogp reproduce methods")
-    page = (folder / "report.html").read_text()
-    text = (folder / "results.md").read_text()
-    for each in shown:
+    rows = rows_of({**BASELINES, **RANDOM_MASKS}, "hidden")
+    for row in (*rows.values(), SEARCH, CONTROL):
+        assert len(values(quick_run, row, "hidden", 0.9)) == 1, row.label
+    assert quick_run.inputs.database.family == "mixed"
+    assert quick_run.inputs.database.sparsities == quick_run.setup.database_sparsities
+    report, shown = publish(quick_run, methods_publication(quick_run), "bogp reproduce methods")
+    page, text = report.read_text(), (folder / "results.md").read_text()
+    *tables, judged = shown
+    for each in tables:
         assert each.to_markdown() in text
-        assert each is shown[0] or each.title in page
+        assert each.title in page
+    assert judged.headings == ("claim", "verdict", "interval")
     assert len((folder / "methods.csv").read_text().splitlines()) == 1 + 9
     assert {v["holds"] for v in json.loads((folder / "verdicts.json").read_text())} <= {
         "inconclusive"
     }
     for stem in ("methods-hidden", "leads-hidden"):
         assert (folder / f"{stem}.png").stat().st_size > 10_000
-        assert f"{stem}.png" in text
+        assert f"{stem}.svg" in text

@@ -2,7 +2,7 @@ import json
 import pickle
 import subprocess
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import filelock
 import pytest
@@ -16,13 +16,16 @@ from bogp.errors import (
     UnknownNameError,
     WorkerLostError,
 )
-from bogp.replication.jobs import Job, Place, method_job, network_job, search_job
+from bogp.replication.jobs import Job
 from bogp.replication.plan import five_node_graphs
-from bogp.replication.runner import read_records, run_jobs
+from bogp.replication.records import Row, pick, read_records, run_jobs
+from bogp.replication.setup import Inputs
+from bogp.replication.trainings import method_job, network_job, search_job
 from bogp.training import Recipe
 
 TINY = Recipe(learning_rate=0.01, batch_size=64, epochs=1)
 SHARED = {"model": "mlp:16", "layers": "hidden", "protocol": "paper", "recipe": TINY}
+SHARED |= {"data": "digits"}
 
 
 def line(key):
@@ -56,22 +59,21 @@ def test_a_line_in_the_middle_that_is_no_record_is_refused(tmp_path, torn):
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """Two searches, two baselines and a network on digits, and where they find their inputs."""
-    folder = tmp_path_factory.mktemp("work")
+    """Two searches, two baselines and a network on digits."""
+    path = tmp_path_factory.mktemp("work") / "graphs.db"
     dataset = load_dataset("digits")
     shape = {"nodes": 12, "shape": (16, 64), "sparsities": (0.8,), "graphs": 20}
-    with GraphDatabase.build(folder / "graphs.db", **shape) as database:
-        searches = [
-            search_job(database, dataset, trials=2, finals=1, sparsity=0.8, seed=s, **SHARED)
-            for s in (0, 1)
-        ]
+    with GraphDatabase.build(path, **shape) as database:
+        inputs = Inputs({"digits": dataset}, database)
+        settings = {"engine": "paper", "trials": 2, "finals": 1, "sparsity": 0.8, **SHARED}
+        searches = [search_job(inputs, seed=seed, **settings) for seed in (0, 1)]
     methods = [
-        method_job(dataset, name, sparsity=0.8, seed=0, **SHARED) for name in ("glob5", "random")
+        method_job(inputs, name, sparsity=0.8, seed=0, **SHARED) for name in ("glob5", "random")
     ]
-    graph = five_node_graphs()[3]
     network = network_job(
-        dataset,
-        graph=graph.packed().hex(),
+        inputs,
+        data="digits",
+        graph=five_node_graphs()[3].packed().hex(),
         atlas=3,
         nodes=5,
         rounds=3,
@@ -80,11 +82,12 @@ def work(tmp_path_factory):
         protocol="paper",
         recipe=TINY,
     )
-    return [*searches, *methods, network], folder / "graphs.db"
+    return [*searches, *methods, network]
 
 
-def place(work, folder):
-    return Place("digits", folder / "studies", work[1])
+def elsewhere(jobs, data):
+    """Return the jobs with their dataset in another place, which is not part of their key."""
+    return [replace(job, data=data) for job in jobs]
 
 
 def timeless(record):
@@ -98,18 +101,15 @@ def timeless(record):
 def alone(work, tmp_path_factory):
     """The folder and the records of all the jobs on one worker."""
     folder, ticks = tmp_path_factory.mktemp("alone"), []
-    path = folder / "records.jsonl"
-    records = run_jobs(
-        work[0], place(work, folder), path, workers=1, progress=lambda *pair: ticks.append(pair)
-    )
+    records = run_jobs(work, folder, workers=1, progress=lambda *pair: ticks.append(pair))
     return folder, records, ticks
 
 
 def test_every_job_has_its_record_on_disk(work, alone):
     folder, records, ticks = alone
-    assert list(records) == [job.key for job in work[0]]
+    assert list(records) == [job.key for job in work]
     assert read_records(folder / "records.jsonl") == records
-    for job in work[0]:
+    for job in work:
         assert records[job.key]["kind"] == job.kind
         assert records[job.key]["fields"] == json.loads(json.dumps(dict(job.fields)))
     total = 3 + 3 + 5 + 1 + 1
@@ -118,31 +118,30 @@ def test_every_job_has_its_record_on_disk(work, alone):
 
 
 def test_results_do_not_depend_on_the_workers(work, alone, tmp_path):
-    two = run_jobs(work[0], place(work, tmp_path), tmp_path / "records.jsonl", workers=2)
+    two = run_jobs(work, tmp_path, workers=2)
     assert {key: timeless(record) for key, record in two.items()} == {
         key: timeless(record) for key, record in alone[1].items()
     }
 
 
-def test_what_is_recorded_is_not_run_again(work, alone, tmp_path):
+def test_what_is_recorded_is_not_run_again(work, alone):
     folder, records, _ = alone
     before = (folder / "records.jsonl").read_bytes()
-    nowhere = Place("no such dataset", tmp_path / "studies")
-    again = run_jobs(work[0][::-1], nowhere, folder / "records.jsonl", workers=2)
+    again = run_jobs(elsewhere(work, "no such dataset")[::-1], folder, workers=2)
     assert again == records
-    assert list(again) == [job.key for job in work[0][::-1]]
+    assert list(again) == [job.key for job in work[::-1]]
     assert (folder / "records.jsonl").read_bytes() == before
-    assert run_jobs([], nowhere, folder / "records.jsonl", workers=2) == {}
+    assert run_jobs([], folder, workers=2) == {}
 
 
 @pytest.mark.parametrize("kept", [0, 1])
 def test_a_torn_line_is_run_again_and_leaves_no_trace(work, alone, tmp_path, kept):
     """Also where the torn line is the file's only one."""
-    jobs = work[0][2:4]
+    jobs = work[2:4]
     stored = [json.dumps(alone[1][job.key]) + "\n" for job in jobs]
     path = tmp_path / "records.jsonl"
     path.write_text("".join(stored[:kept]) + stored[kept][:40])
-    records = run_jobs(jobs, place(work, tmp_path), path, workers=1)
+    records = run_jobs(jobs, tmp_path, workers=1)
     assert [timeless(r) for r in records.values()] == [timeless(alone[1][j.key]) for j in jobs]
     assert read_records(path) == records
 
@@ -153,20 +152,20 @@ def test_a_second_process_is_refused(work, tmp_path):
         filelock.FileLock(f"{path}.lock"),
         pytest.raises(StudyError, match="in use by another process: wait for it"),
     ):
-        run_jobs(work[0], place(work, tmp_path), path, workers=1)
+        run_jobs(work, tmp_path, workers=1)
     assert not path.exists()
 
 
 def test_a_job_that_fails_raises_its_own_error_and_keeps_the_others(work, alone, tmp_path):
     path = tmp_path / "records.jsonl"
-    good = work[0][3]
+    good = work[3]
     wrong = dict(good.fields) | {"name": "glob55"}
-    jobs = [good, Job("method", wrong, 0)]  # The shorter of the two comes last.
+    jobs = [good, Job("method", wrong, 0, "digits")]  # The shorter of the two comes last.
     with pytest.raises(UnknownNameError, match="did you mean glob5"):
-        run_jobs(jobs, place(work, tmp_path), path, workers=1)
+        run_jobs(jobs, tmp_path, workers=1)
     (kept,) = read_records(path).values()
     assert timeless(kept) == timeless(alone[1][good.key])
-    assert run_jobs([good], Place("nowhere", tmp_path / "s"), path, workers=1) == {good.key: kept}
+    assert run_jobs(elsewhere([good], "nowhere"), tmp_path, workers=1) == {good.key: kept}
 
 
 def test_a_worker_that_is_killed_is_one_sentence(work, tmp_path, monkeypatch):
@@ -174,48 +173,68 @@ def test_a_worker_that_is_killed_is_one_sentence(work, tmp_path, monkeypatch):
     source = "import os, signal\n\ndef data():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     (tmp_path / "deadly.py").write_text(source)
     monkeypatch.chdir(tmp_path)
-    there = Place("deadly:data", tmp_path / "studies", work[1])
     with pytest.raises(WorkerLostError, match=r"killed by signal 9.*run it again, with fewer"):
-        run_jobs(work[0][3:], there, tmp_path / "records.jsonl", workers=1)
+        run_jobs(elsewhere(work[3:], "deadly:data"), tmp_path, workers=1)
 
 
 def test_a_folder_that_cannot_be_is_refused(work, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError):
-        run_jobs(work[0], place(work, tmp_path), tmp_path / "file" / "r.jsonl", workers=1)
+        run_jobs(work, tmp_path / "file" / "out", workers=1)
 
 
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
-from bogp.replication import runner
+from bogp.replication.records import read_records, run_jobs
 
 def kill(done, total):
-    if runner.read_records(path):
+    if read_records(folder / "records.jsonl"):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
-    jobs, place, path = pickle.loads(Path(sys.argv[1]).read_bytes())
-    runner.run_jobs(jobs, place, path, workers=1, progress=kill)
+    jobs, folder = pickle.loads(Path(sys.argv[1]).read_bytes())
+    run_jobs(jobs, folder, workers=1, progress=kill)
 """
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(work, alone, tmp_path):
     path = tmp_path / "records.jsonl"
-    given = (work[0], place(work, tmp_path), path)
+    given = (work, tmp_path)
     (tmp_path / "given").write_bytes(pickle.dumps(given))
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     told = subprocess.run([sys.executable, str(script), str(tmp_path / "given")], check=False)
     assert told.returncode == -9
     before = read_records(path)
-    assert 0 < len(before) < len(work[0])
+    assert 0 < len(before) < len(work)
     # Its worker ends by itself; until then it holds the study that it was at.
     with filelock.FileLock(f"{path}.lock", timeout=30):
         pass
-    for lock in Path(tmp_path / "studies").glob("*.lock"):
+    for lock in (tmp_path / "work" / "studies").glob("*.lock"):
         with filelock.FileLock(lock, timeout=60):
             pass
     records = run_jobs(*given, workers=2)
     assert {key: records[key] for key in before} == before
     assert [timeless(r) for r in records.values()] == [timeless(r) for r in alone[1].values()]
+
+
+def test_a_row_is_the_mean_of_each_seed_in_their_order():
+    records = {
+        f"{kind} {seed} {layers}": {
+            "kind": kind,
+            "fields": {"name": "snip", "seed": seed, "layers": layers},
+            "result": {"one": seed / 10, "several": [seed, seed + 1]},
+        }
+        for kind in ("method", "search")
+        for seed in (10, 9, 0)
+        for layers in ("all", "hidden")
+    }
+    row = Row("SNIP", "method", "several", {"name": "snip"})
+    assert row.values(records, layers="all") == [0.5, 9.5, 10.5]
+    assert replace(row, number="one").values(records, layers="all") == [0, 0.9, 1.0]
+    assert replace(row, fields={"name": "grasp"}).values(records) == []
+    # What distinguishes the row goes before what is asked of all rows.
+    dense = replace(row, fields={"layers": "hidden"})
+    assert dense.values(records, layers="all") == [0.5, 9.5, 10.5]
+    assert [r["fields"]["seed"] for r in pick(records, "search", layers="all")] == [0, 9, 10]

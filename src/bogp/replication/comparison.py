@@ -1,0 +1,103 @@
+"""A search beside other methods: the table of their accuracies, and what the search leads by.
+
+One seed is one start of a network in every method, so that leads are paired by seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from bogp.analysis import Interval, mean_interval, paired_interval
+from bogp.replication.jobs import Records
+from bogp.replication.records import Row, mean
+from bogp.report import Column, Table, interval_figure
+
+DENSE = Row("dense (s = 0)", "methods", "reported", {"name": "dense", "sparsity": None})
+
+
+def method_rows(labels: Mapping[str, str]) -> dict[str, Row]:
+    """Return the rows of methods, by name, from their labels."""
+    return {
+        name: Row(label, "methods", "reported", {"name": name}) for name, label in labels.items()
+    }
+
+
+def accuracy_table(
+    title: str,
+    dense: Row,
+    rows: Iterable[Row],
+    records: Records,
+    sparsities: Sequence[float],
+    notes: Sequence[str],
+    **where: Any,
+) -> Table:
+    """Return the mean accuracies of methods: the dense row, a row a method, a column a sparsity."""
+    unpruned = mean_interval(dense.values(records, **where))
+    cells: list[list[Any]] = [[dense.label, unpruned, *[None] * (len(sparsities) - 1)]]
+    for row in rows:
+        numbers = [row.values(records, sparsity=s, **where) for s in sparsities]
+        cells.append([row.label, *(mean_interval(each) if each else None for each in numbers)])
+    columns = [Column(f"s = {sparsity:g}", plus_minus) for sparsity in sparsities]
+    return Table(title, ["method", *columns], cells, notes)
+
+
+def plus_minus(interval: Interval) -> str:
+    """Return a mean accuracy and the half-width of its interval.
+
+    >>> plus_minus(Interval(0.95, 0.9487, 0.9513, 5))
+    '0.9500 ± 0.0013'
+    """
+    if interval.low is None:
+        return f"{interval.estimate:.4f}"
+    return f"{interval.estimate:.4f} ± {interval.estimate - interval.low:.4f}"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What a search leads by, in accuracy, over the method of the highest mean, paired by seed."""
+
+    rival: Row
+    interval: Interval
+
+
+def lead(search: Row, rivals: Iterable[Row], records: Records, **where: Any) -> Lead:
+    """Return the lead over the best of the rivals among the records whose fields are as wanted."""
+    values = [(row, row.values(records, **where)) for row in rivals]
+    rival, others = max(values, key=lambda pair: mean(pair[1]))
+    return Lead(rival, paired_interval(search.values(records, **where), others))
+
+
+def lead_figure(leads: Mapping[str, Lead], title: str, note: str) -> Figure:
+    """Return the leads as a figure, from what each is at to the lead."""
+    rows = [
+        (f"{place}, over {each.rival.label}", points(each.interval))
+        for place, each in leads.items()
+    ]
+    xlabel = "percentage points of test accuracy"
+    return interval_figure(rows, title=title, note=note, xlabel=xlabel, zero=True)
+
+
+def points(interval: Interval) -> Interval:
+    """Return an interval of accuracy in percentage points.
+
+    >>> points(Interval(0.5, None, None, 1))
+    Interval(estimate=50.0, low=None, high=None, count=1, level=0.95)
+    """
+    low, high = (None if x is None else 100 * x for x in (interval.low, interval.high))
+    return Interval(100 * interval.estimate, low, high, interval.count, interval.level)
+
+
+def long_rows(
+    rows: Mapping[str, Row], records: Records, sparsities: Sequence[float | None], **where: Any
+) -> list[list[Any]]:
+    """Return a row of values for each method, sparsity and seed, with its accuracy."""
+    return [
+        [name, sparsity, seed, value]
+        for name, row in rows.items()
+        for sparsity in sparsities
+        for seed, value in enumerate(row.values(records, sparsity=sparsity, **where))
+    ]
