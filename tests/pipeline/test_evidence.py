@@ -1,22 +1,18 @@
 """What is said for a winner: fresh seeds, controls, and what selection may not look at."""
 
-import sys
 from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from bogp.pipeline.bench import Bench, Counter
+from training_helpers import search
 
-import bogp
 from bogp.analysis import mean_interval, paired_interval, variance_components
 from bogp.controls import CONTROLS, Drawn
 from bogp.errors import StudyError, WorkerLostError
-from bogp.pipeline import RANDOM, WINNER, Point, PoolSettings, evaluation
-from bogp.pipeline.finals import Contender, run_finals
-from bogp.pipeline.pool_search import _supports
-from bogp.pipeline.space import candidate_space
-from bogp.pipeline.workers import evaluator
+from bogp.pipeline import RANDOM, WINNER, Point, PopulationTrainer, rounds
+from bogp.pipeline.pool_search import open_pool_study
+from bogp.settings.search import Execution, SearchSettings
 from bogp.study import Study
 from bogp.training import Recipe
 
@@ -37,7 +33,7 @@ SMALL = {
 
 
 def run(database, data, **changes):
-    return bogp.search(database, data, **(SMALL | changes))
+    return search(database, data, **(SMALL | changes))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +93,7 @@ def test_selection_never_sees_the_test_set(graphs, toy, mislabelled, found):
 def test_the_test_set_is_opened_last_and_once_a_network(
     graphs, toy, monkeypatch, tmp_path, changes
 ):
-    opened, inner = [], evaluation.evaluate
+    opened, inner = [], rounds.evaluate
     report = toy.test_inputs
 
     def spy(model, inputs, targets):
@@ -105,7 +101,7 @@ def test_the_test_set_is_opened_last_and_once_a_network(
         opened.append(1)
         return inner(model, inputs, targets)
 
-    monkeypatch.setattr(evaluation, "evaluate", spy)
+    monkeypatch.setattr(rounds, "evaluate", spy)
     seen = []
     study = tmp_path / "study.db"
     result = run(graphs, toy, study=study, on_trial=lambda _: seen.append(len(opened)), **changes)
@@ -125,17 +121,20 @@ def test_the_test_set_is_opened_last_and_once_a_network(
 
 
 @pytest.fixture
-def bench(graphs, toy, request):
-    """A bench without a search, for finals of any point."""
-    settings = PoolSettings(sparsity=0.8, model="mlp:16", layers="all", recipe=TWO)
-    space = candidate_space(
-        graphs, sparsities=(0.8,), properties=("clustering",), criteria=("snip",), size=1
+def opened(graphs, toy):
+    """A study without a search, for finals of any point."""
+    settings = SearchSettings(
+        sparsity=0.8, model="mlp:16", layers="all", recipe=TWO, criteria=("snip",), pool=1
     )
-    with evaluator(toy) as opened, Study(None, {}, retries=2) as study:
-        counter = Counter(None, 1)
-        yield Bench(
-            settings, space, _supports(graphs, settings, None), opened.data, study, opened, counter
-        )
+    with open_pool_study(graphs, toy, settings, Execution(retries=2), command={}) as study:
+        yield study
+
+
+def run_finals(opened, points, count, *, controls=False, **session):
+    """Train points by name on fresh seeds, with other parts of a session where they are given."""
+    opened = replace(opened, session=replace(opened.session, **session))
+    contenders = [opened.contender(name, point) for name, point in points.items()]
+    return replace(opened.finals(controls), count=count).run(contenders)
 
 
 def graph_of(graphs, sparsity):
@@ -143,9 +142,9 @@ def graph_of(graphs, sparsity):
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
-def test_each_control_changes_what_it_should(bench, graphs, rounds):
+def test_each_control_changes_what_it_should(opened, graphs, rounds):
     point = Point(graph_of(graphs, 0.5), 0.5, "snip", "global", rounds, 0.8)
-    finals = run_finals(bench, [Contender(WINNER, point)], 2, controls=True)
+    finals = run_finals(opened, {WINNER: point}, 2, controls=True)
     assert finals.left_out == {}
     for number in (0, 1):
         runs = {final.name: final for final in finals.runs if final.number == number}
@@ -173,95 +172,98 @@ def test_each_control_changes_what_it_should(bench, graphs, rounds):
     assert len(losses) == len(finals.runs)
 
 
-def test_all_networks_of_a_seed_see_the_same_mini_batches(bench, graphs, monkeypatch):
-    tasks, inner = [], bench.evaluator.submit
-    monkeypatch.setattr(bench.evaluator, "submit", lambda task: tasks.append(task) or inner(task))
+def test_all_networks_of_a_seed_see_the_same_mini_batches(opened, graphs):
+    tasks, trainer = [], opened.session.trainer
     point = Point(graph_of(graphs, 0.5), 0.5, "snip", "global", 1, 0.8)
-    run_finals(bench, [Contender(WINNER, point)], 2, controls=True)
+
+    def noting(task, **options):
+        tasks.append(task)
+        return trainer(task, **options)
+
+    run_finals(opened, {WINNER: point}, 2, controls=True, trainer=noting)
     orders = [task.order_seed for task in tasks]
     assert orders[0] == orders[1] != orders[2] == orders[3]
 
 
-def test_controls_that_do_not_apply_say_why(bench, graphs):
+def test_controls_that_do_not_apply_say_why(opened, graphs):
     point = Point(None, 0.0, "random", "uniform", 1, 0.8)
-    finals = run_finals(bench, [Contender(WINNER, point)], 1, controls=True)
+    finals = run_finals(opened, {WINNER: point}, 1, controls=True)
     assert set(finals.left_out) == {REWIRE, INVERT, NO_SUPPORT}
     assert "complete" in finals.left_out[NO_SUPPORT]
 
 
-def test_two_contenders_that_are_one_point_are_trained_once(bench):
+def test_two_contenders_that_are_one_point_are_trained_once(opened):
     point = Point(None, 0.0, "snip", "global", 1, 0.8)
-    contenders = [Contender(WINNER, point), Contender(RANDOM, point)]
-    finals = run_finals(bench, contenders, 2, controls=False)
+    finals = run_finals(opened, {WINNER: point, RANDOM: point}, 2)
     assert [final.name for final in finals.runs] == [WINNER, RANDOM] * 2
     assert [final.epochs for final in finals.runs] == [2, 0] * 2
     assert finals.runs[0].accuracy == finals.runs[1].accuracy
     assert finals.masks[WINNER] == finals.masks[RANDOM]
 
 
-def test_without_seeds_there_is_a_mask_and_no_report(bench):
+def test_without_seeds_there_is_a_mask_and_no_report(opened):
     point = Point(None, 0.0, "magnitude", "global", 2, 0.8)
-    none = run_finals(bench, [Contender(WINNER, point)], 0, controls=True)
+    none = run_finals(opened, {WINNER: point}, 0, controls=True)
     assert none.runs == ()
     assert none.epochs == 4
-    one = run_finals(bench, [Contender(WINNER, point)], 1, controls=False)
+    one = run_finals(opened, {WINNER: point}, 1)
     assert none.masks[WINNER].kept == one.masks[WINNER].kept
 
 
 def test_more_seeds_later_train_only_those(graphs, toy, tmp_path, found, monkeypatch):
     study, tasks = tmp_path / "study.db", []
     run(graphs, toy, study=study, final_seeds=1)
-    inner = evaluation.evaluate_population
-    workers = sys.modules["bogp.pipeline.workers"]
+    inner = PopulationTrainer.__call__
 
-    def counting(task, *given, **named):
+    def counting(trainer, task, **options):
         tasks.append(task)
-        return inner(task, *given, **named)
+        return inner(trainer, task, **options)
 
-    monkeypatch.setattr(workers, "evaluate_population", counting)
+    monkeypatch.setattr(PopulationTrainer, "__call__", counting)
     again = run(graphs, toy, study=study)
     assert len(tasks) == 2  # the contenders of the second seed, and their controls
     assert again.evidence == found.evidence
     assert again.mask == found.mask
+    # The winner's weights are at hand where the process that returns them has trained it.
+    assert all(not found.weights[name][~layer].any() for name, layer in found.mask.items())
+    assert again.weights is None
 
 
 class Losing:
-    """An evaluator that loses its first workers."""
+    """Workers of which the first are lost."""
 
     def __init__(self, inner, times):
         self.inner, self.times = inner, times
-        self.dataset, self.capacity = inner.dataset, inner.capacity
 
-    def submit(self, task, progress=None):
+    def submit(self, trainer, task, progress=None):
         self.times -= 1
         if self.times < 0:
-            return self.inner.submit(task, progress)
+            return self.inner.submit(trainer, task, progress)
         lost = Future()
         lost.set_exception(WorkerLostError("worker process 7 was killed by signal 9"))
         return lost
 
 
-def test_finals_that_a_worker_lost_are_trained_again_and_charged(bench):
-    point = Point(None, 0.0, "snip", "global", 1, 0.8)
-    whole = run_finals(bench, [Contender(WINNER, point)], 1, controls=False)
+def test_finals_that_a_worker_lost_are_trained_again_and_charged(opened):
+    point = {WINNER: Point(None, 0.0, "snip", "global", 1, 0.8)}
+    whole = run_finals(opened, point, 1)
+    losing = Losing(opened.session.workers, 2)
     with Study(None, {}, retries=2) as study:
-        losing = Bench(**vars(bench) | {"evaluator": Losing(bench.evaluator, 2), "study": study})
-        found = run_finals(losing, [Contender(WINNER, point)], 1, controls=False)
+        found = run_finals(opened, point, 1, workers=losing, study=study)
     assert found.runs == whole.runs
     assert (found.epochs, found.lost) == (2, 4)
 
 
-def test_finals_that_are_lost_too_often_are_named(bench):
-    point = Point(None, 0.0, "snip", "global", 1, 0.8)
-    losing = Bench(**vars(bench) | {"evaluator": Losing(bench.evaluator, 3)})
+def test_finals_that_are_lost_too_often_are_named(opened):
+    point = {WINNER: Point(None, 0.0, "snip", "global", 1, 0.8)}
     with pytest.raises(StudyError, match=r"fresh seed 0 failed 3 times.*killed by signal 9"):
-        run_finals(losing, [Contender(WINNER, point)], 1, controls=False)
-    assert len(run_finals(bench, [Contender(WINNER, point)], 1, controls=False).runs) == 1
+        run_finals(opened, point, 1, workers=Losing(opened.session.workers, 3))
+    assert len(run_finals(opened, point, 1).runs) == 1
 
 
-def test_a_control_that_changed_nothing_is_left_out(bench, monkeypatch):
+def test_a_control_that_changed_nothing_is_left_out(opened, monkeypatch):
     same = replace(CONTROLS[SHUFFLE], draw=lambda winner, seed: Drawn(winner.mask, whole=True))
     monkeypatch.setitem(CONTROLS, SHUFFLE, same)
     point = Point(None, 0.0, "snip", "global", 1, 0.8)
-    finals = run_finals(bench, [Contender(WINNER, point)], 1, controls=True)
+    finals = run_finals(opened, {WINNER: point}, 1, controls=True)
     assert finals.left_out[SHUFFLE] == "it is no control here: it has the winner's mask"

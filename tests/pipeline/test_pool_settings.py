@@ -1,7 +1,9 @@
 """What a pool search refuses, in one sentence and before there is a study."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-from bogp.pipeline.pool_settings import PoolSettings, pool_settings
+from training_helpers import search
 
 import bogp
 from bogp.errors import (
@@ -14,12 +16,15 @@ from bogp.errors import (
     StudyError,
     UnknownNameError,
 )
+from bogp.pipeline.pool_search import _targets
+from bogp.pipeline.records import search_halving
+from bogp.settings.search import SearchSettings
 from bogp.training import Recipe
 
 TWO = Recipe(learning_rate=0.01, batch_size=64, epochs=2)
 SMALL = {
-    "sparsity": 0.8, "model": "mlp:16", "recipe": TWO, "trials": 2, "batch": 2, "pool": 10,
-    "final_seeds": 0,
+    "sparsity": 0.8, "model": "mlp:16", "layers": "hidden", "recipe": TWO, "trials": 2,
+    "batch": 2, "pool": 10, "final_seeds": 0,
 }  # fmt: skip
 
 NO_GOAL = {"sparsity": None}
@@ -27,30 +32,31 @@ WRONG = {
     "no goal": (NO_GOAL, SettingError, "give one of a sparsity .*: 0 are given"),
     "two goals": ({"alpha": 0.5}, SettingError, "2 are given"),
     "three goals": ({"alpha": 0.5, "pareto": True}, SettingError, "3 are given"),
-    "alpha": ({**NO_GOAL, "alpha": float("nan")}, SettingError, "alpha nan"),
+    "alpha": ({**NO_GOAL, "alpha": float("nan")}, SettingError, "alpha = nan: it should be"),
     "sparsity": ({"sparsity": 1.2}, SparsityError, r"1\.2 is not in \[0, 1\)"),
     "sparsities": ({**NO_GOAL, "pareto": True, "sparsities": (0.5, 1.0)}, SparsityError, r"1\.0"),
     "sparsities beside one": ({"sparsities": (0.5,)}, SettingError, "go with alpha or pareto"),
     "too dense": ({"sparsity": 0.3}, DatabaseError, "sparsity 0.5, 0.8: none is as dense"),
-    "trials": ({"trials": 0}, SettingError, "0 trials"),
-    "finals": ({"final_seeds": -1}, SettingError, "-1 final seeds"),
-    "workers": ({"workers": 0}, SettingError, "0 workers"),
-    "retries": ({"retries": -1}, StudyError, "retries -1"),
+    "trials": ({"trials": 0}, SettingError, "trials = 0: it should be greater"),
+    "finals": ({"final_seeds": -1}, SettingError, "final_seeds = -1: it should be greater"),
+    "workers": ({"workers": 0}, SettingError, "workers = 0: it should be greater"),
+    "retries": ({"retries": -1}, SettingError, "retries = -1: it should be greater"),
     "name": ({"name": "a/b"}, StudyError, "'a/b'"),
-    "batch": ({"batch": 0}, SettingError, "a batch of 0"),
-    "population": ({"population": 0}, SettingError, "in populations of 0"),
-    "replicates": ({"replicates": 1.0}, SettingError, r"replicates 1.0 is not in \[0, 1\)"),
-    "no replicates": ({"replicates": float("nan")}, SettingError, "replicates nan"),
+    "batch": ({"batch": 0}, SettingError, "batch = 0: it should be greater"),
+    "population": ({"population": 0}, SettingError, "population = 0: it should be greater"),
+    "replicates": ({"replicate_share": 1.0}, SettingError, "replicate_share = 1.0: it"),
+    "no replicates": ({"replicate_share": float("nan")}, SettingError, "replicate_share = nan"),
     "late rung": ({"rungs": (2,)}, SettingError, "a rung after 2 of 2 epochs"),
-    "early rung": ({"rungs": (0,)}, SettingError, "are not ascending epochs"),
+    "early rung": ({"rungs": (0, 1)}, SettingError, "are not ascending epochs"),
     "descending": ({"rungs": (1, 1)}, SettingError, "are not ascending epochs"),
-    "keep": ({"keep": 1.0}, SettingError, "keep 1.0"),
-    "keep without rungs": ({"keep": 0.0, "rungs": ()}, SettingError, "keep 0.0"),
+    "survivors": ({"survivors": 1.0}, SettingError, "survivors = 1.0: it should be less"),
+    "survivors without rungs": (
+        {"survivors": 0.0, "rungs": ()}, SettingError, "survivors = 0.0: it should be greater",
+    ),
     "criterion": ({"criteria": ("snap",)}, UnknownNameError, "did you mean snip"),
-    "no criterion": ({"criteria": ()}, SettingError, "at least one criterion"),
-    "rounds": ({"rounds": (0,)}, SettingError, "rounds of 1 or more"),
-    "no rounds": ({"rounds": ()}, SettingError, "at least one"),
-    "pool": ({"pool": 0}, SettingError, "a pool of 0"),
+    "rounds": ({"rounds": (0,)}, SettingError, "rounds = 0: it should be greater"),
+    "no rounds": ({"rounds": ()}, SettingError, r"rounds = \(\): .* at least 1 item"),
+    "pool": ({"pool": 0}, SettingError, "pool = 0: it should be greater"),
     "acquisition": ({"acquisition": "ucp"}, UnknownNameError, "did you mean ucb"),
     "of one winner": (
         {**NO_GOAL, "pareto": True, "acquisition": "ucb"}, SettingError, "with pareto leave it out",
@@ -61,9 +67,10 @@ WRONG = {
     "layers": ({"layers": "hiden"}, MaskError, "'hiden' is unknown"),
     "model": ({"model": "cnn"}, SettingError, "model 'cnn' is unknown"),
     "narrow": ({"model": "mlp:8"}, GraphError, "12 nodes do not fit a layer of 8 outputs"),
-    "setting": ({"kappa": 2.0}, SettingError, "engine 'pool' has no setting 'kappa'"),
+    "foreign": ({"kappa": 2.0}, SettingError, "kappa = 2.0: engine 'pool' has no such setting"),
+    "setting": ({"trails": 2}, SettingError, "no setting 'trails'"),
     "engine": ({"engine": "pol"}, UnknownNameError, "did you mean pool"),
-    "workers of paper": ({"engine": "paper", "workers": 2}, SettingError, "use engine 'pool'"),
+    "of the pool alone": ({"engine": "paper"}, SettingError, "pool = 10: engine 'paper' has"),
 }  # fmt: skip
 
 
@@ -71,9 +78,19 @@ WRONG = {
 def test_a_wrong_setting_is_refused_before_there_is_a_study(graphs, toy, tmp_path, case):
     changes, error, text = WRONG[case]
     with pytest.raises(error, match=text) as refused:
-        bogp.search(graphs, toy, study=tmp_path / "study.db", **(SMALL | changes))
+        search(graphs, toy, study=tmp_path / "study.db", **(SMALL | changes))
     assert isinstance(refused.value, BogpError)
     assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ["paper", "random"])
+def test_engines_that_train_one_after_another_take_no_workers(graphs, toy, tmp_path, engine):
+    given = {"engine": engine, "sparsity": 0.8, "model": "mlp:16", "recipe": TWO, "trials": 2}
+    with ThreadPoolExecutor(1) as threads:
+        for where in ({"workers": 2}, {"executor": threads}):
+            with pytest.raises(SettingError, match="one mask after another: use engine 'pool'"):
+                search(graphs, toy, study=tmp_path / "study.db", **given, **where)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -84,21 +101,21 @@ def test_graphs_that_are_too_thin_for_the_model_are_refused_at_once(toy, tmp_pat
         bogp.GraphDatabase.build(tmp_path / "other.db", **shape) as other,
         pytest.raises(SparsityError, match=r"graph \d+ of sparsity 0.8 keeps only .* too few"),
     ):
-        bogp.search(other, toy, study=tmp_path / "study.db", **(SMALL | {"model": "mlp:17"}))
+        search(other, toy, study=tmp_path / "study.db", **(SMALL | {"model": "mlp:17"}))
     assert not (tmp_path / "study.db").exists()
 
 
 def test_a_study_of_other_settings_is_refused(graphs, toy, tmp_path):
     study = tmp_path / "study.db"
-    bogp.search(graphs, toy, study=study, random_arm=False, **SMALL)
+    search(graphs, toy, study=study, random_search=False, **SMALL)
     for changes, text in (({"seed": 1}, "seed = 0, not 1"), ({"batch": 3}, "batch = 2, not 3")):
         with pytest.raises(StudyError, match=f"made with {text}"):
-            bogp.search(graphs, toy, study=study, random_arm=False, **(SMALL | changes))
+            search(graphs, toy, study=study, random_search=False, **(SMALL | changes))
 
 
 def test_lists_and_single_values_are_as_good_as_tuples():
     given = {"pareto": True, "sparsities": [0.8, 0.5], "rounds": 5, "criteria": "snip"}
-    settings = pool_settings(given | {"properties": ["clustering"], "rungs": [1], "recipe": TWO})
+    settings = SearchSettings(**given, properties=["clustering"], rungs=[1], recipe=TWO)
     assert settings.sparsities == (0.8, 0.5)
     assert settings.rounds == (5,)
     assert settings.criteria == ("snip",)
@@ -107,14 +124,25 @@ def test_lists_and_single_values_are_as_good_as_tuples():
 
 
 def test_targets_are_distinct_and_those_of_the_database_by_default(graphs):
-    assert PoolSettings(pareto=True).targets(graphs) == (0.5, 0.8)
-    assert PoolSettings(pareto=True, sparsities=(0.9, 0.5, 0.9)).targets(graphs) == (0.5, 0.9)
-    assert PoolSettings(sparsity=0.7).targets(graphs) == (0.7,)
+    for given, targets in (
+        ({"pareto": True}, (0.5, 0.8)),
+        ({"pareto": True, "sparsities": (0.9, 0.5, 0.9)}, (0.5, 0.9)),
+        ({"sparsity": 0.7}, (0.7,)),
+    ):
+        assert _targets(SearchSettings(**given), graphs) == targets
 
 
 def test_rungs_by_default_are_one_after_a_third():
-    assert PoolSettings(recipe="calibrated").rung_epochs == (1,)
-    assert PoolSettings(recipe="written").rung_epochs == (16,)
     one = Recipe(learning_rate=0.01, epochs=1)
-    assert PoolSettings(recipe=one).halving is None
-    assert PoolSettings(rungs=()).halving is None
+    for given, rungs in (
+        ({"recipe": "calibrated"}, (1,)),
+        ({"recipe": "written"}, (16,)),
+        ({"recipe": one}, ()),
+        ({"rungs": ()}, ()),
+        ({"rungs": 0}, ()),  # as --rung 0 says
+        ({"engine": "paper"}, ()),
+    ):
+        settings = SearchSettings(sparsity=0.8, **given)
+        assert settings.rung_epochs == rungs
+        halving = search_halving(settings)
+        assert (None if halving is None else halving.rungs) == (rungs or None)

@@ -292,6 +292,8 @@ class SearchSettings(TrainingSettings):
                 "which takes the expected improvement of the hypervolume, or give random"
             )
         rungs, epochs = self.rung_epochs, self.recipe.epochs
+        if list(rungs) != sorted(set(rungs)) or 0 in rungs:
+            raise SettingError(f"rungs {rungs} are not ascending epochs: give (1, 2) say")
         if rungs and rungs[-1] >= epochs:
             raise SettingError(
                 f"a rung after {rungs[-1]} of {epochs} epochs stops nothing early: "
