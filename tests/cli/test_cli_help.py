@@ -104,7 +104,7 @@ def test_help_says_where_names_are_listed(kind, capsys):
 def test_list_prints_the_names_and_meanings(capsys):
     listed = json.loads(run(capsys, "list", "--json"))
     assert list(listed) == list(KINDS)
-    assert listed["properties"]["cycle_rank"].startswith("the number of independent cycles")
+    assert listed["properties"]["cycle_rank"].startswith("the circuit rank")
     assert listed["recipes"]["calibrated"].endswith("3 epochs")
     text = run(capsys, "list", "families")
     assert "random_mask" in text
