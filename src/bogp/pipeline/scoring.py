@@ -15,7 +15,7 @@ from bogp.keys import derive_seed
 from bogp.masks import Mask, densities, select
 from bogp.pipeline.methods import Method, check_method
 from bogp.sparsity import kept_count
-from bogp.training.checks import check_data, check_fit
+from bogp.training.checks import check_fit, check_pair
 from bogp.training.outputs import leaf_outputs
 
 EXAMPLES = 1024
@@ -102,7 +102,7 @@ def scoring_examples(
             f"criterion {criterion!r} runs the network: give it data to run it on, or a "
             "bogp.criteria.Criterion with needs_data=False if it is a function that needs none"
         )
-    (inputs, targets), _ = check_data((split.train_inputs, split.train_targets))
+    inputs, targets = check_pair("training", split.train_inputs, split.train_targets)
     dtype = inputs.dtype if inputs.is_floating_point() else None
     scored = copy.deepcopy(model).to(inputs.device, dtype)
     check_fit(scored, inputs, training=targets)

@@ -24,10 +24,11 @@ _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 def make_task(
     train: Pair, recipe: Recipe | str, order_seed: int, validation: Pair | None = None
 ) -> Task:
-    """Return the task of training on ``train`` by a recipe or its name.
+    """Return the task of training on ``train`` by a recipe or its name, targets in int64.
 
     Raises:
-        DataError: see :func:`check_data`.
+        DataError: see :func:`check_pair`; or the data to validate on are of another kind than those
+            to train on.
         RecipeError: the recipe stops early and there is nothing to validate on.
         UnknownNameError: no such recipe.
     """
@@ -37,7 +38,20 @@ def make_task(
             f"recipe: patience = {recipe.patience} needs data to validate on: "
             "give validation=(inputs, targets), or leave patience out"
         )
-    train, validation = check_data(train, validation)
+    train = check_pair("training", *train)
+    if validation is not None:
+        validation = check_pair("validation", *validation)
+        inputs, others = train[0], validation[0]
+        for what, given, wanted in (
+            ("shape", tuple(others.shape[1:]), tuple(inputs.shape[1:])),
+            ("type", others.dtype, inputs.dtype),
+            ("device", others.device, inputs.device),
+        ):
+            if given != wanted:
+                raise DataError(
+                    f"the validation inputs have {what} {given} and the training inputs {wanted}: "
+                    "give both the same"
+                )
     return Task(*train, recipe, order_seed, validation)
 
 
@@ -59,33 +73,13 @@ def check_model(model: nn.Module, task: Task) -> None:
     _check_last_batch(model, task)
 
 
-def check_data(train: Pair, validation: Pair | None = None) -> tuple[Pair, Pair | None]:
-    """Return the data with targets in int64.
+def check_pair(what: str, inputs: Tensor, targets: Tensor) -> Pair:
+    """Return the ``what`` data, inputs and targets, with targets in int64.
 
     Raises:
-        DataError: no examples, another number of targets than of inputs, targets that are no
-            integers (N,) or (N, T), or data to validate on of another kind than those to train on.
+        DataError: no examples, another number of targets than of inputs, or targets that are no
+            integers (N,) or (N, T).
     """
-    train = check_pair("training", *train)
-    if validation is None:
-        return train, None
-    validation = check_pair("validation", *validation)
-    inputs, others = train[0], validation[0]
-    for what, given, wanted in (
-        ("shape", tuple(others.shape[1:]), tuple(inputs.shape[1:])),
-        ("type", others.dtype, inputs.dtype),
-        ("device", others.device, inputs.device),
-    ):
-        if given != wanted:
-            raise DataError(
-                f"the validation inputs have {what} {given} and the training inputs {wanted}: "
-                "give both the same"
-            )
-    return train, validation
-
-
-def check_pair(what: str, inputs: Tensor, targets: Tensor) -> Pair:
-    """Return the ``what`` data with targets in int64, or raise DataError; see check_data."""
     if inputs.dim() < 1 or len(inputs) == 0:
         raise DataError(f"the {what} data hold no examples: give at least one")
     if targets.dim() not in (1, 2) or targets.dtype not in _INTEGERS:
