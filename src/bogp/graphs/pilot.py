@@ -128,9 +128,9 @@ def run_pilot(nodes: int, edges: int, seed: int, size: int = 4096) -> Pilot:
     check_edges(nodes, edges)
     if size < 1:
         raise SettingError(f"a pilot of {size} graphs shows nothing: give at least 1")
-    kinds, values = _tried(nodes, edges, seed, size)
+    kinds, values = _settings_to_try(nodes, edges, seed, size)
     seeds = _seeds(derive_seed(seed, "mixture", "pilot"), np.arange(size))
-    place = _placed(describe(draw_mixed(nodes, edges, seeds, kinds, values), COVERED))
+    place = _in_unit_cube(describe(draw_mixed(nodes, edges, seeds, kinds, values), COVERED))
     weights = even_weights(place)
     order = _spatial_order(place, weights)
     return Pilot(seed, kinds[order], values[order], weights[order])
@@ -176,7 +176,7 @@ def even_weights(place: Floats, steps: int = _STEPS) -> Floats:
     return weights
 
 
-def _tried(nodes: int, edges: int, seed: int, size: int) -> tuple[Integers, Floats]:
+def _settings_to_try(nodes: int, edges: int, seed: int, size: int) -> tuple[Integers, Floats]:
     """Return kinds (size,) and values (size, columns), spread over kinds and parameters.
 
     Kinds get a share for each parameter and one more; parameters follow the additive recurrence of
@@ -198,7 +198,7 @@ def _tried(nodes: int, edges: int, seed: int, size: int) -> tuple[Integers, Floa
     return kinds, values
 
 
-def _placed(found: Floats) -> Floats:
+def _in_unit_cube(found: Floats) -> Floats:
     """Return ``found`` (graphs, properties) scaled to [0, 1], properties that vary only.
 
     Rounded first, so that the last bit of a sum, which machines add in different orders, does not

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bogp.graphs.kernels.bits import Rows
-from bogp.graphs.kernels.random import State as Random
+from bogp.graphs.kernels.random import Random
 from bogp.graphs.kernels.swap_choice import Goal, new_workspace
 from bogp.graphs.kernels.swap_search import Limits, search, spread
 from bogp.graphs.kernels.swap_state import DISTANCES, TRACKED, new_state

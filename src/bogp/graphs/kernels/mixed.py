@@ -26,7 +26,7 @@ from bogp.graphs.kernels.pair_keys import (
     space_keys,
     threshold,
 )
-from bogp.graphs.kernels.random import State, next_float, seed_state, shuffle
+from bogp.graphs.kernels.random import Random, next_float, seed_state, shuffle
 from bogp.types import Floats, Integers
 
 COLUMNS = 6
@@ -73,7 +73,7 @@ def draw(
 
 
 @compiled
-def _set_keys(keys: Keys, nodes: int, edges: int, kind: int, values: Floats, state: State) -> None:
+def _set_keys(keys: Keys, nodes: int, edges: int, kind: int, values: Floats, state: Random) -> None:
     if kind in (SMALL_WORLD, REGULAR):
         ring_keys(keys, _ring_weights(nodes, edges, values[0], values[1]), nodes)
     elif kind == GEOMETRIC:
@@ -98,7 +98,7 @@ def _set_keys(keys: Keys, nodes: int, edges: int, kind: int, values: Floats, sta
 
 
 @compiled
-def _set_fitness(fitness: Keys, logs: Keys, exponent: float, state: State) -> None:
+def _set_fitness(fitness: Keys, logs: Keys, exponent: float, state: Random) -> None:
     """Give the node of rank r the log-odds ``exponent`` log(n / r), ranks in random order."""
     for u in range(len(fitness)):
         fitness[u] = np.int32(np.rint(exponent * logs[u]))
@@ -159,7 +159,7 @@ def _ring_weights(nodes: int, edges: int, p: float, start: float) -> Keys:
 
 
 @compiled
-def _two_classes(nodes: int, share: float, state: State) -> Integers:
+def _two_classes(nodes: int, share: float, state: Random) -> Integers:
     """Return labels (nodes,): 0 for the nodes of a random ``share``, at least one, 1 for others."""
     labels = np.ones(nodes, np.int64)
     labels[: _clipped(np.rint(share * nodes), nodes)] = 0
@@ -217,7 +217,7 @@ def _class_weights(
 
 
 @compiled
-def _set_space(keys: Keys, nodes: int, edges: int, values: Floats, state: State) -> None:
+def _set_space(keys: Keys, nodes: int, edges: int, values: Floats, state: Random) -> None:
     """Key pairs by the distance of random points, in units of ``noise`` times the usual link.
 
     The first coordinate of a node is random within its own nth part of the unit length, so that

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from bogp.graphs.kernels.bits import Rows, bit, count_bits, transpose
 from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit
-from bogp.graphs.kernels.random import State, next_below, next_word
+from bogp.graphs.kernels.random import Random, next_below, next_word
 from bogp.types import Floats, Integers
 
 Keys = npt.NDArray[np.int32]
@@ -58,7 +58,7 @@ def _logistic(table: Keys, bits: Any) -> Any:
 
 
 @compiled
-def add_noise(keys: Keys, table: Keys, state: State) -> None:
+def add_noise(keys: Keys, table: Keys, state: Random) -> None:
     """Add independent logistic noise to each key, in place; two keys to a random word.
 
     xoshiro256++ as in :mod:`bogp.graphs.kernels.random`, its state in registers.
@@ -222,7 +222,7 @@ def join(keys: Keys, least: int, rows: Rows, block: Rows) -> None:
 
 
 @compiled
-def level(rows: Rows, degree: Integers, share: float, state: State) -> None:
+def level(rows: Rows, degree: Integers, share: float, state: Random) -> None:
     """Even out the degrees of ``rows`` (nodes, words) in place, at the same number of edges.
 
     One edge at a time passes from a node of the highest degree to one of the lowest, its other end
@@ -255,7 +255,7 @@ def level(rows: Rows, degree: Integers, share: float, state: State) -> None:
 
 
 @inlined
-def _pass_edge(rows: Rows, giver: int, taker: int, state: State) -> None:
+def _pass_edge(rows: Rows, giver: int, taker: int, state: Random) -> None:
     """Move one edge from ``giver`` to ``taker``, of lower degree; its other end is kept."""
     width = rows.shape[1]
     j = next_below(state, width)

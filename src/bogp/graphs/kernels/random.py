@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from bogp.graphs.kernels.compiled import compiled, inlined
 
-State = npt.NDArray[np.uint64]
-"""Four words, shape (4,)."""
+Random = npt.NDArray[np.uint64]
+"""The state of a generator: four words, shape (4,)."""
 
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -33,7 +33,7 @@ _scramble = inlined(scramble)
 
 
 @compiled
-def seed_state(state: State, seed: Any) -> None:
+def seed_state(state: Random, seed: Any) -> None:
     """Set ``state`` (4,) from a seed, a uint64."""
     word = np.uint64(seed)
     for k in range(4):
@@ -42,7 +42,7 @@ def seed_state(state: State, seed: Any) -> None:
 
 
 @inlined
-def next_word(state: State) -> Any:
+def next_word(state: Random) -> Any:
     """Advance ``state`` and return 64 random bits."""
     total = state[0] + state[3]
     result = ((total << np.uint64(23)) | (total >> np.uint64(41))) + state[0]
@@ -57,13 +57,13 @@ def next_word(state: State) -> Any:
 
 
 @inlined
-def next_float(state: State) -> Any:
+def next_float(state: Random) -> Any:
     """Advance ``state`` and return a float64 uniform in [0, 1), of 53 random bits."""
     return (next_word(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @inlined
-def next_below(state: State, limit: int) -> Any:
+def next_below(state: Random, limit: int) -> Any:
     """Advance ``state`` and return a whole number in [0, limit), limit at most 2^32.
 
     The high half of a product (Lemire 2019) without its rejection step: off uniform by less than
@@ -73,7 +73,7 @@ def next_below(state: State, limit: int) -> Any:
 
 
 @compiled
-def shuffle(state: State, values: npt.NDArray[Any]) -> None:
+def shuffle(state: Random, values: npt.NDArray[Any]) -> None:
     """Put ``values`` (count,) in a random order, in place (Fisher & Yates; Durstenfeld 1964)."""
     for k in range(len(values) - 1, 0, -1):
         other = next_below(state, k + 1)

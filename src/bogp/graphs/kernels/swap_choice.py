@@ -12,8 +12,7 @@ import numpy as np
 
 from bogp.graphs.kernels.bits import Rows, bit, is_joined, words
 from bogp.graphs.kernels.compiled import compiled, inlined, lowest_bit, popcount
-from bogp.graphs.kernels.random import State as Random
-from bogp.graphs.kernels.random import next_below
+from bogp.graphs.kernels.random import Random, next_below
 from bogp.graphs.kernels.swap_state import (
     ASSORTATIVITY,
     CENTRE,

@@ -13,8 +13,7 @@ import numpy as np
 
 from bogp.graphs.kernels.bits import Rows
 from bogp.graphs.kernels.compiled import compiled
-from bogp.graphs.kernels.random import State as Random
-from bogp.graphs.kernels.random import next_below, next_float
+from bogp.graphs.kernels.random import Random, next_below, next_float
 from bogp.graphs.kernels.swap_choice import (
     FEATURES,
     Goal,
