@@ -108,13 +108,8 @@ class RelationalGraph:
         labels = list(graph.nodes)
         if set(labels) == set(range(len(labels))):
             labels = list(range(len(labels)))
-        number = {label: k for k, label in enumerate(labels)}
-        adjacency = np.zeros((len(labels), len(labels)), dtype=np.bool_)
-        for u, v in graph.edges():
-            adjacency[number[u], number[v]] = True
-            if not graph.is_directed():
-                adjacency[number[v], number[u]] = True
-        return cls(adjacency)
+        given: Any = {"nodelist": labels, "dtype": np.bool_, "weight": None}  # None: each counts 1
+        return cls(nx.to_numpy_array(graph, **given))
 
     def to_networkx(self) -> nx.Graph[int]:
         """Return the simple networkx graph on nodes 0 .. n-1, without self-loops.
