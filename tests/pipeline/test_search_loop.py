@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from training_helpers import search
 
 import bogp
 from bogp.engines import Proposal
@@ -20,7 +21,7 @@ from bogp.errors import (
     UnknownNameError,
 )
 from bogp.graphs import RelationalGraph, graph_to_mask
-from bogp.pipeline import pruning
+from bogp.pipeline import rounds
 from bogp.pipeline.fetch import fetch, fetched_again
 from bogp.study import Study
 
@@ -34,10 +35,11 @@ def run(database, data, tiny, **changes):
         "final_seeds": 2,
         "sparsity": 0.8,
         "model": "mlp:16",
+        "layers": "hidden",
         "properties": PAIR,
         "recipe": tiny,
     }
-    return bogp.search(database, data, **(settings | changes))
+    return search(database, data, **(settings | changes))
 
 
 def plain(result):
@@ -86,8 +88,8 @@ def test_a_study_goes_on_with_more_trials_and_more_seeds(
     first = run(graphs, toy, tiny, study=study, final_seeds=1, on_trial=told.append)
     assert [trial.number for trial in told] == [2]
     assert first.finals == unbroken.finals[:1]
-    seeds, train = [], pruning.train
-    monkeypatch.setattr(pruning, "train", lambda *a, **k: seeds.append(k["seed"]) or train(*a, **k))
+    seeds, train = [], rounds.train
+    monkeypatch.setattr(rounds, "train", lambda *a, **k: seeds.append(k["seed"]) or train(*a, **k))
     ticks = []
     whole = run(graphs, toy, tiny, study=study, progress=lambda *pair: ticks.append(pair))
     assert plain(whole) == plain(unbroken)
@@ -111,10 +113,10 @@ from bogp.study import Study
 
 def die_after(name, count):
     whole, calls = getattr(Study, name), []
-    def call(self, *given):
-        result = whole(self, *given)
+    def call(self, *given, **named):
+        result = whole(self, *given, **named)
         calls.append(name)
-        if name == "note" and not given[0].startswith("finals"):
+        if name == "note" and not given[0].startswith("final "):
             calls.pop()
         if len(calls) == count:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -188,16 +190,13 @@ def test_holdout_opens_the_test_set_for_the_winner_alone(
     assert [f.seed for f in other.finals] == [f.seed for f in unbroken.finals]
     assert [f.accuracy for f in other.finals] != [f.accuracy for f in unbroken.finals]
     # And by what the evaluation is given:
-    loop = sys.modules["bogp.pipeline.vector_search"]
-    seen = []
-    for module in (pruning, loop):
-        whole = module.evaluate
+    seen, whole = [], rounds.evaluate
 
-        def spy(model, inputs, targets, whole=whole):
-            seen.append(inputs.data_ptr() == toy.test_inputs.data_ptr())
-            return whole(model, inputs, targets)
+    def spy(model, inputs, targets):
+        seen.append(inputs.data_ptr() == toy.test_inputs.data_ptr())
+        return whole(model, inputs, targets)
 
-        monkeypatch.setattr(module, "evaluate", spy)
+    monkeypatch.setattr(rounds, "evaluate", spy)
     run(graphs, toy, tiny)
     assert seen == [False] * 3 + [False, True] * 2
 
@@ -213,12 +212,12 @@ def test_protocol_paper_selects_on_the_test_set(graphs, toy, mislabelled, tiny):
 
 
 WRONG = {
-    "neither": ({"sparsity": None}, SettingError, "either a sparsity .* or an alpha"),
-    "both": ({"alpha": 0.5}, SettingError, "either a sparsity .* or an alpha"),
-    "alpha": ({"sparsity": None, "alpha": float("nan")}, SettingError, "alpha nan"),
-    "kappa": ({"kappa": -1.0}, SettingError, "kappa -1.0 is out of range"),
-    "trials": ({"trials": 0}, SettingError, "0 trials"),
-    "finals": ({"final_seeds": -1}, SettingError, "-1 final seeds"),
+    "neither": ({"sparsity": None}, SettingError, "give one of a sparsity .*: 0 are given"),
+    "both": ({"alpha": 0.5}, SettingError, "give one of a sparsity .*: 2 are given"),
+    "alpha": ({"sparsity": None, "alpha": float("nan")}, SettingError, "alpha = nan: it"),
+    "kappa": ({"kappa": -1.0}, SettingError, "kappa = -1.0: it should be"),
+    "trials": ({"trials": 0}, SettingError, "trials = 0: it should be"),
+    "finals": ({"final_seeds": -1}, SettingError, "final_seeds = -1: it should"),
     "sparsity": ({"sparsity": 1.2}, SparsityError, r"1\.2 is not in \[0, 1\)"),
     "not held": ({"sparsity": 0.3}, DatabaseError, "no graphs of sparsity 0.3: choose from 0.5"),
     "setting": ({"metrik": "l1"}, SettingError, "no setting 'metrik'"),
@@ -282,11 +281,11 @@ def test_stored_masks_are_what_is_trained(toy, tiny, tmp_path):
 def test_a_trial_that_fails_is_tried_again(graphs, toy, tiny, unbroken, tmp_path, monkeypatch):
     study, calls, finish = tmp_path / "study.db", [], Study.finish
 
-    def interrupted(self, *given):
+    def interrupted(self, *given, **named):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return finish(self, *given)
+        return finish(self, *given, **named)
 
     monkeypatch.setattr(Study, "finish", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -328,7 +327,7 @@ def test_what_is_recorded_of_a_made_graph_is_its_own(tmp_path):
     with bogp.GraphDatabase.build(
         tmp_path / "g.db", nodes=20, sparsities=(0.88,), graphs=40, names=names
     ) as database:
-        settings = bogp.SearchSettings(sparsity=0.88, properties=names)
+        settings = bogp.SearchSettings(engine="paper", sparsity=0.88, properties=names)
         components = set()
         for number in range(12):
             vector = database.record(number).properties | {"clustering": 0.02 * number}

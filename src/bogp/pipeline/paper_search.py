@@ -133,7 +133,8 @@ def paper_search(
         ) as session:
             arm = Arm("search", strategy, session)
             arm.run(settings.trials)
-            best = max(arm.trials, key=lambda trial: trial.value)
+            trials = arm.trials[: settings.trials]
+            best = max(trials, key=lambda trial: trial.value)
             winner = graph_candidate(fetched_again(database, settings, best.record))
             runs = FinalRuns(
                 session, settings.seed, settings.final_seeds, strategy.epochs, together=False
@@ -142,7 +143,7 @@ def paper_search(
             finals = runs.run([contender])
             return SearchResult(
                 settings=fields,
-                trials=arm.trials,
+                trials=trials,
                 best=best,
                 mask=finals.masks[WINNER],
                 finals=finals.runs,

@@ -192,7 +192,6 @@ def screen(  # noqa: D417 (the rest is as in search)
         if isinstance(database, (str, os.PathLike)):
             database = stack.enter_context(GraphDatabase.open(database))
         graphs = _sample(database, settings)
-        screen_halving(settings)  # refused here, before there is a study that was made with it
         training = stack.enter_context(open_workers(data, workers=workers, executor=executor))
         fields = screen_record(settings, training.dataset, database)
         session = stack.enter_context(

@@ -291,14 +291,7 @@ class SearchSettings(TrainingSettings):
                 f"acquisition {self.acquisition!r} looks for one winner: with pareto leave it out, "
                 "which takes the expected improvement of the hypervolume, or give random"
             )
-        rungs, epochs = self.rung_epochs, self.recipe.epochs
-        if list(rungs) != sorted(set(rungs)) or 0 in rungs:
-            raise SettingError(f"rungs {rungs} are not ascending epochs: give (1, 2) say")
-        if rungs and rungs[-1] >= epochs:
-            raise SettingError(
-                f"a rung after {rungs[-1]} of {epochs} epochs stops nothing early: "
-                "give rungs before the recipe's end, or none"
-            )
+        _check_rungs(self.rung_epochs, self.recipe.epochs)
 
     def _check_engine(self) -> None:
         """Refuse a setting that the engine would not look at."""
@@ -357,6 +350,9 @@ class ScreenSettings(TrainingSettings):
     ] = ()
     survivors: Survivors = 0.5
 
+    def __post_init__(self) -> None:
+        _check_rungs(self.rungs, self.recipe.epochs)
+
 
 @settings
 class Execution:
@@ -403,3 +399,13 @@ class Execution:
     on_trial: Annotated[
         OnTrial | None, Field(description="Called with each trial as it ends."), Option(hidden=True)
     ] = None
+
+
+def _check_rungs(rungs: tuple[int, ...], epochs: int) -> None:
+    if list(rungs) != sorted(set(rungs)) or 0 in rungs:
+        raise SettingError(f"rungs {rungs} are not ascending epochs: give (1, 2) say")
+    if rungs and rungs[-1] >= epochs:
+        raise SettingError(
+            f"a rung after {rungs[-1]} of {epochs} epochs stops nothing early: "
+            "give rungs before the recipe's end, or none"
+        )
