@@ -27,8 +27,7 @@ from bogp.training import (
 from bogp.training.checks import check_fit
 from bogp.training.outputs import evaluation_batch
 from bogp.training.task import Task
-from bogp.training.torch_stack import TorchStack
-from bogp.training.vmap_check import vmap_agrees
+from bogp.training.torch_stack import TorchStack, vmap_agrees
 
 DRAWS = torch.Generator().manual_seed(0)
 IMAGES = torch.rand(70, 8, 8, generator=DRAWS, dtype=torch.float64)

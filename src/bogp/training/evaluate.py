@@ -1,4 +1,4 @@
-"""The metrics of a trained model."""
+"""How well a trained model does: its metrics."""
 
 from __future__ import annotations
 
@@ -46,11 +46,10 @@ class _Tally:
 
     def __init__(self, models: int, classes: int, device: torch.device) -> None:
         self.type = widest(device)
-        shape: dict[str, torch.dtype | torch.device] = {"dtype": self.type, "device": device}
-        self.loss = torch.zeros(models, **shape)  # type: ignore[call-overload]
-        self.hits = torch.zeros(models, classes, **shape)  # type: ignore[call-overload]
-        self.seen = torch.zeros(classes, **shape)  # type: ignore[call-overload]
-        self.bins = torch.zeros(models, _BINS, 3, **shape)  # type: ignore[call-overload]
+        self.loss = torch.zeros(models, dtype=self.type, device=device)
+        self.hits = torch.zeros(models, classes, dtype=self.type, device=device)
+        self.seen = torch.zeros(classes, dtype=self.type, device=device)
+        self.bins = torch.zeros(models, _BINS, 3, dtype=self.type, device=device)
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """Count a mini-batch: ``logits`` (K, B, classes), ``targets`` (B,), or (B, T) of each."""

@@ -3,7 +3,7 @@
 Parameters are stacked along a first axis of K candidates. The layers of a multilayer perceptron are
 written out (``perceptron.py``): the first one is a single product for all candidates, since they
 share its input, and the rest are batched ones. Any other module goes through ``torch.func.vmap``
-where that can take it (``vmap_check.py``). What vmap cannot take, and what draws random numbers
+where that can take it (:func:`vmap_agrees`). What vmap cannot take, and what draws random numbers
 while it trains, runs one candidate after the other, each from the same random state, as each would
 alone; and so does a candidate that has no company. Optimisers work entry by entry, so that torch's
 own step over a stack is its step over each candidate.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -22,7 +23,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from bogp.masks import Mask
 from bogp.training.evaluate import Metrics, measure_models
-from bogp.training.outputs import as_rows, evaluation_batch, leaf_outputs
+from bogp.training.memory import out_of_memory
+from bogp.training.outputs import as_rows, evaluating, evaluation_batch, leaf_outputs
 from bogp.training.perceptron import perceptron_layers, perceptron_logits
 from bogp.training.randomness import (
     draws_numbers,
@@ -30,11 +32,11 @@ from bogp.training.randomness import (
     random_state,
     seeded,
     set_random_state,
+    unchanged_state,
 )
 from bogp.training.stack import Stack
 from bogp.training.steps import Pruned, make_optimizer, train_epoch, zero_pruned
 from bogp.training.task import State, Task
-from bogp.training.vmap_check import vmap_agrees
 
 _MEASURED = 2048
 """Examples that a stack evaluates at once, where no layer puts out much for each."""
@@ -259,3 +261,45 @@ def _stack_masks(masks: Sequence[Mask | None], parameters: Mapping[str, Tensor])
         layers = [whole if mask is None else mask.get(name, whole) for mask in masks]
         stacked[name] = torch.stack(layers).to(parameters[name])
     return stacked
+
+
+def vmap_agrees(model: nn.Module, inputs: Tensor) -> bool:
+    """Return whether vmap over copies of ``model`` gives what each copy gives alone.
+
+    Two equal copies go forward and back on two examples, and forward in evaluation mode. vmap
+    refuses some modules: those whose control flow depends on numbers, or that change in place what
+    all copies share. For some operations it has no rule, and does those one copy at a time. And it
+    would lose a buffer that a module replaces instead of changing it. ``model`` is left as it is.
+    """
+    trial, example = copy.deepcopy(model).train(), inputs[:2]
+    with warnings.catch_warnings(record=True) as caught, unchanged_state():
+        warnings.simplefilter("always")
+        try:
+            same = _try_two(trial, example)
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            return False
+    return same and not any("performance drop" in str(each.message) for each in caught)
+
+
+def _try_two(trial: nn.Module, example: Tensor) -> bool:
+    """Return whether two copies together give what one gives, and replace no buffer."""
+    parameters, buffers = stack_module_state([trial, trial])
+    alone = copy.deepcopy(trial)
+    before = dict(alone.named_buffers())
+    with torch.no_grad():
+        expected = alone(example)
+    if any(buffer is not before.get(name) for name, buffer in alone.named_buffers()):
+        return False
+
+    def one(parameters: State, buffers: State) -> Tensor:
+        logits: Tensor = functional_call(trial, (parameters, buffers), (example,))
+        return logits
+
+    found = vmap(one)(parameters, buffers)
+    found.sum().backward()  # type: ignore[no-untyped-call]
+    with torch.no_grad(), evaluating(trial):
+        vmap(one)(parameters, buffers)
+    near = 0.01 * float(expected.abs().max())
+    return torch.allclose(found[0], expected, rtol=0.0, atol=near, equal_nan=True)
