@@ -51,7 +51,7 @@ def test_the_guides_commands_print_what_it_says(tmp_path, monkeypatch, capsys):
 
 def check_the_refusal(blocks, capsys):
     """A study refuses another seed with the sentence that the guide quotes."""
-    said = re.search(r"`(study 'study.db' was made with [^`]+)`", GUIDE.read_text())
+    said = re.search(r"`(study 'study.db', 's0.9' was made with [^`]+)`", GUIDE.read_text())
     lines = [line for language, code in blocks if language == "sh" for line in code.splitlines()]
     search = next(line for line in lines if line.startswith("bogp search "))
     _, errors = run(f"{search} --seed 1", capsys, status=2)
