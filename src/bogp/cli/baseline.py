@@ -44,7 +44,7 @@ def baseline(
     that remove less and less: six trainings each. random is a plain random mask, erk one that keeps
     small layers denser, dense no mask at all.
 
-    Example: bogp baseline glob5 --sparsity 0.9 --layers all
+    Example: bogp baseline glob5 --data mnist --sparsity 0.9
     """
     from bogp.pipeline import PopulationTrainer, TrainingTask, known_candidate
     from bogp.pipeline.workers import open_workers

@@ -76,7 +76,6 @@ def from_settings(command: Callable[..., None]) -> Callable[..., None]:
 def _parameter(setting: Setting) -> inspect.Parameter:
     """Return a setting as the parameter of which typer makes an option."""
     option, kind = setting.option, _kind(setting.kind)
-    names = option.names or (f"--{setting.name.replace('_', '-')}",)
     default, metavar = setting.default, option.metavar
     if get_origin(kind) is list:
         metavar = metavar or f"<{get_args(kind)[0].__name__}>"
@@ -85,7 +84,9 @@ def _parameter(setting: Setting) -> inspect.Parameter:
         default = inspect.Parameter.empty
     elif default is None:
         kind = kind | None
-    info = typer.Option(*names, help=setting.help, metavar=metavar, rich_help_panel=option.panel)
+    info = typer.Option(
+        *option.names, help=setting.help, metavar=metavar, rich_help_panel=option.panel
+    )
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -36,7 +36,7 @@ def screen(
     training a graph on the data that selects, so the best of many looks better than it is; the
     test set stays closed.
 
-    Example: bogp screen graphs.db --sparsity 0.9 --graphs 64 --rung 1 --study screen.db
+    Example: bogp screen graphs.db --data mnist --sparsity 0.9 --rung 1 --study screen.db
     """
     from bogp.pipeline import screen as run_screen
 

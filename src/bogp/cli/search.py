@@ -71,7 +71,7 @@ def search(
     Every trial is on disk as it ends. A search that was stopped or killed resumes when the same
     command runs again (or `bogp study resume`), and ends as an unbroken one would.
 
-    Example: bogp search graphs.db --sparsity 0.9 --study study.db --report report.html
+    Example: bogp search graphs.db --data mnist --sparsity 0.9 --report report.html
     """
     from bogp.database import GraphDatabase
     from bogp.pipeline import search as run_search

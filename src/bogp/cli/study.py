@@ -265,7 +265,7 @@ def _command(found: StudyRecord, storage: str) -> dict[str, Any]:
     if "made_by" in command:
         made_by = command["made_by"]
         raise StudyError(
-            f"study {found.name!r} is of {made_by}: run it, or call {made_by.replace(' ', '.')}, "
+            f"study {found.name!r} is of {made_by}: run {made_by}, or call {made_by.replace(' ', '.')}, "
             "with the same settings and this study, and it goes on"
         )
     for part in ("database", "data"):
