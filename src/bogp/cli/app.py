@@ -94,7 +94,7 @@ sparsity, with fresh seeds and a test set that chose nothing.
 1. `bogp demo` does all of it on real MNIST in a few minutes and writes a report.
 2. `bogp database build graphs.db --shape 128x784 --sparsity 0.9` makes a database.
 3. `bogp search graphs.db --data mnist --sparsity 0.9` searches it; run it again to resume.
-4. `bogp screen graphs.db --data mnist --sparsity 0.9` trains many of its graphs at once and ranks them.
+4. `bogp screen graphs.db --data mnist --sparsity 0.9` trains many of its graphs and ranks them.
 5. `bogp baseline glob5 --data mnist --sparsity 0.9` is what to beat.
 6. `bogp reproduce all --out replication` puts every claim of the paper to the test.
 

@@ -265,8 +265,8 @@ def _command(found: StudyRecord, storage: str) -> dict[str, Any]:
     if "made_by" in command:
         made_by = command["made_by"]
         raise StudyError(
-            f"study {found.name!r} is of {made_by}: run {made_by}, or call {made_by.replace(' ', '.')}, "
-            "with the same settings and this study, and it goes on"
+            f"study {found.name!r} is of {made_by}: run {made_by}, or call "
+            f"{made_by.replace(' ', '.')}, with the same settings and this study, and it goes on"
         )
     for part in ("database", "data"):
         if not isinstance(command.get(part), str):
