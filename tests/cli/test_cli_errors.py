@@ -79,7 +79,7 @@ def test_sparsity_out_of_range(command, value, graphs, here, capsys):
         (["baseline", "glob1", "--data", "digits", "--seeds", "0"], "give 1 or more"),
         (["reproduce", "tabel1", "--data", "digits"], "did you mean table1"),
         (["reproduce", "table1", "--layers", "hiden"], "did you mean hidden"),
-        (["reproduce", "table1", "--seeds", "0"], "at least one"),
+        (["reproduce", "table1", "--seeds", "0"], "seeds = 0"),
         (["reproduce", "table1", "--quick", "-s", "0.15"], "choose from 0.3, 0.9, 0.95"),
         (["database", "build", "n.db", "--family", "unifrom"], "did you mean uniform"),
         (["database", "build", "n.db", "--nodes", "64", "--shape", "32x784"], "32"),

@@ -11,6 +11,7 @@ from bogp.database import GraphDatabase
 # A test run in the background of a script ignores Ctrl-C, and so would what it starts.
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 COMMAND = [sys.executable, "-c", f"{HEED}; from bogp.cli import main; main()"]
+MAKE = "bogp.replication.replications.make"
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # a busy machine makes threads wait on threads
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -84,8 +85,12 @@ def test_an_interrupted_search_goes_on_as_if_unbroken(tmp_path):
             "bogp.pipeline.workers.open_workers",
             "run it again",
         ),
-        (["demo", "--data", "digits", "--out", "o"], "bogp.replication.run_demo", "is in o, and"),
-        (["reproduce", "fig8", "--out", "o"], "bogp.replication.reproduce", "is in o, and"),
+        (
+            ["demo", "--data", "digits", "--out", "o"],
+            "bogp.replication.replications.make",
+            "is in o, and",
+        ),
+        (["reproduce", "fig8", "--out", "o"], "bogp.replication.replications.make", "is in o, and"),
         (["data", "show", "digits"], "bogp.data.load_dataset", "`bogp data show digits` again"),
         (["list"], "bogp.cli.names.print_json", "nothing was kept"),
     ],

@@ -2,7 +2,8 @@ import csv
 
 import pytest
 
-from bogp.replication import replications, run_demo
+from bogp.replication import replications
+from bogp.replication.demo import demo_setup
 
 ROWS = [
     "BoGP, engine pool",
@@ -23,11 +24,12 @@ def shown(tmp_path_factory, run_here):
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(replications, "run_jobs", run_here)
-        return run_demo(folder, "digits", trials=4, graphs=6, workers=1)
+        setup = demo_setup(folder, "digits", trials=4, graphs=6, workers=1)
+        return replications.make(replications.DEMO, setup, "bogp demo")
 
 
 def test_the_table_has_every_method_beside_the_search(shown):
-    rows = {row[0]: row for row in shown[1].rows}
+    rows = {row[0]: row for row in shown[1][0].rows}
     assert list(rows) == ROWS
     assert all(row[1].count == 3 for row in rows.values())
     assert rows["Glob₅ (5 × training)"][3] == "15"

@@ -27,7 +27,8 @@ from bogp.replication.methods import (
     rows_of,
 )
 from bogp.replication.publish import publish
-from bogp.replication.replications import REPLICATIONS, Request, train
+from bogp.replication.replications import REPLICATIONS, setup_of, train
+from bogp.replication.request import ReproduceSettings
 from bogp.replication.setup import Inputs, Run, Setup
 from bogp.replication.trainings import methods_job, run_job, search_job
 from bogp.training import Recipe
@@ -157,11 +158,11 @@ def test_the_default_is_all_eight_sparsities_and_the_database_has_them(tmp_path)
     assert (quick.trials, quick.seeds, quick.sparsities) == (20, 2, (0.3, 0.9))
     with pytest.raises(SparsityError, match=r"choose from 0\.15"):
         setup.narrowed([0.99], ())
-    asked = Request(what="methods", out=tmp_path, trials=7, quick=True)
-    assert asked.setup.trials == 7
+    asked = ReproduceSettings(what="methods", out=tmp_path, trials=7, quick=True)
+    assert setup_of(asked).trials == 7
     assert asked.command.startswith("bogp reproduce methods --seeds 5 --recipe calibrated --quick ")
-    with pytest.raises(SettingError, match=r"0 trials .* at least one"):
-        Request(what="methods", out=tmp_path, trials=0)
+    with pytest.raises(SettingError, match="trials = 0"):
+        ReproduceSettings(what="methods", trials=0)
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from bogp.errors import SettingError, UnknownNameError
-from bogp.replication import REPLICATIONS, Request
+from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.replication.publish import publish
-from bogp.replication.replications import train
+from bogp.replication.replications import REPLICATIONS, setup_of, train
+from bogp.replication.request import ReproduceSettings
 from bogp.replication.setup import Setup
 
 CLAIMS = (
@@ -143,18 +143,23 @@ def test_a_part_alone_is_published_from_the_same_records(replicated):
         ({"what": "table1", "trials": 3}, SettingError, "--trials 3 goes with methods and models"),
         ({"what": "models", "layers": ("all",)}, SettingError, "models has its own"),
         ({"what": "models", "sparsities": (0.9,)}, SettingError, "models has its own"),
+        ({"what": "table1", "sparsities": (0.5,)}, SparsityError, "choose from 0.15"),
+        ({"what": "table1", "layers": ("hiden",)}, UnknownNameError, "did you mean hidden"),
+        ({"what": "table1", "recipe": "calibratd"}, UnknownNameError, "did you mean calibrated"),
+        ({"what": "table1", "seeds": 0}, SettingError, "seeds = 0: it should be greater"),
+        ({"what": "table1", "workers": 0}, SettingError, "workers = 0: it should be greater"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_before_anything_is_built(
     tmp_path, asked, error, sentence
 ):
     with pytest.raises(error, match=sentence):
-        Request(out=tmp_path, data="digits", **asked)
+        setup_of(ReproduceSettings(out=tmp_path, data="digits", **asked))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_command_asks_for_the_same_again(tmp_path):
-    asked = Request(
+    asked = ReproduceSettings(
         what="table1", out=tmp_path / "a b", recipe="written", seeds=1, sparsities=(0.3, 0.9),
         layers=("hidden",), data="digits",
     )  # fmt: skip
@@ -162,7 +167,7 @@ def test_a_command_asks_for_the_same_again(tmp_path):
         "bogp reproduce table1 --seeds 1 --recipe written --sparsity 0.3 --sparsity 0.9 "
         f"--layers hidden --data digits --out '{tmp_path}/a b'"
     )
-    models = Request(what="models", out=tmp_path, trials=4)
+    models = ReproduceSettings(what="models", out=tmp_path, trials=4)
     assert models.command == f"bogp reproduce models --seeds 5 --trials 4 --out {tmp_path}"
 
 

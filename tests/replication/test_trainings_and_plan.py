@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bogp import SearchSettings
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
-from bogp.errors import SettingError, SparsityError, UnknownNameError
+from bogp.errors import SparsityError, UnknownNameError
 from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.replication import plan
 from bogp.replication.jobs import Job
@@ -234,14 +234,9 @@ def test_variances_repeat_each_graph_on_each_seed(inputs, small):
     assert len({j.fields["seed"] for j in jobs}) == len(jobs)
 
 
-def test_wrong_setups_are_refused(tmp_path):
-    for wrong in ({"seeds": 0}, {"workers": 0}, {"trials": 0}):
-        with pytest.raises(SettingError, match="at least one of each"):
-            Setup(tmp_path, **wrong)
-    with pytest.raises(UnknownNameError, match="did you mean calibrated"):
-        Setup(tmp_path, recipe_name="calibratd")
+def test_a_setup_is_narrowed_to_what_is_replicated(tmp_path):
     with pytest.raises(UnknownNameError, match="hidden"):
-        Setup(tmp_path, readings=("hiden",))
+        Setup(tmp_path).narrowed((), ("hiden",))
     with pytest.raises(SparsityError, match=r"0\.5 is not replicated: choose from 0\.15"):
         Setup(tmp_path).narrowed([0.5], ())
     narrow = Setup(tmp_path).narrowed([0.9, 0.3, 0.9], ["all"])

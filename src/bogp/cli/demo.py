@@ -7,19 +7,13 @@ from typing import Annotated
 
 import typer
 
-from bogp.cli import options
-from bogp.cli.common import (
-    console,
-    error_console,
-    interruptible,
-    print_table,
-    progress_bars,
-)
+from bogp.cli.common import console, error_console, interruptible, print_table, progress_bars
+from bogp.cli.options import Data, Out, Quiet, Workers
 
 
 def demo(
-    out: options.Out = Path("demo"),
-    data: options.Data = "mnist",
+    out: Out = Path("demo"),
+    data: Data = "mnist",
     trials: Annotated[
         int,
         typer.Option(
@@ -29,8 +23,8 @@ def demo(
     graphs: Annotated[
         int, typer.Option(min=1, help="Graphs in the database, for each of three sparsities.")
     ] = 300,
-    workers: options.Workers = 2,
-    quiet: options.Quiet = False,
+    workers: Workers = 2,
+    quiet: Quiet = False,
 ) -> None:
     """Search masks for MNIST at sparsity 0.9, train what there is to beat, and write a report.
 
@@ -44,17 +38,11 @@ def demo(
     with interruptible(kept), progress_bars(("graphs", "trainings"), quiet) as (building, training):
         if not quiet:
             error_console.print(loading(data), markup=False)
-        from bogp.replication import run_demo
+        from bogp.replication.demo import demo_setup
+        from bogp.replication.replications import DEMO, make
 
-        report, table = run_demo(
-            out,
-            data,
-            trials=trials,
-            graphs=graphs,
-            workers=workers,
-            building=building,
-            training=training,
-        )
+        setup = demo_setup(out, data, trials=trials, graphs=graphs, workers=workers)
+        report, (table, *_) = make(DEMO, setup, "bogp demo", building=building, training=training)
     print_table(table)
     console.print(f"report: {report}", markup=False, soft_wrap=True)
     console.print(f"pictures and records: {out}", markup=False, soft_wrap=True)

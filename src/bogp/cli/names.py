@@ -87,7 +87,7 @@ def _recipe(recipe: Any) -> str:
 
 
 def _parts() -> dict[str, str]:
-    from bogp.replication import REPLICATIONS
+    from bogp.replication.replications import REPLICATIONS
 
     return dict.fromkeys(REPLICATIONS, "")
 

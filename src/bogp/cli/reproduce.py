@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bogp.cli import options
 from bogp.cli.common import (
     console,
     error_console,
@@ -17,11 +17,14 @@ from bogp.cli.common import (
     progress_bars,
 )
 from bogp.cli.demo import loading
+from bogp.cli.options import Data, Json, Out, Quiet, from_settings
+from bogp.replication.request import ReproduceSettings
 
 if TYPE_CHECKING:
     from bogp.report import Table
 
 
+@from_settings
 def reproduce(
     what: Annotated[
         str,
@@ -32,34 +35,11 @@ def reproduce(
             "every kind of model.",
         ),
     ],
-    out: options.Out = Path("replication"),
-    seeds: Annotated[int, typer.Option(help="Repetitions of everything.")] = 5,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A few minutes, small: a check, not evidence.")
-    ] = False,
-    recipe: options.RecipeName = "calibrated",
-    sparsity: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--sparsity", "-s", help="Columns of table 1 or methods; repeat. Default: all of them."
-        ),
-    ] = None,
-    layers: Annotated[
-        list[str] | None,
-        typer.Option(help="Readings of table 1 or methods: hidden, all; repeat. Default: both."),
-    ] = None,
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            "--trials",
-            "-n",
-            help="Trials of each search of methods (by default 64) or of models (16).",
-        ),
-    ] = None,
-    data: options.Data = "mnist",
-    workers: options.Workers = 2,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    settings: ReproduceSettings,
+    out: Out = Path("replication"),
+    data: Data = "mnist",
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Reproduce a table or figure of the paper, or all of it with a verdict on each claim.
 
@@ -80,23 +60,15 @@ def reproduce(
     """
     kept = f"what is trained is in {out}, and the same command goes on from there"
     with interruptible(kept), progress_bars(("graphs", "trainings"), quiet) as (building, training):
-        from bogp import replication
+        from bogp.replication.replications import REPLICATIONS, make, setup_of
 
-        request = replication.Request(
-            what=what,
-            out=out,
-            data=data,
-            recipe=recipe,
-            seeds=seeds,
-            quick=quick,
-            sparsities=tuple(sparsity or ()),
-            layers=tuple(layers or ()),
-            trials=trials,
-            workers=workers,
-        )
+        asked = dataclasses.replace(settings, what=what, out=out, data=data)
+        setup = setup_of(asked)
         if not quiet:
             error_console.print(loading(data), markup=False)
-        report, shown = replication.reproduce(request, building=building, training=training)
+        report, shown = make(
+            REPLICATIONS[what], setup, asked.command, building=building, training=training
+        )
     if as_json:
         print_json([_values(table) for table in shown])
         return

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from bogp.analysis import (
     Interval,
+    PairedTest,
     correlation_matrix,
     monotonicity,
     paired_interval,
@@ -93,15 +94,17 @@ def beats_random(run: Run) -> list[Verdict]:
             Verdict(
                 f"Optimisation beats random masks at equal trials ({READINGS[layers]})",
                 sign(test.difference),
-                f"winners on fresh seeds {100 * test.difference.estimate:+.2f} pp, "
-                f"p = {test.p_value:.2g}; best of {run.setup.trials} "
-                f"{100 * best.difference.estimate:+.2f} pp, p = {best.p_value:.2g}",
+                f"winners on fresh seeds {_gain(test)}; best of {run.setup.trials} {_gain(best)}",
                 in_points(test.difference),
                 f"Paired over {test.difference.count} (sparsity, seed) cells, "
                 f"{run.setup.trials} trials each; sign-flip test.",
             )
         )
     return verdicts
+
+
+def _gain(test: PairedTest) -> str:
+    return f"{100 * test.difference.estimate:+.2f} pp, p = {test.p_value:.2g}"
 
 
 def _engine_pairs(run: Run, layers: str, suffix: str) -> tuple[list[float], list[float]]:
@@ -175,8 +178,7 @@ def cosine_beats(run: Run) -> list[Verdict]:
             Verdict(
                 f"Fetching by cosine beats {metric.upper()}",
                 sign(test.difference),
-                f"winners on fresh seeds {100 * test.difference.estimate:+.2f} pp, "
-                f"p = {test.p_value:.2g}",
+                f"winners on fresh seeds {_gain(test)}",
                 in_points(test.difference),
                 f"Paired over {test.difference.count} (sparsity, seed) cells at s = "
                 f"{' and '.join(f'{s:g}' for s in sparsities)}, raw property vectors, hidden "

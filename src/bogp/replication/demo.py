@@ -54,46 +54,34 @@ def demo_setup(out: Path, data: str, *, trials: int, graphs: int, workers: int) 
 
 def demo_jobs(setup: Setup, inputs: Inputs) -> list[Job]:
     """Return the jobs of the demo: the search, the paper's engine, random graphs, the methods."""
-    return [_pool_job(setup, inputs), *_other_jobs(setup, inputs).values()]
+    return list(_jobs(setup, inputs).values())
 
 
-def _pool_job(setup: Setup, inputs: Inputs) -> Job:
+def _jobs(setup: Setup, inputs: Inputs) -> dict[str, Job]:
+    """Return the jobs by the name of their engine or method."""
     shared = {**setup.shared("all", protocol="holdout"), "seed": 0}
-    return search_job(inputs, trials=setup.trials, finals=setup.seeds, sparsity=SPARSITY, **shared)
-
-
-def _other_jobs(setup: Setup, inputs: Inputs) -> dict[str, Job]:
-    """Return what is to be beaten, by name."""
-    shared = {**setup.shared("all", protocol="holdout"), "seed": 0}
-    trials = min(setup.trials, PAPER_TRIALS)
-    engines = {
+    few = min(setup.trials, PAPER_TRIALS)
+    searches = {
         engine: search_job(
-            inputs, engine=engine, sparsity=SPARSITY, trials=trials, finals=setup.seeds, **shared
+            inputs, engine=engine, trials=trials, finals=setup.seeds, sparsity=SPARSITY, **shared
         )
-        for engine in ENGINES
+        for engine, trials in (("pool", setup.trials), ("paper", few), ("random", few))
     }
     methods = {
         name: methods_job(
-            inputs,
-            name,
-            runs=setup.seeds,
-            sparsity=None if name == "dense" else SPARSITY,
-            **shared,
+            inputs, name, runs=setup.seeds, sparsity=None if name == "dense" else SPARSITY, **shared
         )
         for name in METHODS
     }
-    return engines | methods
+    return searches | methods
 
 
 def demo_publication(run: Run) -> Publication:
     """Return what is published of the demo; the first table is the one to show."""
-    pool = _pool_job(run.setup, run.inputs)
-    found = search_result(pool, run.setup.out / "work" / "studies")
-    results = {
-        name: run.records[job.key]["result"]
-        for name, job in _other_jobs(run.setup, run.inputs).items()
-    }
-    table = demo_table(run, run.records[pool.key]["result"], results)
+    jobs = _jobs(run.setup, run.inputs)
+    found = search_result(jobs["pool"], run.setup.out / "work" / "studies")
+    results = {name: run.records[job.key]["result"] for name, job in jobs.items()}
+    table = demo_table(run, results)
     return Publication(
         table.title,
         f"{run.setup.seeds} fresh seeds, recipe `calibrated`, dataset {run.dataset.name}",
@@ -114,15 +102,10 @@ _INTRODUCTION = (
 )
 
 
-def demo_table(run: Run, searched: dict[str, Any], results: dict[str, dict[str, Any]]) -> Table:
-    """Return the table that the demo prints: the search beside what there is to beat.
-
-    Args:
-        run: set-up and inputs.
-        searched: the result of the search.
-        results: those of methods and engines, by name.
-    """
+def demo_table(run: Run, results: dict[str, dict[str, Any]]) -> Table:
+    """Return the table that the demo prints, of the results by the name of engine or method."""
     seeds, epochs = run.setup.seeds, run.setup.recipe.epochs
+    searched = results["pool"]
     own, spent = searched["finals"], searched["epochs"]
     rows: list[list[Any]] = [
         ["BoGP, engine pool", mean_interval(own), None, str(spent["search"])],

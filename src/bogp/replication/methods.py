@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from bogp.analysis import Interval, mean_interval, paired_interval
+from bogp.replication.claims import NEGLIGIBLE, sign
 from bogp.replication.comparison import (
     DENSE,
     Lead,
@@ -46,9 +47,6 @@ RUNS = 3
 """Networks behind one value: a seed's value is the mean over so many fresh initial weights."""
 
 TRIALS, QUICK_TRIALS = 64, 20
-
-LEAST_GAIN = 0.001
-"""A lead below this for certain counts as none, as in the verdicts on the paper's claims."""
 
 RANDOM_MASKS = method_rows({"random": "random masks"})
 BASELINES = method_rows(
@@ -304,7 +302,7 @@ _RULE = "95 % t interval of the paired difference against 0, one sparsity at a t
 def _never_below(found: Mapping[float, Lead], layers: str) -> Verdict:
     """Judge: where no interval lies below 0 it holds, which is no proof of equality."""
     intervals = [each.interval for each in found.values()]
-    below = [i for i in intervals if i.high is not None and i.high < 0]
+    below = sum(sign(i, negligible=0.0) == "does not hold" for i in intervals)
     lows = [100 * i.low for i in intervals if i.low is not None]
     holds: Holds = "holds" if len(lows) == len(found) else "inconclusive"
     reach = (
@@ -312,11 +310,11 @@ def _never_below(found: Mapping[float, Lead], layers: str) -> Verdict:
         if lows
         else " One seed has no interval."
     )
-    worst, words = _least(found)
+    worst, where = _least(found)
     return Verdict(
         f"The search is never significantly below the best other method ({READINGS[layers]})",
         "does not hold" if below else holds,
-        f"below at {len(below)} of {len(found)} sparsities; worst at {words}",
+        f"below at {below} of {len(found)} sparsities; worst at {where}",
         _text(worst),
         f"{_RULE}{reach} Were they all equal, one would lie below by chance with a probability of "
         f"up to {100 * (1 - 0.975 ** len(found)):.0f} %.",
@@ -326,16 +324,16 @@ def _never_below(found: Mapping[float, Lead], layers: str) -> Verdict:
 def _above(high: Mapping[float, Lead], layers: str) -> Verdict:
     """Judge: every interval above 0 holds; one below what counts as a gain, and it does not."""
     intervals = [each.interval for each in high.values()]
-    above = [i for i in intervals if i.low is not None and i.low > 0]
-    none = [i for i in intervals if i.high is not None and i.high < LEAST_GAIN]
-    whole: Holds = "holds" if len(above) == len(high) else "inconclusive"
-    least, words = _least(high)
+    above = sum(sign(i) == "holds" for i in intervals)
+    none = any(i.high is not None and i.high < NEGLIGIBLE for i in intervals)
+    whole: Holds = "holds" if above == len(high) else "inconclusive"
+    least, where = _least(high)
     return Verdict(
         f"The search is significantly above it at s >= {HIGH:g} ({READINGS[layers]})",
         "does not hold" if none else whole,
-        f"above at {len(above)} of {len(high)}; least at {words}",
+        f"above at {above} of {len(high)}; least at {where}",
         _text(least),
-        f"{_RULE} Does not hold where a lead is below {100 * LEAST_GAIN:g} pp for certain, "
+        f"{_RULE} Does not hold where a lead is below {100 * NEGLIGIBLE:g} pp for certain, "
         "inconclusive where an interval includes 0 otherwise.",
     )
 

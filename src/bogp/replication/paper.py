@@ -1,4 +1,4 @@
-"""The paper: the jobs of each table and figure, and what is published of it."""
+"""The paper: the jobs of each of its tables and figures, and what is shown of them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bogp.graphs import CANDIDATES
+import numpy as np
+
+from bogp.analysis import mean_interval, rank_correlation
+from bogp.graphs import CANDIDATES, PAPER_FIVE
 from bogp.replication.claims import verdicts
-from bogp.replication.figures import (
-    correlation_figures,
-    property_figures,
-    table1_figures,
-    trace_figures,
-    tradeoff_figures,
-)
 from bogp.replication.jobs import Job
 from bogp.replication.plan import (
+    METHOD_NAMES,
     metric_jobs,
     network_jobs,
     table1_jobs,
@@ -24,17 +21,36 @@ from bogp.replication.plan import (
     variance_jobs,
 )
 from bogp.replication.publish import Publication
-from bogp.replication.setup import Inputs, Run, Setup
+from bogp.replication.records import pick
+from bogp.replication.setup import READINGS, Inputs, Run, Setup
 from bogp.replication.tables import (
+    FIGURE_PROPERTIES,
+    PAPER_TABLE1,
+    TABLE1,
     correlation_table,
+    correlations,
+    five_node_points,
     five_node_table,
     table1,
+    table1_cell,
     table1_long,
     table2,
+    tradeoff_points,
     variance_table,
     variances,
 )
-from bogp.report import Section, Table, plural
+from bogp.report import (
+    PAPER_TABLE2,
+    Picture,
+    Section,
+    Table,
+    accuracy_by_sparsity,
+    correlation_heatmap,
+    plural,
+    property_scatter,
+    search_trace,
+    tradeoff,
+)
 
 Shown = tuple[Section, dict[str, Table]]
 """What is shown of a part, and its tables of values by file stem."""
@@ -45,6 +61,116 @@ ALL = "all"
 UNIFORM = {"family": "uniform", "names": (*CANDIDATES, "cycle_length")}
 """What the graph database holds. The keys of all records hash the database's plan, so neither its
 family nor its properties follow the defaults of a new database."""
+
+
+def _table1_figures(run: Run) -> list[Picture]:
+    """Return accuracy by sparsity for each reading, ours and the paper's."""
+    drawn = []
+    for layers in run.setup.readings:
+        names = ["bogp", "bogp fresh", "random", "glob1", "glob5"]
+        names += [] if layers == "hidden" else ["unif1", "unif5"]
+        ours, papers = {}, {}
+        for name in names:
+            cells = [(s, table1_cell(run, name, layers, s)) for s in run.setup.sparsities]
+            found = [(s, interval) for s, interval in cells if interval is not None]
+            if not found:
+                continue
+            label = TABLE1[name].label
+            ours[label] = found
+            if name in ("bogp", *METHOD_NAMES):
+                wanted = PAPER_TABLE1[name].items()
+                papers[label] = [(s, value) for s, value in wanted if s in run.setup.sparsities]
+        if not ours:
+            continue
+        title = f"Table 1 as a figure: {READINGS[layers]}"
+        caption = (
+            f"{title}. Filled: ours with 95 % intervals over {plural(run.setup.seeds, 'seed')}, "
+            f"recipe {run.setup.recipe_name}; hollow: the paper's. Protocol paper."
+        )
+        figure = accuracy_by_sparsity(ours, papers, title=title)
+        drawn.append(Picture(figure, caption, f"table1-{layers}"))
+    return drawn
+
+
+def _trace_figures(run: Run) -> list[Picture]:
+    """Return the course of the searches at the highest sparsity."""
+    high = max(run.setup.sparsities)
+    traces = {
+        name: [
+            np.array([trial["accuracy"] for trial in record["result"]["trials"]])
+            for record in pick(
+                run.records, "search", **TABLE1[row].fields, layers="hidden", sparsity=high
+            )
+        ]
+        for name, row in (("BoGP (engine paper)", "bogp"), ("random masks", "random"))
+    }
+    if not all(traces.values()):
+        return []
+    title = f"Best accuracy so far at s = {high:g}, hidden layer only"
+    caption = f"{title}: one thin line a seed, thick their mean. Protocol paper."
+    return [Picture(search_trace(traces, title=title), caption, "search")]
+
+
+def _tradeoff_figures(run: Run) -> list[Picture]:
+    """Return table 2 as a figure."""
+    points = tradeoff_points(run)
+    if not points:
+        return []
+    wanted = {point.alpha for point in points}
+    paper = [row for row in PAPER_TABLE2 if row[0] in wanted]
+    caption = "Table 2: what the winner of f2 has at each α; hollow: the paper's."
+    return [Picture(tradeoff(points, paper), caption, "table2")]
+
+
+def _property_figures(run: Run, part: str) -> list[Picture]:
+    """Return figure 5, 6 or 7: accuracy against a property of all 5-node graphs."""
+    points = five_node_points(run)
+    if not points:
+        return []
+    accuracy, name = points["accuracy"], FIGURE_PROPERTIES[part]
+    means = accuracy.mean(axis=1)
+    errors = None
+    if accuracy.shape[1] > 1:
+        intervals = [mean_interval(row) for row in accuracy]
+        errors = np.array([(i.high or 0.0) - i.estimate for i in intervals])
+    rank = rank_correlation(points[name], means, seed=0)
+    note = "ρ undefined" if rank.rho is None else f"ρ = {rank.rho:+.2f}, p = {rank.p_value:.2g}"
+    label = name.replace("_", " ")
+    title = f"Figure {part[3:]}: accuracy against {label}"
+    figure = property_scatter(
+        points[name].tolist(),
+        means.tolist(),
+        errors,
+        points["edges"].tolist(),
+        xlabel=label,
+        ylabel="test accuracy",
+        title=title,
+        note=f"{len(means)} connected 5-node graphs, 3 hidden layers; {note}",
+    )
+    caption = (
+        f"{title}. Mean and 95 % interval over {plural(accuracy.shape[1], 'seed')} of all "
+        f"connected 5-node graphs, {run.setup.width} units in each of 3 hidden layers."
+    )
+    return [Picture(figure, caption, part)]
+
+
+def _correlation_figures(run: Run) -> list[Picture]:
+    """Return figure 8: the nine candidates over all sparsities, and at the highest alone."""
+    high = max(run.setup.sparsities)
+    drawn = []
+    for stem, where, sparsity in (
+        ("fig8", "over all sparsities", None),
+        ("fig8-fixed", f"at s = {high:g}", high),
+    ):
+        title = f"Figure 8: correlation of nine properties {where}"
+        caption = (
+            f"{title}: Pearson's r over the graphs of the database; in bold the paper's five; "
+            "hatched: constant."
+        )
+        matrix = correlations(run, sparsity)
+        figure = correlation_heatmap(matrix, CANDIDATES, title, highlight=PAPER_FIVE)
+        drawn.append(Picture(figure, caption, stem))
+    return drawn
 
 
 def _table1(run: Run) -> Shown:
@@ -58,18 +184,18 @@ def _table1(run: Run) -> Shown:
     if found := variances(run):
         values["variance"] = variance_table(run, found)
         tables.append(values["variance"])
-    figures = [*table1_figures(run), *trace_figures(run)]
+    figures = [*_table1_figures(run), *_trace_figures(run)]
     return Section("Table 1: pruning methods", text, tables, figures), values
 
 
 def _table2(run: Run) -> Shown:
     table = table2(run)
-    figures = tradeoff_figures(run)
+    figures = _tradeoff_figures(run)
     return Section("Table 2: the trade-off", "", [table], figures), {"table2": table}
 
 
 def _properties(part: str, words: str, run: Run) -> Shown:
-    section = Section(f"Figure {part[3:]}: {words}", figures=property_figures(run, part))
+    section = Section(f"Figure {part[3:]}: {words}", figures=_property_figures(run, part))
     return section, {part: five_node_table(run)}
 
 
@@ -79,7 +205,7 @@ def _figure8(run: Run) -> Shown:
         "is fixed, and what it decides is constant."
     )
     high = max(run.setup.sparsities)
-    figures = correlation_figures(run)
+    figures = _correlation_figures(run)
     return Section("Figure 8: correlation of properties", text, figures=figures), {
         "fig8": correlation_table(run, None),
         "fig8-fixed": correlation_table(run, high),

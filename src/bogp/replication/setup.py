@@ -9,7 +9,7 @@ from typing import Any
 
 from bogp.data import Dataset, load_dataset
 from bogp.database import PAPER_SPARSITIES, GraphDatabase
-from bogp.errors import SettingError, SparsityError, UnknownNameError
+from bogp.errors import SparsityError, UnknownNameError
 from bogp.replication.jobs import Records
 from bogp.training import Recipe, recipe
 from bogp.types import Progress
@@ -51,10 +51,6 @@ class Setup:
         variance_graphs: graphs in each comparison of between-graph with between-seed variance.
         figure_seeds: repetitions of each 5-node graph in figures 5 to 7.
         entries: the models of the table of models, each with its own data and recipe.
-
-    Raises:
-        SettingError: fewer than one seed, worker or trial.
-        UnknownNameError: a recipe or reading that there is not.
     """
 
     out: Path
@@ -74,17 +70,6 @@ class Setup:
     figure_seeds: int = 10
     entries: tuple[Entry, ...] = ()
 
-    def __post_init__(self) -> None:
-        if min(self.seeds, self.workers, self.trials) < 1:
-            raise SettingError(
-                f"{self.seeds} seeds and {self.trials} trials on {self.workers} workers: give at "
-                "least one of each"
-            )
-        self.recipe  # noqa: B018  An unknown recipe is refused here, before any work.
-        for reading in self.readings:
-            if reading not in READINGS:
-                raise UnknownNameError("reading of the layers", reading, READINGS)
-
     def narrowed(self, sparsities: Sequence[float], readings: Sequence[str]) -> Setup:
         """Return this set-up with only some columns and readings; with none given, all of them.
 
@@ -95,6 +80,9 @@ class Setup:
             if sparsity not in self.database_sparsities:
                 held = ", ".join(f"{s:g}" for s in self.database_sparsities)
                 raise SparsityError(f"sparsity {sparsity:g} is not replicated: choose from {held}")
+        for reading in readings:
+            if reading not in READINGS:
+                raise UnknownNameError("reading of the layers", reading, READINGS)
         return replace(
             self,
             sparsities=tuple(sorted(set(sparsities or self.sparsities))),
