@@ -19,7 +19,7 @@ import json, os, pickle, random, signal, sys, time
 import bogp
 from bogp.data import load_dataset
 from bogp.database import GraphDatabase
-from bogp.pipeline import arm, finals, workers
+from bogp.pipeline import PopulationTrainer, finals, loop, pool
 from bogp.study import Study
 from bogp.study.reading import read_storage
 from bogp.training import Recipe
@@ -30,10 +30,11 @@ recipe = Recipe(learning_rate=0.003, batch_size=256, epochs=2)
 
 
 def search(**options):
-    return bogp.search(
-        place, data, sparsity=0.8, model="mlp:16", recipe=recipe, trials=10, batch=3, population=2,
-        pool=60, final_seeds=2, retries=1000, **options,
+    settings = bogp.SearchSettings(
+        sparsity=0.8, model="mlp:16", layers="hidden", recipe=recipe, trials=10, batch=3,
+        population=2, pool=60, final_seeds=2,
     )
+    return bogp.search(place, data, settings, retries=1000, **options)
 
 
 def plain(result):
@@ -73,16 +74,16 @@ def killed(reached, wanted, further, delay):
     child = os.fork()
     if child == 0:
         os.close(reading)
-        telling(arm.Arm, "_ask", "asking")
-        telling(arm.Arm, "_tell", "telling")
-        telling(workers, "evaluate_population", "training")
+        telling(pool.PoolStrategy, "ask", "asking")
+        telling(loop.Arm, "_tell", "telling")
+        telling(PopulationTrainer, "__call__", "training")
         telling(finals._OneSeed, "run", "finals")
         telling(Study, "open_batch", "writing")
         telling(Study, "begin", "writing")
         telling(Study, "finish", "told", after=True)
         telling(Study, "note", "writing")
-        arm_run = arm.Arm.run
-        arm.Arm.run = lambda own, *given: (
+        arm_run = loop.Arm.run
+        loop.Arm.run = lambda own, *given: (
             os.write(events, f"arm {own.name}\\n".encode()), arm_run(own, *given)
         )
         try:

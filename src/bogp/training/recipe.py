@@ -61,6 +61,8 @@ class Recipe(pydantic.BaseModel):
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "missing":
+                raise RecipeError(f"recipe: {where} is not given: add {where} = ...") from None
             raise RecipeError(
                 f"recipe: {where} = {first['input']!r}: {first['msg'].lower()}"
             ) from None
