@@ -111,6 +111,11 @@ def test_list_prints_the_names_and_meanings(capsys):
     assert "cosine" not in text
 
 
+@pytest.mark.parametrize(("command", "flag"), [("prune", "controls"), ("search", "random-search")])
+def test_what_is_on_by_default_can_be_turned_off(command, flag, capsys):
+    assert f"--no-{flag}" in run(capsys, command, "--help")
+
+
 def test_version(capsys):
     assert run(capsys, "--version").startswith("bogp ")
 
