@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bogp.controls import CONTROLS
 from bogp.errors import StudyError, WorkerLostError
 from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask
@@ -74,7 +75,7 @@ class Finals:
     Attributes:
         runs: all networks, seed by seed.
         left_out: controls that do not apply, and why.
-        masks: mask of each contender on the first seed.
+        masks: mask of each contender on the first seed, where the trainer returned one.
         weights: state dict of each contender on the first seed, where this process trained it.
         epochs: epochs of all trainings.
         lost: epochs that a kill or a lost worker took, at most.
@@ -205,13 +206,17 @@ class _OneSeed:
                 runs.append(replace(run, epochs=0) if key in seen else run)
             seen.add(key)
             if self.number == 0:
-                masks[each.name] = _packed(_mask(found[key]))
+                if (mask := found[key].mask) is not None:
+                    masks[each.name] = _packed(mask)
                 self.weights[each.name] = found[key].weights or {}
         left_out: dict[str, str] = {}
         if self.finals.controls is not None and report:
             first = next(iter(candidates))
-            beside, left_out = self._controls(candidates[first], _mask(found[first]), seed)
-            runs += beside
+            if (mask := found[first].mask) is None:
+                left_out = dict.fromkeys(CONTROLS, "the trainer returned no mask to change")
+            else:
+                beside, left_out = self._controls(candidates[first], mask, seed)
+                runs += beside
         return {
             "runs": [vars(run) for run in runs],
             "left out": left_out,
@@ -230,7 +235,8 @@ class _OneSeed:
             return runs, left_out
         found = self._train(list(made.values()), "controls")
         for (name, control), result in zip(made.items(), found, strict=True):
-            change = maker.change(name, (winner, seed), control, mask, _mask(result))
+            assert result.mask is not None  # as the winner's: tasks of finals keep masks
+            change = maker.change(name, (winner, seed), control, mask, result.mask)
             if change.problem is not None:
                 left_out[name] = f"it is no control here: {change.problem}"
             run = _final(name, self.number, control[1], result)
@@ -258,11 +264,6 @@ def _final(name: str, number: int, seed: int, found: TrainingResult) -> Final:
         epochs=found.epochs,
         mask=found.fingerprint,
     )
-
-
-def _mask(found: TrainingResult) -> Mask:
-    assert found.mask is not None  # the tasks of finals keep them
-    return found.mask
 
 
 def _packed(mask: Mask) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def paper_search(
                 settings=fields,
                 trials=trials,
                 best=best,
-                mask=finals.masks[WINNER],
+                mask=finals.masks.get(WINNER),
                 finals=finals.runs,
                 weights=finals.weights.get(WINNER),
             )

@@ -351,7 +351,7 @@ def _single(
         settings=opened.fields,
         trials=search.trials,
         best=_best_trial(search, best),
-        mask=finals.masks[WINNER],
+        mask=finals.masks.get(WINNER),
         finals=tuple(run for run in finals.runs if run.name == WINNER),
         random_trials=_random_trials(arms),
         evidence=weigh(strategy, best, finals),

@@ -50,7 +50,8 @@ class SearchResult:
         trials: the trials of the search itself.
         best: the winner: of its trials the best single one.
         mask: the winner's mask, on the first fresh seed where the criterion looks at the weights;
-            None of a whole trade-off, whose points have a mask each.
+            None of a whole trade-off, whose points have a mask each, and of a trainer that returns
+            none.
         finals: the winner's results on fresh seeds.
         random_trials: the trials of random search at equal cost, where the engine has one.
         evidence: what there is to say for the winner; engine pool alone.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from bogp.keys import content_key
-from bogp.pipeline.trainer import PopulationTrainer, Trainer
+from bogp.pipeline.trainer import PopulationTrainer, Trainer, check_trainer
 from bogp.pipeline.workers import Workers
 from bogp.settings.search import Execution, OnTrial, TrainingSettings
 from bogp.study import Study
@@ -109,8 +109,11 @@ def open_session(
         command: what `bogp study resume` goes on with.
 
     Raises:
+        SettingError: the trainer cannot be called as one.
         StudyError: the study is in use, or was made with other settings.
     """
+    if trainer is not None:
+        check_trainer(trainer)
     with Study(
         execution.study,
         fields,

@@ -9,6 +9,7 @@ bit in each of them on one machine.
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import threading
 from collections.abc import Callable
@@ -63,8 +64,11 @@ Results = tuple[TrainingResult, ...]
 class Trainer(Protocol):
     """Gives one result for each candidate of a task, in their order.
 
-    It is pickled where other processes train. ``progress`` is called with (epochs done, epochs in
-    all); ``threads`` are the CPU threads that it may use, on which no result depends.
+    Where the task asks for a report, each result has ``reported``. Where it asks to keep masks and
+    weights, a trainer returns those that it has: without masks a search trains no controls, and its
+    own result has no mask. A trainer is pickled where other processes train. ``progress`` is called
+    with (epochs done, epochs in all); ``threads`` are the CPU threads that it may use, on which no
+    result depends.
     """
 
     def __call__(
@@ -170,6 +174,9 @@ class PopulationTrainer:
 class FunctionTrainer:
     """A trainer that calls a function of the user's for each candidate.
 
+    A function that returns a number makes no mask that bogp knows: a search then ends with the
+    winning candidate, without a mask and without controls.
+
     Attributes:
         function: called with (candidate, seed); it returns the accuracy that selects, in [0, 1], or
             a whole :class:`bogp.TrainingResult`.
@@ -181,6 +188,9 @@ class FunctionTrainer:
     """
 
     function: Callable[[Candidate, int], TrainingResult | float]
+
+    def __post_init__(self) -> None:
+        _check_call(self.function, "(candidate, seed)", Candidate(), 0)
 
     def __call__(
         self, task: TrainingTask, *, threads: int | None = None, progress: Progress | None = None
@@ -209,6 +219,61 @@ def _from_accuracy(value: Any, candidate: Candidate) -> TrainingResult:
     return TrainingResult(metrics, candidate.sparsity or 0.0, epochs=1, reported=metrics)
 
 
+def check_trainer(trainer: Any) -> None:
+    """Refuse what cannot be called as a :class:`Trainer`, before there is a study for it.
+
+    Raises:
+        SettingError: it cannot be called so.
+    """
+    form = "(task, threads=None, progress=None); a function of (candidate, seed) goes into "
+    _check_call(trainer, f"{form}bogp.FunctionTrainer", None, threads=None, progress=None)
+
+
+def _check_call(function: Any, form: str, *arguments: Any, **named: Any) -> None:
+    try:
+        inspect.signature(function).bind(*arguments, **named)
+    except TypeError as error:
+        raise SettingError(
+            f"{function!r} does not train ({error}): give something to call with {form}"
+        ) from error
+    except ValueError:  # what is compiled may not say what it takes
+        return
+
+
+def trained(
+    trainer: Trainer,
+    task: TrainingTask,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Results:
+    """Return what a trainer makes of a task, once it is seen to be what the task asks for.
+
+    Raises:
+        SettingError: it is not one result a candidate, or a result lacks what was asked for.
+    """
+    found = trainer(task, threads=threads, progress=progress)
+    wanted = len(task.candidates)
+    results = found if isinstance(found, tuple | list) else ()
+    if len(results) != wanted or not all(isinstance(one, TrainingResult) for one in results):
+        raise SettingError(
+            f"trainer {trainer!r} returned {found!r} for {wanted} candidates: return one "
+            "bogp.TrainingResult for each, as a tuple"
+        )
+    for one in results:
+        if not 0.0 <= one.selected.accuracy <= 1.0:
+            raise SettingError(
+                f"trainer {trainer!r} returned the accuracy {one.selected.accuracy}: give a share "
+                "in [0, 1]"
+            )
+        if task.report and one.reported is None:
+            raise SettingError(
+                f"trainer {trainer!r} returned no `reported` metrics for a task that asks for a "
+                "report: measure on the report data too, or search with final_seeds=0"
+            )
+    return tuple(results)
+
+
 def train_packed(packed: bytes, threads: int, progress: Progress | None = None) -> bytes:
     """Return the pickled results of a pickled (trainer, task): what other processes are sent.
 
@@ -216,4 +281,4 @@ def train_packed(packed: bytes, threads: int, progress: Progress | None = None) 
     of files, which can run out, and needs the sender to be alive.
     """
     trainer, task = pickle.loads(packed)
-    return pickle.dumps(trainer(task, threads=threads, progress=progress))
+    return pickle.dumps(trained(trainer, task, threads=threads, progress=progress))

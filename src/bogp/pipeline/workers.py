@@ -18,7 +18,7 @@ from typing import final
 from bogp.data import Dataset
 from bogp.errors import SettingError, WorkerLostError
 from bogp.pipeline.shared_data import DataSource, shared_data
-from bogp.pipeline.trainer import Results, Trainer, TrainingTask, train_packed
+from bogp.pipeline.trainer import Results, Trainer, TrainingTask, train_packed, trained
 from bogp.processes import WorkerProcesses
 from bogp.types import Progress
 
@@ -111,14 +111,17 @@ class Workers:
         future: Future[Results] = Future()
         if self.executor is None:
             try:
-                future.set_result(trainer(task, threads=self.threads, progress=progress))
+                found = trained(trainer, task, threads=self.threads, progress=progress)
+                future.set_result(found)
             except Exception as error:  # not a Ctrl-C, which is for the caller
                 future.set_exception(error)
             return future
         try:
             if isinstance(self.executor, WorkerProcesses):
                 threads = self.executor.threads
-                return self.executor.submit(trainer, task, threads=threads, progress=progress)
+                return self.executor.submit(
+                    trained, trainer, task, threads=threads, progress=progress
+                )
             packed = pickle.dumps((trainer, task))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise SettingError(

@@ -118,7 +118,7 @@ def copy(target: Any, source: Any) -> None:
 def count_all(state: State) -> None:
     """Fill everything but distances and spectrum from ``state.rows``."""
     rows, degree, triangles = state.rows, state.degree, state.triangles
-    nodes, width = rows.shape
+    nodes = rows.shape[0]
     edge, gap = 0, state.edges
     for u in range(nodes):
         degree[u], triangles[u] = count_bits(rows, u), 0
@@ -129,7 +129,7 @@ def count_all(state: State) -> None:
             if is_joined(rows, u, v):
                 place, edge = edge, edge + 1
                 state.joined[u, v] = state.joined[v, u] = 1.0
-                both = common_neighbours(rows, u, v, width)
+                both = common_neighbours(rows, u, v)
                 triangles[u] += both
                 triangles[v] += both
             else:

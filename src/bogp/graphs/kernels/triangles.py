@@ -23,8 +23,9 @@ def degrees(rows: Rows) -> Floats:
 
 
 @inlined
-def common_neighbours(graph: Rows, u: int, v: int, width: int) -> Any:
-    """Return the number of common neighbours of two nodes of one graph (nodes, ``width``)."""
+def common_neighbours(graph: Rows, u: int, v: int) -> Any:
+    """Return the number of common neighbours of two nodes of one graph (nodes, words)."""
+    width = graph.shape[1]
     # The first two cases are the usual sizes: without a loop they are several times quicker.
     if width == 1:
         return popcount(graph[u, 0] & graph[v, 0])
@@ -58,7 +59,7 @@ def triangles(rows: Rows) -> Floats:
                 while word:
                     v = 64 * k + lowest_bit(word)
                     word &= word - np.uint64(1)
-                    count = common_neighbours(graph, u, v, width)
+                    count = common_neighbours(graph, u, v)
                     twice[u] += count
                     twice[v] += count
         for u in range(nodes):
