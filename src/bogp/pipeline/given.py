@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from bogp.data import Dataset
-from bogp.errors import SettingError
+from bogp.errors import SettingError, first_line
 from bogp.training import ModelFactory, initialise, model_factory
 from bogp.training.models import is_user_function
 
@@ -128,9 +128,9 @@ def _copied(model: nn.Module | Callable[[], nn.Module]) -> nn.Module | ModelFact
     try:
         return copy.deepcopy(model)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SettingError(
-            f"{type(model).__name__} cannot be copied ({reason}): give a function that makes it"
+            f"{type(model).__name__} cannot be copied "
+            f"({first_line(error)}): give a function that makes it"
         ) from error
 
 
@@ -138,9 +138,9 @@ def _made(function: ModelFactory) -> nn.Module:
     try:
         model = initialise(function, 0)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SettingError(
-            f"the function that is to make the model failed ({type(error).__name__}: {reason}): "
+            f"the function that is to make the model failed ({type(error).__name__}: "
+            f"{first_line(error)}): "
             "it is called without arguments"
         ) from error
     if not isinstance(model, nn.Module):
@@ -180,9 +180,9 @@ def _packed(source: nn.Module | ModelFactory, name: str) -> bytes:
     try:
         return pickle.dumps(source)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SettingError(
-            f"{name} cannot be sent to worker processes ({reason}): define it in a module that "
+            f"{name} cannot be sent to worker processes "
+            f"({first_line(error)}): define it in a module that "
             "they can import, or use one worker"
         ) from error
 
@@ -201,9 +201,9 @@ def _loaded(packed: bytes) -> nn.Module | ModelFactory:
     try:
         source: nn.Module | ModelFactory = pickle.loads(packed)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SettingError(
-            f"a worker process cannot make the model ({reason}): define it in a module that it can "
+            f"a worker process cannot make the model "
+            f"({first_line(error)}): define it in a module that it can "
             "import, or use one worker"
         ) from error
     return source
