@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import bogp
-from bogp.criteria import Context, magnitude, snip
+from bogp.criteria import Context, Criterion, magnitude, snip
 from bogp.errors import (
     DataError,
     GraphError,
@@ -127,6 +127,28 @@ def test_what_cannot_be_is_refused(model, parts):
     broken.weight.data[0, 0] = torch.nan
     with pytest.raises(MaskError, match="NaN"):
         bogp.mask(broken)
+
+
+def one_number(context):
+    return 3
+
+
+def one_row(context):
+    return {name: torch.ones(4) for name in context.mask}
+
+
+def one_layer(context):
+    return {"3.weight": torch.ones(4, 16)}
+
+
+@pytest.mark.parametrize(
+    ("function", "given"), [(one_number, "3"), (one_row, r"\(4,\)"), (one_layer, "None")]
+)
+def test_scores_that_are_none_of_the_weights_are_one_sentence(function, given):
+    method = bogp.Method(Criterion(function.__name__, function))
+    wanted = rf"criterion '{function.__name__}' gives {given} as the scores of '1.weight', whose"
+    with pytest.raises(SettingError, match=wanted):
+        bogp.mask(mlp([20, 16, 4]), method=method)
 
 
 def test_an_emptied_layer_is_said():

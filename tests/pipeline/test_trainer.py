@@ -99,6 +99,12 @@ def test_what_is_no_trainer_is_refused_before_there_is_a_study(graphs, toy, trai
     assert not path.exists()
 
 
+@pytest.mark.parametrize("call", [bogp.search, bogp.screen])
+def test_settings_are_of_their_class(graphs, toy, call):
+    with pytest.raises(SettingError, match=r"settings = 0\.9: give a bogp\.S.*Settings, S"):
+        call(graphs, toy, 0.9)
+
+
 def test_a_function_of_the_candidate_alone_is_refused():
     with pytest.raises(SettingError, match=r"does not train .*\(candidate, seed\)"):
         bogp.FunctionTrainer(lambda candidate: 0.5)

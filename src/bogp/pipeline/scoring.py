@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -115,8 +116,17 @@ def scoring_examples(
     return inputs[rows], targets[rows]
 
 
-def _check_scores(scores: dict[str, Tensor], mask: Mask, criterion: str) -> None:
-    """Raise SettingError if the scores of all weights of a whole network are zero."""
+def _check_scores(scores: Any, mask: Mask, criterion: str) -> None:
+    """Raise SettingError if scores are none of the mask's weights, or all of a network are zero."""
+    for name, layer in mask.items():
+        found = scores.get(name) if isinstance(scores, dict) else scores
+        if not isinstance(found, Tensor) or found.shape != layer.shape:
+            given = tuple(found.shape) if isinstance(found, Tensor) else repr(found)
+            raise SettingError(
+                f"criterion {criterion!r} gives {given} as the scores of {name!r}, whose shape is "
+                f"{tuple(layer.shape)}: return a dict that has a tensor of this shape for each "
+                "layer of the mask"
+            )
     if mask.kept == mask.total and not any(bool(score.any()) for score in scores.values()):
         raise SettingError(
             f"criterion {criterion!r} scores each of the {mask.total} weights 0, of "

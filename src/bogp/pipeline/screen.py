@@ -23,6 +23,7 @@ from bogp.pipeline.records import screen_halving, screen_record
 from bogp.pipeline.session import open_session
 from bogp.pipeline.trainer import Trainer, TrainingTask
 from bogp.pipeline.workers import open_workers
+from bogp.settings import check_is
 from bogp.settings.search import Execution, OnTrial, ScreenSettings
 from bogp.study import Batch, FinishedTrial, PlannedTrial
 from bogp.types import Progress
@@ -179,6 +180,7 @@ def screen(  # noqa: D417 (the rest is as in search)
         DatabaseError, SparsityError: the database has no graphs of that sparsity.
         StudyError: the study was made with other settings, or is in use.
     """
+    check_is(settings, ScreenSettings)
     execution = Execution(
         study=study,
         name=name,

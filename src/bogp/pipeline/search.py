@@ -16,6 +16,7 @@ from bogp.pipeline.pool_search import open_pool_study, run_pool_search
 from bogp.pipeline.records import plain_settings
 from bogp.pipeline.results import SearchResult
 from bogp.pipeline.trainer import Trainer
+from bogp.settings import check_is
 from bogp.settings.search import Execution, OnTrial, SearchSettings
 from bogp.types import Progress
 
@@ -72,6 +73,7 @@ def search(
         DatabaseError: the database lacks what the sparsity needs.
         StudyError: the study is in use, or was made with other settings.
     """
+    check_is(settings, SearchSettings)
     execution = Execution(
         study=study,
         name=name,

@@ -143,6 +143,7 @@ def settings(cls: Class) -> Class:
         except pydantic.ValidationError as error:
             raise _readable(error, type(self)) from None
 
+    init.__qualname__ = checked.__qualname__  # what Python's own errors call it
     made.__init__ = init
     return made  # type: ignore[no-any-return]
 
@@ -158,6 +159,14 @@ def declared(cls: type) -> tuple[Setting, ...]:
     """
     hints = get_type_hints(cls, include_extras=True)
     return tuple(_setting(field, hints[field.name]) for field in dataclasses.fields(cls))
+
+
+def check_is(chosen: Any, cls: type) -> None:
+    """Raise SettingError if ``chosen`` is no ``cls``, a number or a dict say."""
+    if not isinstance(chosen, cls):
+        raise SettingError(
+            f"settings = {chosen!r}: give a bogp.{cls.__name__}, {cls.__name__}(sparsity=0.9) say"
+        )
 
 
 def as_arguments(chosen: Any) -> dict[str, Any]:
