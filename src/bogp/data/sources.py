@@ -46,6 +46,10 @@ def load_dataset(source: str | os.PathLike[str]) -> Dataset:
     >>> digits.train_inputs.shape, digits.test_inputs.shape, digits.classes
     (torch.Size([1437, 8, 8]), torch.Size([360, 8, 8]), 10)
     """
+    if not isinstance(source, str | os.PathLike):
+        raise DataError(
+            f"data {source!r} are none: give a bogp.Dataset, or the name or path of one"
+        )
     text = os.fspath(source)
     if text in DATASETS:
         return DATASETS[text]()

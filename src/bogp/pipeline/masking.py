@@ -74,6 +74,13 @@ def mask(
             f"method {method!r} trains the network {trained} pruning rounds, and a mask trains "
             "nothing: call bogp.prune, or give a method of one round without pretrain"
         )
+    if not isinstance(model, nn.Module):
+        raise SettingError(f"model {model!r} is none: give a torch.nn.Module")
+    numbers: tuple[Any, Any] = sparsity, seed
+    if isinstance(numbers[0], str) or not isinstance(numbers[1], int):
+        raise SettingError(
+            f"sparsity {sparsity!r} and seed {seed!r}: give a number, 0.9 say, and a whole number"
+        )
     names = choose_layers(model, layers)
     check_weights(model, names)
     check_room(model, names, sparsity, chosen.scope)

@@ -20,7 +20,7 @@ from bogp.pipeline.candidate import Candidate, TrainingResult, finite_or_none
 from bogp.pipeline.loop import Arm, Measured
 from bogp.pipeline.methods import GRAPH
 from bogp.pipeline.records import screen_halving, screen_record
-from bogp.pipeline.session import open_session
+from bogp.pipeline.session import open_database, open_session
 from bogp.pipeline.trainer import Trainer, TrainingTask
 from bogp.pipeline.workers import open_workers
 from bogp.settings import check_is
@@ -191,8 +191,7 @@ def screen(  # noqa: D417 (the rest is as in search)
         on_trial=on_trial,
     )
     with contextlib.ExitStack() as stack:
-        if isinstance(database, (str, os.PathLike)):
-            database = stack.enter_context(GraphDatabase.open(database))
+        database = open_database(database, stack)
         graphs = _sample(database, settings)
         training = stack.enter_context(open_workers(data, workers=workers, executor=executor))
         fields = screen_record(settings, training.dataset, database)

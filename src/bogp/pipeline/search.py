@@ -15,6 +15,7 @@ from bogp.pipeline.paper_search import paper_search
 from bogp.pipeline.pool_search import open_pool_study, run_pool_search
 from bogp.pipeline.records import plain_settings
 from bogp.pipeline.results import SearchResult
+from bogp.pipeline.session import open_database
 from bogp.pipeline.trainer import Trainer
 from bogp.settings import check_is
 from bogp.settings.search import Execution, OnTrial, SearchSettings
@@ -84,8 +85,7 @@ def search(
         on_trial=on_trial,
     )
     with contextlib.ExitStack() as stack:
-        if isinstance(database, (str, os.PathLike)):
-            database = stack.enter_context(GraphDatabase.open(database))
+        database = open_database(database, stack)
         command = {
             "database": str(database.path),
             "data": data if isinstance(data, str) and trainer is None else None,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from bogp.database import GraphDatabase
+from bogp.errors import SettingError
 from bogp.keys import content_key
 from bogp.pipeline.trainer import PopulationTrainer, Trainer, check_trainer
 from bogp.pipeline.workers import Workers
@@ -126,6 +129,23 @@ def open_session(
         chosen = trainer or PopulationTrainer.of(settings, workers.data)
         counter = Counter(execution.progress, *count(study))
         yield Session(study, workers, chosen, counter, execution.on_trial)
+
+
+def open_database(
+    database: GraphDatabase | str | os.PathLike[str], stack: contextlib.ExitStack
+) -> GraphDatabase:
+    """Return a database that is given, or open its file until ``stack`` is closed.
+
+    Raises:
+        SettingError: it is neither.
+    """
+    if isinstance(database, GraphDatabase):
+        return database
+    if not isinstance(database, str | os.PathLike):
+        raise SettingError(
+            f"database {database!r} is none: give a bogp.GraphDatabase or the path of its file"
+        )
+    return stack.enter_context(GraphDatabase.open(database))
 
 
 def study_name(name: str | None, fields: Mapping[str, Any]) -> str:

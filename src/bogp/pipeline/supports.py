@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +33,14 @@ def support_mask(support: Support, model: nn.Module, names: tuple[str, ...]) -> 
         MaskError: no layer has the mask's shape, a whole mask lacks a layer, or a graph is for a
             layer that is not to be pruned.
     """
-    mask = complete_mask(model, names)
+    mask, given = complete_mask(model, names), cast("Any", support)
     if support is None:
         return mask
+    if not isinstance(given, RelationalGraph | Mapping | Tensor):
+        raise MaskError(
+            f"support {given!r} is none: give a bogp.RelationalGraph, a graph for each layer, a "
+            "bogp.Mask or one layer's mask"
+        )
     if isinstance(support, Tensor):
         bound = {name: support for name in names if mask[name].shape == support.shape}
     elif isinstance(support, Mask):

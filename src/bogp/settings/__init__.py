@@ -202,6 +202,6 @@ def _readable(error: pydantic.ValidationError, cls: type) -> BogpError:
     if first["type"].startswith("missing"):
         return SettingError(f"{name} is not given: the settings are {', '.join(known)}")
     if first["type"] == "literal_error" and isinstance(given, str):
-        return UnknownNameError(name.replace("_", " "), given, get_args(known[name].kind))
+        return UnknownNameError(name, given, get_args(known[name].kind))
     message = first["msg"].replace("Input should", "it should")
     return SettingError(f"{name} = {given!r}: {message[0].lower()}{message[1:]}")

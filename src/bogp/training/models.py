@@ -117,6 +117,11 @@ def model_factory(spec: str, features: int | Sequence[int], classes: int) -> Mod
     >>> model_factory("resnet-8:width=4", (8, 8), 10)().fc.in_features
     16
     """
+    if not isinstance(spec, str):
+        raise SettingError(
+            f"model {spec!r} is none: give {', '.join(map(repr, MODELS))}, or "
+            "'package.module:function'"
+        )
     for family in MODELS.values():
         match = re.fullmatch(rf"{family.pattern}(?::(.*))?", spec)
         if match is not None:
