@@ -9,7 +9,7 @@ from scipy import stats
 from bogp.data import load_dataset
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError, SparsityError
-from bogp.replication import replications
+from bogp.replication import comparison, replications
 from bogp.replication.methods import (
     BASELINES,
     CONTROL,
@@ -17,7 +17,6 @@ from bogp.replication.methods import (
     SEARCH,
     SPARSITIES,
     control_table,
-    judge,
     lead_table,
     leads,
     method_table,
@@ -60,6 +59,10 @@ def made_up(tmp_path, own, other, rivals, sparsities=(0.9,), layers="all"):
                 add("methods", seed, sparsity, {"reported": reported}, name=name)
         add("methods", seed, None, {"reported": [0.97] * 3}, name="dense")
     return Run(setup, Inputs({"made up": SimpleNamespace(name="made up")}), records)
+
+
+def judge(run, layers):
+    return comparison.judge(leads(run, layers), layers)
 
 
 def values(run, row, layers, sparsity):

@@ -24,7 +24,7 @@ from bogp.analysis import (
 )
 from bogp.graphs import CANDIDATES, PAPER_FIVE
 from bogp.replication.plan import METHOD_NAMES, metric_sparsities
-from bogp.replication.records import Row, mean, pick
+from bogp.replication.records import mean, pick
 from bogp.replication.setup import READINGS, Run
 from bogp.replication.tables import (
     FIGURE_PROPERTIES,
@@ -161,12 +161,12 @@ def cosine_beats(run: Run) -> list[Verdict]:
     """Return verdicts that hold where cosine beats the other metric on fresh seeds."""
     verdicts = []
     sparsities = metric_sparsities(run.setup)
-    row = Row("", "search", "finals", {"engine": "paper", "layers": "hidden"})
+    shared = {"engine": "paper", "layers": "hidden"}
     values = {
         metric: [
-            value
+            mean(record["result"]["finals"])
             for sparsity in sparsities
-            for value in row.values(run.records, metric=metric, sparsity=sparsity)
+            for record in pick(run.records, "search", metric=metric, sparsity=sparsity, **shared)
         ]
         for metric in ("cosine", "l1", "l2")
     }

@@ -1,4 +1,4 @@
-"""A search beside other methods: the table of their accuracies, and what the search leads by.
+"""A search beside other methods: their accuracies, what the search leads by, and the verdict.
 
 One seed is one start of a network in every method, so that leads are paired by seed.
 """
@@ -12,9 +12,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bogp.analysis import Interval, mean_interval, paired_interval
+from bogp.replication.claims import NEGLIGIBLE, sign
 from bogp.replication.jobs import Records
 from bogp.replication.records import Row, mean
-from bogp.report import Column, Table, interval_figure
+from bogp.report import Column, Holds, Table, Verdict, interval_figure
+
+HIGH = 0.9
+"""From this sparsity on a search is to be the best method."""
 
 DENSE = Row("dense (s = 0)", "methods", "reported", {"name": "dense", "sparsity": None})
 
@@ -101,3 +105,69 @@ def long_rows(
         for sparsity in sparsities
         for seed, value in enumerate(row.values(records, sparsity=sparsity, **where))
     ]
+
+
+def judge(leads: Mapping[float, Lead], reading: str) -> list[Verdict]:
+    """Return the verdicts on a search: never significantly below, and above at high sparsity.
+
+    Args:
+        leads: its lead at each sparsity.
+        reading: what was pruned, for the claims.
+    """
+    high = {sparsity: each for sparsity, each in leads.items() if sparsity >= HIGH}
+    return [_never_below(leads, reading), *([_above(high, reading)] if high else [])]
+
+
+_RULE = "95 % t interval of the paired difference against 0, one sparsity at a time."
+
+
+def _never_below(found: Mapping[float, Lead], reading: str) -> Verdict:
+    """Judge: where no interval lies below 0 it holds, which is no proof of equality."""
+    intervals = [each.interval for each in found.values()]
+    below = sum(sign(i, negligible=0.0) == "does not hold" for i in intervals)
+    lows = [100 * i.low for i in intervals if i.low is not None]
+    holds: Holds = "holds" if len(lows) == len(found) else "inconclusive"
+    reach = (
+        f" The widest of the intervals reaches down to {min(lows):.2f} pp."
+        if lows
+        else " One seed has no interval."
+    )
+    worst, where = _least(found)
+    return Verdict(
+        f"The search is never significantly below the best other method ({reading})",
+        "does not hold" if below else holds,
+        f"below at {below} of {len(found)} sparsities; worst at {where}",
+        _text(worst),
+        f"{_RULE}{reach} Were they all equal, one would lie below by chance with a probability of "
+        f"up to {100 * (1 - 0.975 ** len(found)):.0f} %.",
+    )
+
+
+def _above(high: Mapping[float, Lead], reading: str) -> Verdict:
+    """Judge: every interval above 0 holds; one below what counts as a gain, and it does not."""
+    intervals = [each.interval for each in high.values()]
+    above = sum(sign(i) == "holds" for i in intervals)
+    none = any(i.high is not None and i.high < NEGLIGIBLE for i in intervals)
+    whole: Holds = "holds" if above == len(high) else "inconclusive"
+    least, where = _least(high)
+    return Verdict(
+        f"The search is significantly above it at s >= {HIGH:g} ({reading})",
+        "does not hold" if none else whole,
+        f"above at {above} of {len(high)}; least at {where}",
+        _text(least),
+        f"{_RULE} Does not hold where a lead is below {100 * NEGLIGIBLE:g} pp for certain, "
+        "inconclusive where an interval includes 0 otherwise.",
+    )
+
+
+def _least(found: Mapping[float, Lead]) -> tuple[Interval, str]:
+    """Return the least of some leads, and where and over what it is."""
+    sparsity = min(found, key=lambda s: found[s].interval.estimate)
+    return found[sparsity].interval, f"s = {sparsity:g} against {found[sparsity].rival.label}"
+
+
+def _text(interval: Interval) -> str:
+    lead = points(interval)
+    if lead.low is None:
+        return f"{lead.estimate:+.2f} pp (n={lead.count})"
+    return f"{lead.estimate:+.2f} [{lead.low:.2f}, {lead.high:.2f}] (n={lead.count}) pp"

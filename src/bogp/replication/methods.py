@@ -11,16 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from bogp.analysis import Interval, mean_interval, paired_interval
-from bogp.replication.claims import NEGLIGIBLE, sign
 from bogp.replication.comparison import (
     DENSE,
     Lead,
     accuracy_table,
+    judge,
     lead,
     lead_figure,
     long_rows,
     method_rows,
-    points,
 )
 from bogp.replication.jobs import Job
 from bogp.replication.publish import Publication
@@ -29,19 +28,15 @@ from bogp.replication.setup import READINGS, Inputs, Run, Setup
 from bogp.replication.trainings import methods_job, search_job
 from bogp.report import (
     Column,
-    Holds,
     Picture,
     Section,
     Table,
-    Verdict,
     accuracy_by_sparsity,
     plural,
     scaled,
 )
 
 SPARSITIES = (0.15, 0.30, 0.45, 0.60, 0.75, 0.90, 0.95, 0.98)
-HIGH = 0.9
-"""From this sparsity on the search is to be the best method."""
 
 RUNS = 3
 """Networks behind one value: a seed's value is the mean over so many fresh initial weights."""
@@ -104,7 +99,11 @@ def methods_jobs(setup: Setup, inputs: Inputs) -> list[Job]:
 def methods_publication(run: Run) -> Publication:
     """Return what is published of the comparison."""
     setup = run.setup
-    judged = [verdict for layers in setup.readings for verdict in judge(run, layers)]
+    judged = [
+        verdict
+        for layers in setup.readings
+        for verdict in judge(leads(run, layers), READINGS[layers])
+    ]
     basis = (
         f"{plural(setup.seeds, 'seed')}, recipe `{setup.recipe_name}`, dataset "
         f"{run.dataset.name}, protocol holdout, so that the test set chose nothing"
@@ -287,65 +286,3 @@ def _series(run: Run, layers: str) -> dict[str, list[tuple[float, Interval]]]:
         }
         series[row.label] = [(s, mean_interval(cell)) for s, cell in cells.items() if cell]
     return series
-
-
-def judge(run: Run, layers: str) -> list[Verdict]:
-    """Return the verdicts: never significantly below, and above at high sparsity."""
-    found = leads(run, layers)
-    high = {sparsity: each for sparsity, each in found.items() if sparsity >= HIGH}
-    return [_never_below(found, layers), *([_above(high, layers)] if high else [])]
-
-
-_RULE = "95 % t interval of the paired difference against 0, one sparsity at a time."
-
-
-def _never_below(found: Mapping[float, Lead], layers: str) -> Verdict:
-    """Judge: where no interval lies below 0 it holds, which is no proof of equality."""
-    intervals = [each.interval for each in found.values()]
-    below = sum(sign(i, negligible=0.0) == "does not hold" for i in intervals)
-    lows = [100 * i.low for i in intervals if i.low is not None]
-    holds: Holds = "holds" if len(lows) == len(found) else "inconclusive"
-    reach = (
-        f" The widest of the intervals reaches down to {min(lows):.2f} pp."
-        if lows
-        else " One seed has no interval."
-    )
-    worst, where = _least(found)
-    return Verdict(
-        f"The search is never significantly below the best other method ({READINGS[layers]})",
-        "does not hold" if below else holds,
-        f"below at {below} of {len(found)} sparsities; worst at {where}",
-        _text(worst),
-        f"{_RULE}{reach} Were they all equal, one would lie below by chance with a probability of "
-        f"up to {100 * (1 - 0.975 ** len(found)):.0f} %.",
-    )
-
-
-def _above(high: Mapping[float, Lead], layers: str) -> Verdict:
-    """Judge: every interval above 0 holds; one below what counts as a gain, and it does not."""
-    intervals = [each.interval for each in high.values()]
-    above = sum(sign(i) == "holds" for i in intervals)
-    none = any(i.high is not None and i.high < NEGLIGIBLE for i in intervals)
-    whole: Holds = "holds" if above == len(high) else "inconclusive"
-    least, where = _least(high)
-    return Verdict(
-        f"The search is significantly above it at s >= {HIGH:g} ({READINGS[layers]})",
-        "does not hold" if none else whole,
-        f"above at {above} of {len(high)}; least at {where}",
-        _text(least),
-        f"{_RULE} Does not hold where a lead is below {100 * NEGLIGIBLE:g} pp for certain, "
-        "inconclusive where an interval includes 0 otherwise.",
-    )
-
-
-def _least(found: Mapping[float, Lead]) -> tuple[Interval, str]:
-    """Return the least of some leads, and where and over what it is."""
-    sparsity = min(found, key=lambda s: found[s].interval.estimate)
-    return found[sparsity].interval, f"s = {sparsity:g} against {found[sparsity].rival.label}"
-
-
-def _text(interval: Interval) -> str:
-    lead = points(interval)
-    if lead.low is None:
-        return f"{lead.estimate:+.2f} pp (n={lead.count})"
-    return f"{lead.estimate:+.2f} [{lead.low:.2f}, {lead.high:.2f}] (n={lead.count}) pp"

@@ -10,35 +10,12 @@ import numpy as np
 
 from bogp.analysis import mean_interval, rank_correlation
 from bogp.graphs import CANDIDATES, PAPER_FIVE
+from bogp.replication import plan, tables
 from bogp.replication.claims import verdicts
 from bogp.replication.jobs import Job
-from bogp.replication.plan import (
-    METHOD_NAMES,
-    metric_jobs,
-    network_jobs,
-    table1_jobs,
-    table2_jobs,
-    variance_jobs,
-)
 from bogp.replication.publish import Publication
 from bogp.replication.records import pick
 from bogp.replication.setup import READINGS, Inputs, Run, Setup
-from bogp.replication.tables import (
-    FIGURE_PROPERTIES,
-    PAPER_TABLE1,
-    TABLE1,
-    correlation_table,
-    correlations,
-    five_node_points,
-    five_node_table,
-    table1,
-    table1_cell,
-    table1_long,
-    table2,
-    tradeoff_points,
-    variance_table,
-    variances,
-)
 from bogp.report import (
     PAPER_TABLE2,
     Picture,
@@ -71,14 +48,14 @@ def _table1_figures(run: Run) -> list[Picture]:
         names += [] if layers == "hidden" else ["unif1", "unif5"]
         ours, papers = {}, {}
         for name in names:
-            cells = [(s, table1_cell(run, name, layers, s)) for s in run.setup.sparsities]
+            cells = [(s, tables.table1_cell(run, name, layers, s)) for s in run.setup.sparsities]
             found = [(s, interval) for s, interval in cells if interval is not None]
             if not found:
                 continue
-            label = TABLE1[name].label
+            label = tables.TABLE1[name].label
             ours[label] = found
-            if name in ("bogp", *METHOD_NAMES):
-                wanted = PAPER_TABLE1[name].items()
+            if name in ("bogp", *plan.METHOD_NAMES):
+                wanted = tables.PAPER_TABLE1[name].items()
                 papers[label] = [(s, value) for s, value in wanted if s in run.setup.sparsities]
         if not ours:
             continue
@@ -99,7 +76,7 @@ def _trace_figures(run: Run) -> list[Picture]:
         name: [
             np.array([trial["accuracy"] for trial in record["result"]["trials"]])
             for record in pick(
-                run.records, "search", **TABLE1[row].fields, layers="hidden", sparsity=high
+                run.records, "search", **tables.TABLE1[row].fields, layers="hidden", sparsity=high
             )
         ]
         for name, row in (("BoGP (engine paper)", "bogp"), ("random masks", "random"))
@@ -111,23 +88,43 @@ def _trace_figures(run: Run) -> list[Picture]:
     return [Picture(search_trace(traces, title=title), caption, "search")]
 
 
-def _tradeoff_figures(run: Run) -> list[Picture]:
-    """Return table 2 as a figure."""
-    points = tradeoff_points(run)
-    if not points:
-        return []
-    wanted = {point.alpha for point in points}
-    paper = [row for row in PAPER_TABLE2 if row[0] in wanted]
-    caption = "Table 2: what the winner of f2 has at each α; hollow: the paper's."
-    return [Picture(tradeoff(points, paper), caption, "table2")]
+def _table1(run: Run) -> Shown:
+    both = "Both readings of which layers are pruned. " if len(run.setup.readings) > 1 else ""
+    text = (
+        f"{both}Each round of Glob₅ and Unif₅ prunes, then trains for the whole recipe, so that "
+        "they train five times as long as the others; a search trains its masks once each."
+    )
+    shown = [tables.table1(run, layers) for layers in run.setup.readings]
+    values = {"table1": tables.table1_long(run)}
+    if found := tables.variances(run):
+        values["variance"] = tables.variance_table(run, found)
+        shown.append(values["variance"])
+    figures = [*_table1_figures(run), *_trace_figures(run)]
+    return Section("Table 1: pruning methods", text, shown, figures), values
+
+
+def _table2(run: Run) -> Shown:
+    table, points, figures = tables.table2(run), tables.tradeoff_points(run), []
+    if points:
+        wanted = {point.alpha for point in points}
+        paper = [row for row in PAPER_TABLE2 if row[0] in wanted]
+        caption = "Table 2: what the winner of f2 has at each α; hollow: the paper's."
+        figures.append(Picture(tradeoff(points, paper), caption, "table2"))
+    return Section("Table 2: the trade-off", "", [table], figures), {"table2": table}
+
+
+def _properties(part: str, words: str, run: Run) -> Shown:
+    """Return figure 5, 6 or 7: accuracy against a property of all 5-node graphs."""
+    section = Section(f"Figure {part[3:]}: {words}", figures=_property_figures(run, part))
+    return section, {part: tables.five_node_table(run)}
 
 
 def _property_figures(run: Run, part: str) -> list[Picture]:
     """Return figure 5, 6 or 7: accuracy against a property of all 5-node graphs."""
-    points = five_node_points(run)
+    points = tables.five_node_points(run)
     if not points:
         return []
-    accuracy, name = points["accuracy"], FIGURE_PROPERTIES[part]
+    accuracy, name = points["accuracy"], tables.FIGURE_PROPERTIES[part]
     means = accuracy.mean(axis=1)
     errors = None
     if accuracy.shape[1] > 1:
@@ -154,10 +151,13 @@ def _property_figures(run: Run, part: str) -> list[Picture]:
     return [Picture(figure, caption, part)]
 
 
-def _correlation_figures(run: Run) -> list[Picture]:
-    """Return figure 8: the nine candidates over all sparsities, and at the highest alone."""
-    high = max(run.setup.sparsities)
-    drawn = []
+def _figure8(run: Run) -> Shown:
+    """Return the correlations of the nine candidates, over all sparsities and at the highest."""
+    text = (
+        "Over all sparsities density drives nearly every property; at one sparsity the edge count "
+        "is fixed, and what it decides is constant."
+    )
+    high, figures, values = max(run.setup.sparsities), [], {}
     for stem, where, sparsity in (
         ("fig8", "over all sparsities", None),
         ("fig8-fixed", f"at s = {high:g}", high),
@@ -167,49 +167,11 @@ def _correlation_figures(run: Run) -> list[Picture]:
             f"{title}: Pearson's r over the graphs of the database; in bold the paper's five; "
             "hatched: constant."
         )
-        matrix = correlations(run, sparsity)
+        matrix = tables.correlations(run, sparsity)
+        values[stem] = tables.correlation_table(matrix)
         figure = correlation_heatmap(matrix, CANDIDATES, title, highlight=PAPER_FIVE)
-        drawn.append(Picture(figure, caption, stem))
-    return drawn
-
-
-def _table1(run: Run) -> Shown:
-    both = "Both readings of which layers are pruned. " if len(run.setup.readings) > 1 else ""
-    text = (
-        f"{both}Each round of Glob₅ and Unif₅ prunes, then trains for the whole recipe, so that "
-        "they train five times as long as the others; a search trains its masks once each."
-    )
-    tables = [table1(run, layers) for layers in run.setup.readings]
-    values = {"table1": table1_long(run)}
-    if found := variances(run):
-        values["variance"] = variance_table(run, found)
-        tables.append(values["variance"])
-    figures = [*_table1_figures(run), *_trace_figures(run)]
-    return Section("Table 1: pruning methods", text, tables, figures), values
-
-
-def _table2(run: Run) -> Shown:
-    table = table2(run)
-    figures = _tradeoff_figures(run)
-    return Section("Table 2: the trade-off", "", [table], figures), {"table2": table}
-
-
-def _properties(part: str, words: str, run: Run) -> Shown:
-    section = Section(f"Figure {part[3:]}: {words}", figures=_property_figures(run, part))
-    return section, {part: five_node_table(run)}
-
-
-def _figure8(run: Run) -> Shown:
-    text = (
-        "Over all sparsities density drives nearly every property; at one sparsity the edge count "
-        "is fixed, and what it decides is constant."
-    )
-    high = max(run.setup.sparsities)
-    figures = _correlation_figures(run)
-    return Section("Figure 8: correlation of properties", text, figures=figures), {
-        "fig8": correlation_table(run, None),
-        "fig8-fixed": correlation_table(run, high),
-    }
+        figures.append(Picture(figure, caption, stem))
+    return Section("Figure 8: correlation of properties", text, figures=figures), values
 
 
 def _no_jobs(setup: Setup, inputs: Inputs) -> list[Job]:
@@ -225,11 +187,11 @@ class Part:
 
 
 PARTS = {
-    "table1": Part(table1_jobs, _table1),
-    "table2": Part(table2_jobs, _table2),
-    "fig5": Part(network_jobs, partial(_properties, "fig5", "clustering coefficient")),
-    "fig6": Part(network_jobs, partial(_properties, "fig6", "average shortest path length")),
-    "fig7": Part(network_jobs, partial(_properties, "fig7", "eigenvector centrality")),
+    "table1": Part(plan.table1_jobs, _table1),
+    "table2": Part(plan.table2_jobs, _table2),
+    "fig5": Part(plan.network_jobs, partial(_properties, "fig5", "clustering coefficient")),
+    "fig6": Part(plan.network_jobs, partial(_properties, "fig6", "average shortest path length")),
+    "fig7": Part(plan.network_jobs, partial(_properties, "fig7", "eigenvector centrality")),
     "fig8": Part(_no_jobs, _figure8),
 }
 """The tables and figures of the paper."""
@@ -239,7 +201,9 @@ def paper_jobs(what: str, setup: Setup, inputs: Inputs) -> list[Job]:
     """Return the jobs of one part, or of all, with those that only the verdicts need."""
     if what != ALL:
         return PARTS[what].jobs(setup, inputs)
-    wanted = dict.fromkeys([*(part.jobs for part in PARTS.values()), variance_jobs, metric_jobs])
+    wanted = dict.fromkeys(
+        [*(part.jobs for part in PARTS.values()), plan.variance_jobs, plan.metric_jobs]
+    )
     return [job for each in wanted for job in each(setup, inputs)]
 
 

@@ -218,8 +218,10 @@ def five_node_points(run: Run) -> dict[str, Floats]:
     (graphs, seeds).
     """
     graphs = five_node_graphs()
-    row = Row("", "network", "accuracy")
-    accuracies = [row.values(run.records, atlas=number) for number in range(len(graphs))]
+    accuracies = [
+        [record["result"]["accuracy"] for record in pick(run.records, "network", atlas=number)]
+        for number in range(len(graphs))
+    ]
     if not all(accuracies):
         return {}
     batch = np.stack([graph.adjacency for graph in graphs])
@@ -259,9 +261,8 @@ def correlations(run: Run, sparsity: float | None) -> Floats:
     return correlation_matrix(candidate_vectors(run, sparsity))
 
 
-def correlation_table(run: Run, sparsity: float | None) -> Table:
-    """Return the correlations of figure 8 as a table."""
-    matrix = correlations(run, sparsity)
+def correlation_table(matrix: Floats) -> Table:
+    """Return the correlations of the nine candidates as a table."""
     rows: list[list[Any]] = [
         [name, *map(float, row)] for name, row in zip(CANDIDATES, matrix, strict=True)
     ]
