@@ -148,3 +148,18 @@ def test_no_spread_is_no_variance() -> None:
     assert (alike.between_sd, alike.truncated) == (0.0, True)
     assert alike.between_interval.high > 0.0
     assert alike.p_value >= 0.5
+
+
+@pytest.mark.parametrize("noise", [1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10])
+def test_hardly_any_spread_over_seeds_is_none(noise: float) -> None:
+    """As of a function that is all but exact: the intervals stay those of numbers like these."""
+    rng = np.random.default_rng(0)
+    sizes = [3, 2, 1, 1, 1, 1]
+    true = [0.55, 0.6, 0.7, 0.75, 0.8, 0.9]
+    groups = [mean + noise * rng.normal(size=size) for mean, size in zip(true, sizes, strict=True)]
+    found = variance_components(groups)
+    assert found.between_sd == pytest.approx(np.std(true, ddof=1), rel=0.1)
+    assert found.between_interval.high < 5 * found.between_sd
+    assert found.icc is not None
+    assert found.icc.low > 0.99
+    assert found.within_sd == (0.0 if noise < 1e-3 else pytest.approx(noise, rel=0.7))

@@ -1,14 +1,13 @@
 """Screening a database in populations."""
 
 import pytest
+import training_helpers
 from scipy import stats
-from training_helpers import EXECUTION, timeless
+from training_helpers import timeless
 
-import bogp
 from bogp.errors import DatabaseError, SettingError, StudyError
 from bogp.keys import derive_seed
 from bogp.pipeline import prune_and_train, rounds
-from bogp.settings.search import ScreenSettings
 from bogp.training import Recipe, model_factory
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=3)
@@ -23,9 +22,7 @@ SETTINGS = {
 
 
 def screen(database, data, **changes):
-    given = SETTINGS | changes
-    how = {"name": "bogp"} | {name: given.pop(name) for name in EXECUTION & set(given)}
-    return bogp.screen(database, data, ScreenSettings(**given), **how)
+    return training_helpers.screen(database, data, **(SETTINGS | changes))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from bogp.pipeline import (
     prune_and_train,
     prune_and_train_population,
 )
-from bogp.settings.search import Execution, SearchSettings
+from bogp.settings.search import Execution, ScreenSettings, SearchSettings
 
 EXECUTION = {"trainer", *(field.name for field in dataclasses.fields(Execution))}
 
@@ -22,6 +22,12 @@ def search(database, data, **given):
     """Search by settings and ways to carry them out, all by keyword; one study has one name."""
     how = {"name": "bogp"} | {name: given.pop(name) for name in EXECUTION & set(given)}
     return bogp.search(database, data, SearchSettings(**given), **how)
+
+
+def screen(database, data, **given):
+    """Screen by settings and ways to carry them out, all by keyword; one study has one name."""
+    how = {"name": "bogp"} | {name: given.pop(name) for name in EXECUTION & set(given)}
+    return bogp.screen(database, data, ScreenSettings(**given), **how)
 
 
 def timeless(trials):

@@ -19,7 +19,10 @@ from bogp.types import Floats
 _MOST = 1.0 - 1e-9
 """The largest share of variance between groups that is tried."""
 
-_SHARES = np.concatenate(([0.0], 1.0 / (1.0 + np.geomspace(1e6, 1e-6, 97))))
+_LEAST = 1e-6
+"""The least ratio of within to between variance that is tried."""
+
+_SHARES = np.concatenate(([0.0], 1.0 / (1.0 + np.geomspace(1.0 / _LEAST, _LEAST, 97))))
 """Shares of variance between groups among which the maximum is looked for first."""
 
 Bounds = tuple[float, float]
@@ -34,7 +37,8 @@ class OneWay:
     Attributes:
         counts: the number of values of each group (K,).
         means: their means (K,).
-        within_squares: the sum of squares about these means, 0 where that is rounding.
+        within_squares: the sum of squares about these means, 0 where that is rounding or too little
+            beside the spread of the means for the likelihood's numbers.
     """
 
     counts: Floats
@@ -51,7 +55,8 @@ class OneWay:
         # Means of equal floats differ in the last digit: such a remainder is no variance.
         noise = (1e-14 * max(float(np.abs(group).max()) for group in groups)) ** 2
         counts = np.array([group.size for group in groups], np.float64)
-        return cls(counts, means, inside if inside > noise * counts.sum() else 0.0)
+        between = _LEAST * float(means.var(ddof=1)) * (counts.sum() - means.size)
+        return cls(counts, means, inside if inside > max(noise * counts.sum(), between) else 0.0)
 
     def mean(self, ratio: float) -> float:
         """Return the best linear estimate of the mean at a ratio of between to within variance."""

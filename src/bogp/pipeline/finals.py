@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bogp.controls import CONTROLS
-from bogp.errors import StudyError, WorkerLostError
+from bogp.errors import SettingError, StudyError, WorkerLostError
 from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask
 from bogp.pipeline.candidate import Candidate, TrainingResult, finite_or_none
@@ -208,7 +208,8 @@ class _OneSeed:
             if self.number == 0:
                 if (mask := found[key].mask) is not None:
                     masks[each.name] = _packed(mask)
-                self.weights[each.name] = found[key].weights or {}
+                if (weights := found[key].weights) is not None:
+                    self.weights[each.name] = weights
         left_out: dict[str, str] = {}
         if self.finals.controls is not None and report:
             first = next(iter(candidates))
@@ -235,7 +236,11 @@ class _OneSeed:
             return runs, left_out
         found = self._train(list(made.values()), "controls")
         for (name, control), result in zip(made.items(), found, strict=True):
-            assert result.mask is not None  # as the winner's: tasks of finals keep masks
+            if result.mask is None:
+                raise SettingError(
+                    f"the trainer returned a mask of the winner and none of {name!r}: return those "
+                    "of all candidates, or of none"
+                )
             change = maker.change(name, (winner, seed), control, mask, result.mask)
             if change.problem is not None:
                 left_out[name] = f"it is no control here: {change.problem}"
