@@ -69,7 +69,7 @@ class Setting:
 def _several(value: Any) -> Any:
     """Return a list as a tuple, and what stands alone as a tuple of it."""
     alone = isinstance(value, str) or not isinstance(value, Iterable)
-    return (value,) if alone else tuple(value)
+    return (value,) if alone else tuple(_plain(entry) for entry in value)
 
 
 def checked_by(home: str, *, keep: bool = False) -> AfterValidator:
