@@ -103,7 +103,7 @@ def test_what_cannot_be_written_is_refused_before_the_search(
     [
         (["method"], "did you mean methods"),
         (["table1", "--trials", "9"], "--trials 9 goes with methods"),
-        (["methods", "--trials", "0"], "0 trials are no search"),
+        (["methods", "--trials", "0"], "trials = 0"),
         (["methods", "-s", "0.5"], "choose from 0.15"),
     ],
 )
