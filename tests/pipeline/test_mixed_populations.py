@@ -2,11 +2,11 @@
 
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
-from torch import nn
-from training_helpers import assert_weights_close, candidates, in_double
+from training_helpers import Bomb, assert_weights_close, candidates, double_mlp, in_double
 
 from bogp.errors import LayerCollapseWarning, SettingError
 from bogp.graphs import generate
@@ -19,14 +19,9 @@ from bogp.pipeline import (
     prune_and_train,
     prune_and_train_population,
 )
-from bogp.pipeline.rounds import initial_seed
-from bogp.training import Halving, Recipe, mlp
+from bogp.training import Halving, Recipe
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=2)
-
-
-def factory():
-    return mlp([20, 16, 4]).double()
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +54,15 @@ def candidate(row):
 
 def population(parts, asked, seeds, **options):
     return prune_and_train_population(
-        factory, parts, RECIPE, asked, seeds=seeds, layers="all", order_seed=3, keep=True, **options
+        double_mlp,
+        parts,
+        RECIPE,
+        asked,
+        seeds=seeds,
+        layers="all",
+        order_seed=3,
+        keep=True,
+        **options,
     )
 
 
@@ -76,7 +79,7 @@ def test_each_candidate_is_what_it_is_alone(parts):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LayerCollapseWarning)  # one keeps nothing
             alone = prune_and_train(
-                factory,
+                double_mlp,
                 parts,
                 RECIPE,
                 layers="all",
@@ -130,28 +133,13 @@ def test_halving_compares_those_of_equal_rounds_in_their_last(parts):
         assert len(one.accuracies) == (1 if one.ended == "rung" else 2)
 
 
-class Bomb(nn.Module):
-    """A network whose training overflows if its weights are of a seed's own."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = factory()
-        if torch.initial_seed() == initial_seed(10):
-            with torch.no_grad():
-                self.layers[1].weight.mul_(1e200)
-                self.layers[3].weight.mul_(1e200)
-
-    def forward(self, inputs):
-        return self.layers(inputs)
-
-
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_candidate_that_diverges_between_rounds_stays_as_it_is(parts, keep):
     method = Method("magnitude", "global", rounds=3)
     asked = candidates([None] * 2, 0.8, (20, 21), method)
     asked += candidates([None], 0.5, (22,), METHODS["snip"])
     found = prune_and_train_population(
-        Bomb, parts, RECIPE, asked, seeds=(10, 11, 12), layers="hidden", keep=keep
+        partial(Bomb, 10), parts, RECIPE, asked, seeds=(10, 11, 12), layers="hidden", keep=keep
     )
     assert [one.diverged for one in found] == [True, False, False]
     assert found[0].sparsity < 0.8  # it did not get beyond its first round

@@ -1,13 +1,16 @@
 """Pruning a population in rounds against pruning one candidate at a time."""
 
+from functools import partial
+
 import pytest
 import torch
-from torch import nn
 from training_helpers import (
+    Bomb,
     assert_weights_close,
     baseline,
     baseline_population,
     candidates,
+    double_mlp,
     epochs,
     in_double,
 )
@@ -15,15 +18,10 @@ from training_helpers import (
 from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.graphs import generate
 from bogp.pipeline import BASELINES, GRAPH, Method, prune_and_train, prune_and_train_population
-from bogp.pipeline.rounds import initial_seed
-from bogp.training import Halving, Recipe, mlp
+from bogp.training import Halving, Recipe
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=2)
 INSIDE = Method("magnitude", "global", "linear", 3)
-
-
-def factory():
-    return mlp([20, 16, 4]).double()
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,7 @@ def test_a_population_is_its_candidates_one_by_one(parts, supports, method, laye
     if method is BASELINES["glob5"]:
         supports = [None] * 3
     found = prune_and_train_population(
-        factory,
+        double_mlp,
         parts,
         RECIPE,
         candidates(supports, 0.8, (7, 8, 9), method),
@@ -55,7 +53,7 @@ def test_a_population_is_its_candidates_one_by_one(parts, supports, method, laye
     )
     for k, one in enumerate(found):
         alone = prune_and_train(
-            factory,
+            double_mlp,
             parts,
             RECIPE,
             layers=layers,
@@ -75,7 +73,7 @@ def test_a_population_is_its_candidates_one_by_one(parts, supports, method, laye
 def test_halving_is_of_the_last_round_alone(parts, supports):
     seen = []
     found = prune_and_train_population(
-        factory,
+        double_mlp,
         parts,
         RECIPE,
         candidates(supports, 0.8, (7, 8, 9), INSIDE),
@@ -92,29 +90,18 @@ def test_halving_is_of_the_last_round_alone(parts, supports):
     assert all(one.weights is None for one in found)
 
 
-class Bomb(nn.Module):
-    """A network that is lost once its weights are of a seed's own."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = mlp([20, 16, 4]).double()
-        if torch.initial_seed() == initial_seed(5):
-            with torch.no_grad():
-                self.layers[1].weight.mul_(1e200)
-                self.layers[3].weight.mul_(1e200)
-
-    def forward(self, inputs):
-        return self.layers(inputs)
-
-
 def test_a_candidate_that_diverges_leaves_the_rounds_to_the_others(parts):
     asked, shared = candidates([None] * 3, 0.8, (7, 8, 9), INSIDE), {"layers": "hidden"}
     shared |= {"keep": True}
-    found = prune_and_train_population(Bomb, parts, RECIPE, asked, seeds=(4, 5, 6), **shared)
+    found = prune_and_train_population(
+        partial(Bomb, 5), parts, RECIPE, asked, seeds=(4, 5, 6), **shared
+    )
     assert [one.diverged for one in found] == [False, True, False]
     assert found[1].mask.sparsity < 0.8  # it did not get beyond its first round
     assert epochs(found) == 2 * 3 + 2 * 2 + 2 * 2
-    others = prune_and_train_population(Bomb, parts, RECIPE, asked[::2], seeds=(4, 6), **shared)
+    others = prune_and_train_population(
+        partial(Bomb, 5), parts, RECIPE, asked[::2], seeds=(4, 6), **shared
+    )
     for mine, other in zip(found[::2], others, strict=True):
         assert mine.mask == other.mask
         for name, value in other.weights.items():
@@ -125,23 +112,25 @@ def test_a_candidate_that_diverges_leaves_the_rounds_to_the_others(parts):
 def test_a_baseline_population_is_the_baseline_seed_by_seed(parts, name):
     sparsity = None if name == "dense" else 0.8
     found = baseline_population(
-        name, factory, parts, RECIPE, seeds=(1, 2), layers="all", sparsity=sparsity, order_seed=1
+        name, double_mlp, parts, RECIPE, seeds=(1, 2), layers="all", sparsity=sparsity, order_seed=1
     )
     # Seed 1 alone has the same order of the mini-batches; seed 2 shares it here.
-    alone = baseline(name, factory, parts, RECIPE, layers="all", sparsity=sparsity, seed=1)
+    alone = baseline(name, double_mlp, parts, RECIPE, layers="all", sparsity=sparsity, seed=1)
     assert found[0].mask == alone.mask
     assert_weights_close(found[0], alone.model)
     assert epochs(found) == 2 * alone.epochs
     with pytest.raises(UnknownNameError, match="method"):
-        baseline_population("glob7", factory, parts, RECIPE, seeds=(1,), sparsity=0.8)
+        baseline_population("glob7", double_mlp, parts, RECIPE, seeds=(1,), sparsity=0.8)
     with pytest.raises(SettingError, match="needs a sparsity"):
-        baseline_population("glob5", factory, parts, RECIPE, seeds=(1,))
+        baseline_population("glob5", double_mlp, parts, RECIPE, seeds=(1,))
 
 
 def test_bad_input_is_one_sentence(parts, supports):
     asked = candidates(supports, 0.8, (1, 2, 3))
     with pytest.raises(SettingError, match="3 candidates and 2 seeds: give as many of each"):
-        prune_and_train_population(factory, parts, RECIPE, asked, seeds=(1, 2))
+        prune_and_train_population(double_mlp, parts, RECIPE, asked, seeds=(1, 2))
     dense = candidates(supports, 0.1, (1, 2, 3))
     with pytest.raises(SparsityError):
-        prune_and_train_population(factory, parts, RECIPE, dense, seeds=(1, 2, 3), layers="hidden")
+        prune_and_train_population(
+            double_mlp, parts, RECIPE, dense, seeds=(1, 2, 3), layers="hidden"
+        )

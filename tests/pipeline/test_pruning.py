@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from training_helpers import baseline, in_double
+from training_helpers import baseline, double_mlp, in_double
 
 from bogp.errors import (
     GraphError,
@@ -19,7 +19,7 @@ from bogp.keys import derive_seed
 from bogp.masks import Mask
 from bogp.pipeline import BASELINES, GRAPH, METHODS, Method, prune_and_train, support_mask
 from bogp.pipeline.rounds import draw_mask
-from bogp.training import Recipe, initialise, mlp, model_factory
+from bogp.training import Recipe, initialise, model_factory
 
 SIZES = {"hidden": 16 * 20, "all": 16 * 20 + 4 * 16}
 HIDDEN, OUTPUT = "1.weight", "3.weight"
@@ -51,7 +51,7 @@ def test_sparsity_is_exact_in_mask_and_weights(parts, tiny, layers, name, sparsi
 
 def literal(parts, layers, sparsity, scope, rounds, mask_recipe, seed):
     """The paper's §6.2 written out: prune by magnitude, train, and again."""
-    model = initialise(factory_double, derive_seed(seed, "initial weights"))
+    model = initialise(double_mlp, derive_seed(seed, "initial weights"))
     names = [HIDDEN] if layers == "hidden" else [HIDDEN, OUTPUT]
     weights = {name: dict(model.named_parameters())[name] for name in names}
     keep = {name: torch.ones_like(weight) for name, weight in weights.items()}
@@ -81,17 +81,13 @@ def literal(parts, layers, sparsity, scope, rounds, mask_recipe, seed):
     return model, keep
 
 
-def factory_double():
-    return mlp([20, 16, 4]).double()
-
-
 @pytest.mark.parametrize("name", list(BASELINES))
 @pytest.mark.parametrize("layers", ["hidden", "all"])
 def test_baselines_are_the_papers_loop_written_out(parts, name, layers):
     parts = in_double(parts)
     scope = "global" if name.startswith("glob") else "uniform"
     model, keep = literal(parts, layers, 0.8, scope, int(name[-1]), FULL_BATCH, seed=3)
-    ours = baseline(name, factory_double, parts, FULL_BATCH, layers=layers, sparsity=0.8, seed=3)
+    ours = baseline(name, double_mlp, parts, FULL_BATCH, layers=layers, sparsity=0.8, seed=3)
     assert list(ours.mask) == list(keep)
     for layer in keep:
         assert torch.equal(ours.mask[layer], keep[layer].bool())

@@ -2,15 +2,18 @@
 
 import dataclasses
 from dataclasses import asdict
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 from training_helpers import (
+    Bomb,
     assert_weights_close,
     baseline,
     baseline_population,
     candidates,
+    double_mlp,
     in_double,
 )
 
@@ -27,14 +30,10 @@ from bogp.pipeline import (
 )
 from bogp.pipeline.methods import check_method, inverted
 from bogp.pipeline.rounds import batch_seed, initial_seed
-from bogp.training import Halving, Recipe, initialise, mlp, train
+from bogp.training import Halving, Recipe, initialise, train
 
 RECIPE = Recipe(learning_rate=0.05, batch_size=None, epochs=3)
 HIDDEN, OUTPUT = "1.weight", "3.weight"
-
-
-def factory():
-    return mlp([20, 16, 4]).double()
 
 
 class Normed(nn.Module):
@@ -76,7 +75,7 @@ def trained_by_hand(model, keep, parts):
 
 def ticket(parts, sparsity, rounds, seed, *, pretrain, rewind):
     """Frankle & Carbin 2019, section 2: train, prune the smallest weights, reset, repeat."""
-    model = initialise(factory, derive_seed(seed, "initial weights"))
+    model = initialise(double_mlp, derive_seed(seed, "initial weights"))
     begin = {name: value.clone() for name, value in model.state_dict().items()}
     weights = dict(model.named_parameters())
     keep = {name: torch.ones_like(weights[name]) for name in (HIDDEN, OUTPUT)}
@@ -100,7 +99,7 @@ def test_it_is_the_lottery_ticket_written_out(parts, pretrain, rewind):
     method = Method("magnitude", "global", rounds=3, rewind=rewind, pretrain=pretrain)
     model, keep = ticket(parts, 0.75, 3, 3, pretrain=pretrain, rewind=rewind)
     shared = {"layers": "all", "sparsity": 0.75, "seed": 3}
-    ours = prune_and_train(factory, parts, RECIPE, method=method, **shared)
+    ours = prune_and_train(double_mlp, parts, RECIPE, method=method, **shared)
     for name, layer in keep.items():
         assert torch.equal(ours.mask[name], layer.bool())
     for mine, theirs in zip(ours.model.parameters(), model.parameters(), strict=True):
@@ -110,10 +109,10 @@ def test_it_is_the_lottery_ticket_written_out(parts, pretrain, rewind):
 
 def test_imp_and_gradual_are_these_methods(parts):
     model, keep = ticket(parts, 0.875, 5, 2, pretrain=True, rewind=True)
-    ours = baseline("imp", factory, parts, RECIPE, layers="all", sparsity=0.875, seed=2)
+    ours = baseline("imp", double_mlp, parts, RECIPE, layers="all", sparsity=0.875, seed=2)
     assert all(torch.equal(ours.mask[name], layer.bool()) for name, layer in keep.items())
     torch.testing.assert_close(ours.model[1].weight, model[1].weight, rtol=0, atol=1e-9)
-    gradual = baseline("gradual", factory, parts, RECIPE, layers="all", sparsity=0.875, seed=2)
+    gradual = baseline("gradual", double_mlp, parts, RECIPE, layers="all", sparsity=0.875, seed=2)
     assert gradual.mask != ours.mask
     assert METHODS["gradual"].schedule == "cubic"
 
@@ -124,7 +123,7 @@ def test_each_option_changes_the_result(parts):
         for pretrain in (False, True):
             method = Method("magnitude", "global", "linear", 2, rewind, pretrain)
             outcomes[rewind, pretrain] = prune_and_train(
-                factory, parts, RECIPE, layers="all", sparsity=0.8, method=method
+                double_mlp, parts, RECIPE, layers="all", sparsity=0.8, method=method
             )
     weights = [outcome.model[1].weight for outcome in outcomes.values()]
     assert not any(torch.equal(a, b) for k, a in enumerate(weights) for b in weights[:k])
@@ -133,7 +132,9 @@ def test_each_option_changes_the_result(parts):
 def test_with_one_training_there_is_nothing_to_rewind_from(parts):
     shared = {"layers": "all", "sparsity": 0.8}
     one, other = (
-        prune_and_train(factory, parts, RECIPE, method=Method("magnitude", rewind=rewind), **shared)
+        prune_and_train(
+            double_mlp, parts, RECIPE, method=Method("magnitude", rewind=rewind), **shared
+        )
         for rewind in (False, True)
     )
     assert one.mask == other.mask
@@ -141,12 +142,12 @@ def test_with_one_training_there_is_nothing_to_rewind_from(parts):
 
 
 def test_pretraining_is_what_dense_trains(parts):
-    dense = baseline("dense", factory, parts, RECIPE, seed=4)
+    dense = baseline("dense", double_mlp, parts, RECIPE, seed=4)
     size = torch.cat([dense.model[k].weight.abs().flatten() for k in (1, 3)])
     lowest = size.sort().values[-77]  # of 384
     method = dataclasses.replace(METHODS["imp"], rounds=1)
     pruned = prune_and_train(
-        factory, parts, RECIPE, layers="all", sparsity=0.8, method=method, seed=4
+        double_mlp, parts, RECIPE, layers="all", sparsity=0.8, method=method, seed=4
     )
     for k, name in ((1, HIDDEN), (3, OUTPUT)):
         assert torch.equal(pruned.mask[name], dense.model[k].weight.abs() >= lowest)
@@ -156,10 +157,10 @@ def test_pretraining_stays_inside_the_support(parts):
     support = torch.rand(16, 20, generator=torch.Generator().manual_seed(0)) < 0.5
     method = Method("magnitude", "global", pretrain=True)
     outcome = prune_and_train(
-        factory, parts, RECIPE, layers="hidden", sparsity=0.8, method=method, support=support,
+        double_mlp, parts, RECIPE, layers="hidden", sparsity=0.8, method=method, support=support,
         seed=1,
     )  # fmt: skip
-    model = initialise(factory, initial_seed(1))
+    model = initialise(double_mlp, initial_seed(1))
     data = parts.train_inputs, parts.train_targets
     inside = train(model, *data, RECIPE, mask=Mask({HIDDEN: support}), seed=batch_seed(1, 0)).model
     size = inside[1].weight.abs() * support
@@ -183,7 +184,7 @@ def test_buffers_are_rewound_too(parts, monkeypatch):
     assert int(outcome.model.norm.num_batches_tracked) == RECIPE.epochs  # of the last training
 
 
-@pytest.mark.parametrize("make", [factory, normed])
+@pytest.mark.parametrize("make", [double_mlp, normed])
 @pytest.mark.parametrize("method", ["imp", "gradual"])
 def test_a_population_is_its_candidates_one_by_one(parts, make, method):
     method = dataclasses.replace(METHODS[method], rounds=2)
@@ -206,9 +207,9 @@ def test_a_population_is_its_candidates_one_by_one(parts, make, method):
 def test_a_baseline_population_is_the_baseline(parts):
     shared = {"layers": "all", "sparsity": 0.8}
     (found,) = baseline_population(
-        "imp", factory, parts, RECIPE, seeds=(1,), order_seed=1, **shared
+        "imp", double_mlp, parts, RECIPE, seeds=(1,), order_seed=1, **shared
     )
-    alone = baseline("imp", factory, parts, RECIPE, seed=1, **shared)
+    alone = baseline("imp", double_mlp, parts, RECIPE, seed=1, **shared)
     assert found.mask == alone.mask
     assert found.epochs == alone.epochs == 18
 
@@ -218,33 +219,24 @@ def test_halving_compares_those_of_equal_trainings_in_their_last(parts):
     methods = [Method("magnitude", rounds=2, pretrain=k < 3) for k in range(5)]
     asked = [Candidate(None, method, 0.5, k) for k, method in enumerate(methods)]
     found = prune_and_train_population(
-        factory, parts, recipe, asked, seeds=range(5), layers="hidden", halving=Halving((1,), 0.5)
+        double_mlp,
+        parts,
+        recipe,
+        asked,
+        seeds=range(5),
+        layers="hidden",
+        halving=Halving((1,), 0.5),
     )
     spent = [one.epochs for one in found]
     assert sorted(spent[:3]) == [5, 6, 6]
     assert sorted(spent[3:]) == [3, 4]
 
 
-class Bomb(nn.Module):
-    """A network whose training overflows if its weights are of a seed's own."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = factory()
-        if torch.initial_seed() == initial_seed(10):
-            with torch.no_grad():
-                self.layers[1].weight.mul_(1e200)
-                self.layers[3].weight.mul_(1e200)
-
-    def forward(self, inputs):
-        return self.layers(inputs)
-
-
 def test_who_diverges_before_the_first_round_takes_part_in_none(parts):
     with pytest.raises(RecipeError, match="diverged before the first pruning round: lower the"):
-        baseline("imp", Bomb, parts, RECIPE, sparsity=0.5, seed=10)
+        baseline("imp", partial(Bomb, 10), parts, RECIPE, sparsity=0.5, seed=10)
     found = prune_and_train_population(
-        Bomb, parts, RECIPE, candidates([None] * 2, 0.5, (0, 1), METHODS["imp"]),
+        partial(Bomb, 10), parts, RECIPE, candidates([None] * 2, 0.5, (0, 1), METHODS["imp"]),
         seeds=(10, 11), layers="hidden", keep=True,
     )  # fmt: skip
     assert [one.diverged for one in found] == [True, False]
@@ -284,11 +276,11 @@ def test_a_method_is_checked_before_any_training(parts, fields, error, words, sp
     method = Method(**({"criterion": "random"} | fields))
     # Checked also where nothing is kept, and a schedule therefore never asked.
     with pytest.raises(error, match=words):
-        prune_and_train(factory, parts, RECIPE, sparsity=sparsity, method=method)
+        prune_and_train(double_mlp, parts, RECIPE, sparsity=sparsity, method=method)
     asked = [Candidate(None, each, sparsity, 1) for each in (Method("random"), method)]
     with pytest.raises(error, match=words):
         prune_and_train_population(
-            factory, parts, RECIPE, asked, seeds=(1, 2),
+            double_mlp, parts, RECIPE, asked, seeds=(1, 2),
             progress=lambda *_: pytest.fail("trained"),
         )  # fmt: skip
 
@@ -300,4 +292,4 @@ def test_inverted_criteria_pass_and_all_named_methods_do():
     for method in METHODS.values():
         if method is not None:
             check_method(method)
-    assert complete_mask(factory(), (HIDDEN,)).kept == 320
+    assert complete_mask(double_mlp(), (HIDDEN,)).kept == 320

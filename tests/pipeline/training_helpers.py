@@ -3,6 +3,7 @@
 import dataclasses
 
 import torch
+from torch import nn
 
 import bogp
 from bogp.data import Split
@@ -13,7 +14,9 @@ from bogp.pipeline import (
     prune_and_train,
     prune_and_train_population,
 )
+from bogp.pipeline.rounds import initial_seed
 from bogp.settings.search import Execution, ScreenSettings, SearchSettings
+from bogp.training import mlp
 
 EXECUTION = {"trainer", *(field.name for field in dataclasses.fields(Execution))}
 
@@ -55,6 +58,26 @@ def candidates(supports, sparsity, mask_seeds, method=GRAPH):
     """One candidate a support; the method is that of all."""
     pairs = zip(supports, mask_seeds, strict=True)
     return [Candidate(support, method, sparsity, seed) for support, seed in pairs]
+
+
+def double_mlp():
+    """A perceptron of the toy problem, in double precision."""
+    return mlp([20, 16, 4]).double()
+
+
+class Bomb(nn.Module):
+    """A network whose training overflows if its weights are of a seed's own."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.layers = double_mlp()
+        if torch.initial_seed() == initial_seed(seed):
+            with torch.no_grad():
+                self.layers[1].weight.mul_(1e200)
+                self.layers[3].weight.mul_(1e200)
+
+    def forward(self, inputs):
+        return self.layers(inputs)
 
 
 def epochs(results):
