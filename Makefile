@@ -17,12 +17,13 @@ demo: $(READY)  ## Search masks for MNIST, train the baselines, write demo/repor
 test: $(READY)  ## Run all tests on two processes, warnings as errors
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-check: $(READY)  ## Lint, format, types, layers, doctests
+check: $(READY)  ## Lint, format, types, layers, doctests, what the docs say
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --doctest-modules src/bogp -q
+	$(BIN)/python -m pytest --doctest-modules src/bogp -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_docs.py -q -n 2
 
 docs: $(READY)  ## Build the site into build/site; a warning fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

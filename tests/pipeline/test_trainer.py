@@ -12,7 +12,7 @@ from training_helpers import screen, search, timeless
 import bogp
 from bogp.controls import CONTROLS
 from bogp.criteria import magnitude
-from bogp.errors import SettingError
+from bogp.errors import SettingError, StudyError
 from bogp.keys import derive_seed
 from bogp.pipeline import (
     FunctionTrainer,
@@ -396,3 +396,13 @@ def test_a_function_is_a_criterion_of_prune(tmp_path):
     assert f"{__name__}.largest" in names
     page = found.report(tmp_path / "report.html").read_text()
     assert f"{__name__}.largest" in page
+
+
+def test_a_study_of_another_trainer_is_refused(graphs, toy, tmp_path):
+    own = {"study": tmp_path / "study.db", **RANDOM}
+    found = search(graphs, toy, trainer=FunctionTrainer(score), **own)
+    assert found.settings["trainer"].endswith("test_trainer.score")
+    assert plain(search(graphs, toy, trainer=FunctionTrainer(score), **own)) == plain(found)
+    for other in ({"trainer": Drawn()}, {}):
+        with pytest.raises(StudyError, match="was made with trainer = "):
+            search(graphs, toy, **other, **own)

@@ -142,7 +142,7 @@ def paper_search(
             contender = Contender(WINNER, [best.number, best.record["graph"]], lambda _: winner)
             finals = runs.run([contender])
             return SearchResult(
-                settings=fields,
+                settings=session.fields,
                 trials=trials,
                 best=best,
                 mask=finals.masks.get(WINNER),

@@ -127,7 +127,9 @@ def open_pool_study(
             trainer=trainer,
             command=command,
         ) as session:
-            yield PoolStudy(settings, session, space, supports, dataset, factory, fields)
+            yield PoolStudy(
+                settings, session, space, supports, dataset, factory, dict(session.fields)
+            )
 
 
 def run_pool_search(

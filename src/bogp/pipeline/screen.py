@@ -209,7 +209,7 @@ def screen(  # noqa: D417 (the rest is as in search)
         )
         arm = Arm("search", ScreenStrategy(settings, database, graphs), session)
         arm.run(len(graphs))
-        return Screening(fields, tuple(sorted(arm.trials, key=_rank)))
+        return Screening(session.fields, tuple(sorted(arm.trials, key=_rank)))
 
 
 def _rank(trial: FinishedTrial) -> tuple[bool, bool, float, int]:

@@ -12,7 +12,7 @@ from typing import Any, final
 from bogp.database import GraphDatabase
 from bogp.errors import SettingError
 from bogp.keys import content_key
-from bogp.pipeline.trainer import PopulationTrainer, Trainer, check_trainer
+from bogp.pipeline.trainer import PopulationTrainer, Trainer, check_trainer, trainer_name
 from bogp.pipeline.workers import Workers
 from bogp.settings.search import Execution, OnTrial, TrainingSettings
 from bogp.study import Study
@@ -75,6 +75,7 @@ class Session:
         workers: where tasks are trained.
         trainer: what trains them.
         counter: how far it all is.
+        fields: all that can change a result, as a JSON object.
         on_trial: called with each trial as it ends.
     """
 
@@ -82,6 +83,7 @@ class Session:
     workers: Workers
     trainer: Trainer
     counter: Counter
+    fields: Mapping[str, Any]
     on_trial: OnTrial | None = None
 
 
@@ -104,7 +106,7 @@ def open_session(
         workers: where tasks are trained.
         settings: what all trainings share.
         execution: how the study is carried out.
-        fields: all that can change a result, as a JSON object.
+        fields: all that can change a result, as a JSON object; a trainer's name is added.
         count: from the study to the trainings that there will be in all, and those that are done.
         shown: ranges and choices of the parameters that a dashboard shows.
         objectives: what is maximised.
@@ -117,6 +119,7 @@ def open_session(
     """
     if trainer is not None:
         check_trainer(trainer)
+        fields = {**fields, "trainer": trainer_name(trainer)}
     with Study(
         execution.study,
         fields,
@@ -128,7 +131,7 @@ def open_session(
         study.note("command", dict(command))
         chosen = trainer or PopulationTrainer.of(settings, workers.data)
         counter = Counter(execution.progress, *count(study))
-        yield Session(study, workers, chosen, counter, execution.on_trial)
+        yield Session(study, workers, chosen, counter, fields, execution.on_trial)
 
 
 def open_database(

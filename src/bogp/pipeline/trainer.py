@@ -219,6 +219,22 @@ def _from_accuracy(value: Any, candidate: Candidate) -> TrainingResult:
     return TrainingResult(metrics, candidate.sparsity or 0.0, epochs=1, reported=metrics)
 
 
+def trainer_name(trainer: Trainer) -> str:
+    """Return what a study knows a trainer by: the name of its function, or of its class.
+
+    >>> trainer_name(FunctionTrainer(_from_accuracy))
+    'FunctionTrainer of bogp.pipeline.trainer._from_accuracy'
+    """
+    if isinstance(trainer, FunctionTrainer):
+        return f"FunctionTrainer of {_qualified(trainer.function)}"
+    return _qualified(trainer)
+
+
+def _qualified(found: Any) -> str:
+    named = found if hasattr(found, "__qualname__") else type(found)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
 def check_trainer(trainer: Any) -> None:
     """Refuse what cannot be called as a :class:`Trainer`, before there is a study for it.
 
