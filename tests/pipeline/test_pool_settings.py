@@ -16,7 +16,7 @@ from bogp.errors import (
     StudyError,
     UnknownNameError,
 )
-from bogp.pipeline.pool_search import _targets
+from bogp.pipeline.pool_space import _targets
 from bogp.pipeline.records import search_halving
 from bogp.settings.search import SearchSettings
 from bogp.training import Recipe

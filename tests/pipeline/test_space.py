@@ -19,7 +19,7 @@ from bogp.pipeline import (
     TrainingTask,
     prune_and_train,
 )
-from bogp.pipeline.pool_search import INFORMATIVE, _supports
+from bogp.pipeline.pool_space import INFORMATIVE, _supports
 from bogp.pipeline.space import candidate_space
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import SearchSettings

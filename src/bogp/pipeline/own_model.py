@@ -23,7 +23,8 @@ from bogp.pipeline.evidence import WINNER, Comparison, comparisons
 from bogp.pipeline.finals import DENSE, Contender, Final
 from bogp.pipeline.given import network_factory
 from bogp.pipeline.methods import Method
-from bogp.pipeline.pool_search import INFORMATIVE, PoolStudy, open_pool_study, run_pool_search
+from bogp.pipeline.pool_search import PoolStudy, open_pool_study, run_pool_search
+from bogp.pipeline.pool_space import INFORMATIVE
 from bogp.pipeline.records import training_record
 from bogp.pipeline.results import SearchResult
 from bogp.pipeline.session import open_session
