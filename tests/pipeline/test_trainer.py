@@ -24,7 +24,7 @@ from bogp.pipeline import (
 )
 from bogp.pipeline.rounds import draw_mask
 from bogp.processes import WorkerProcesses
-from bogp.training import Metrics, Recipe, model_factory
+from bogp.training import Metrics, Recipe, initialise, model_factory
 
 FACTORY = model_factory("mlp:16", 20, 4)
 TWO = Recipe(learning_rate=0.01, batch_size=64, epochs=2)
@@ -384,7 +384,7 @@ def test_a_function_is_a_criterion_of_a_search(graphs, toy, parts, processes, tm
 def test_a_function_is_a_criterion_of_prune(tmp_path):
     generator = torch.Generator().manual_seed(1)
     pair = torch.randn(90, 6, generator=generator), torch.arange(90) % 3
-    net = bogp.mlp([6, 12, 3])
+    net = initialise(lambda: bogp.mlp([6, 12, 3]), 0)
     shared = {"sparsity": 0.7, "recipe": TWO, "final_seeds": 1, "controls": False}
     own = bogp.prune(net, pair, method=bogp.Method(largest, "global"), **shared)
     known = bogp.prune(net, pair, method="magnitude", **shared)
