@@ -11,6 +11,10 @@ from bogp.masks.files import read_mask as read_mask
 from bogp.masks.files import read_model as read_model
 from bogp.masks.files import save_mask as save_mask
 from bogp.masks.files import save_model as save_model
+from bogp.masks.granularity import GRANULARITIES as GRANULARITIES
+from bogp.masks.granularity import Granularity as Granularity
+from bogp.masks.granularity import Units as Units
+from bogp.masks.granularity import WeightUnits as WeightUnits
 from bogp.masks.layers import KINDS as KINDS
 from bogp.masks.layers import PrunableLayer as PrunableLayer
 from bogp.masks.layers import prunable_layers as prunable_layers
