@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from bogp.pipeline import Candidate as Candidate
     from bogp.pipeline import Evidence as Evidence
     from bogp.pipeline import FunctionTrainer as FunctionTrainer
-    from bogp.pipeline import Method as Method
     from bogp.pipeline import ModelAnalysis as ModelAnalysis
     from bogp.pipeline import SearchResult as SearchResult
     from bogp.pipeline import TrainingResult as TrainingResult
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
     from bogp.settings.prune import PruneSettings as PruneSettings
     from bogp.settings.search import ScreenSettings as ScreenSettings
     from bogp.settings.search import SearchSettings as SearchSettings
+    from bogp.sparsify import Method as Method
     from bogp.training import Halving as Halving
     from bogp.training import Recipe as Recipe
     from bogp.training import evaluate as evaluate
@@ -88,13 +88,14 @@ _HOMES = {
         "bogp.masks": "Mask PrunableLayer choose_layers load_mask load_model "
         "mask_from_torch_prune prunable_layers read_mask save_mask save_model select "
         "with_torch_prune",
-        "bogp.pipeline": "Candidate Evidence FunctionTrainer Method ModelAnalysis "
+        "bogp.pipeline": "Candidate Evidence FunctionTrainer ModelAnalysis "
         "SearchResult TrainingResult analyze known_candidate mask prune_and_train "
         "prune_and_train_population screen search synthesize",
         "bogp.pruning": "PruneResult prune",
         "bogp.settings.database": "DatabaseSettings",
         "bogp.settings.prune": "PruneSettings",
         "bogp.settings.search": "ScreenSettings SearchSettings",
+        "bogp.sparsify": "Method",
         "bogp.engines": "ParetoSearch PoolSampler PoolSearch",
         "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
         "train_population",

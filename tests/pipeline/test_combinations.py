@@ -23,8 +23,9 @@ from bogp.masks import (
     complete_mask,
     densities,
 )
-from bogp.pipeline import Method, prune_and_train, prune_and_train_population, rounds, scoring
+from bogp.pipeline import prune_and_train, prune_and_train_population, rounds, scoring
 from bogp.pipeline.scoring import EXAMPLES, FEWEST, next_mask, scoring_examples
+from bogp.sparsify import Method
 from bogp.training import Recipe, Trained, gpt, initialise, vit
 
 RECIPE = Recipe(learning_rate=0.02, batch_size=None, epochs=1)

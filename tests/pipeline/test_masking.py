@@ -19,8 +19,9 @@ from bogp.errors import (
     UnknownNameError,
 )
 from bogp.masks import complete_mask, select
-from bogp.pipeline import METHODS, Method, prune_and_train, support_mask
+from bogp.pipeline import prune_and_train
 from bogp.pipeline.rounds import initial_seed
+from bogp.sparsify import METHODS, Method, support_mask
 from bogp.training import Recipe, initialise, mlp
 
 ONE_ROUND = [

@@ -10,15 +10,8 @@ from training_helpers import Bomb, assert_weights_close, candidates, double_mlp,
 
 from bogp.errors import LayerCollapseWarning, SettingError
 from bogp.graphs import generate
-from bogp.pipeline import (
-    BASELINES,
-    GRAPH,
-    METHODS,
-    Candidate,
-    Method,
-    prune_and_train,
-    prune_and_train_population,
-)
+from bogp.pipeline import Candidate, prune_and_train, prune_and_train_population
+from bogp.sparsify import BASELINES, GRAPH, METHODS, Method
 from bogp.training import Halving, Recipe
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=2)

@@ -15,7 +15,6 @@ from bogp.graphs import generate
 from bogp.masks import Mask
 from bogp.pipeline import (
     Candidate,
-    Method,
     PopulationTrainer,
     TrainingResult,
     TrainingTask,
@@ -23,6 +22,7 @@ from bogp.pipeline import (
     rounds,
 )
 from bogp.pipeline.shared_data import shared_data
+from bogp.sparsify import Method
 from bogp.training import Halving, Recipe, evaluate, initialise, mlp, model_factory
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=2)

@@ -17,7 +17,8 @@ from training_helpers import (
 
 from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.graphs import generate
-from bogp.pipeline import BASELINES, GRAPH, Method, prune_and_train, prune_and_train_population
+from bogp.pipeline import prune_and_train, prune_and_train_population
+from bogp.sparsify import BASELINES, GRAPH, Method
 from bogp.training import Halving, Recipe
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=2)

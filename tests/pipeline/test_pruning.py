@@ -17,8 +17,9 @@ from bogp.errors import (
 from bogp.graphs import RelationalGraph, generate, graph_to_mask, random_mask
 from bogp.keys import derive_seed
 from bogp.masks import Mask
-from bogp.pipeline import BASELINES, GRAPH, METHODS, Method, prune_and_train, support_mask
+from bogp.pipeline import prune_and_train
 from bogp.pipeline.rounds import draw_mask
+from bogp.sparsify import BASELINES, GRAPH, METHODS, Method, support_mask
 from bogp.training import Recipe, initialise, model_factory
 
 SIZES = {"hidden": 16 * 20, "all": 16 * 20 + 4 * 16}

@@ -20,16 +20,10 @@ from training_helpers import (
 from bogp.errors import RecipeError, SettingError, UnknownNameError
 from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask, complete_mask
-from bogp.pipeline import (
-    METHODS,
-    Candidate,
-    Method,
-    prune_and_train,
-    prune_and_train_population,
-    rounds,
-)
-from bogp.pipeline.methods import check_method, inverted
+from bogp.pipeline import Candidate, prune_and_train, prune_and_train_population, rounds
 from bogp.pipeline.rounds import batch_seed, initial_seed
+from bogp.sparsify import METHODS, Method
+from bogp.sparsify.methods import check_method, inverted
 from bogp.training import Halving, Recipe, initialise, train
 
 RECIPE = Recipe(learning_rate=0.05, batch_size=None, epochs=3)

@@ -18,15 +18,10 @@ from bogp.errors import DataError, LayerCollapseWarning, MaskError, SettingError
 from bogp.graphs import generate, random_mask
 from bogp.keys import derive_seed
 from bogp.masks import Mask, choose_layers, complete_mask, densities, select
-from bogp.pipeline import (
-    METHODS,
-    Method,
-    prune_and_train,
-    prune_and_train_population,
-    support_mask,
-)
-from bogp.pipeline.methods import check_method, inverted
+from bogp.pipeline import prune_and_train, prune_and_train_population
 from bogp.pipeline.scoring import EXAMPLES, next_mask, scoring_examples
+from bogp.sparsify import METHODS, Method, support_mask
+from bogp.sparsify.methods import check_method, inverted
 from bogp.training import Recipe, initialise, mlp, model_factory
 
 FACTORY = model_factory("mlp:16", 20, 4)

@@ -14,7 +14,7 @@ from bogp.pipeline.sharing import (
     groups_of_database,
     one_graph,
 )
-from bogp.pipeline.supports import support_mask
+from bogp.sparsify import support_mask
 
 
 def network() -> nn.Module:

@@ -9,20 +9,12 @@ from training_helpers import baseline
 from bogp.criteria import CRITERIA
 from bogp.errors import DatabaseError, SettingError, UnknownNameError
 from bogp.keys import derive_seed
-from bogp.pipeline import (
-    GRAPH,
-    METHODS,
-    Candidate,
-    Method,
-    Point,
-    PopulationTrainer,
-    TrainingTask,
-    prune_and_train,
-)
+from bogp.pipeline import Candidate, Point, PopulationTrainer, TrainingTask, prune_and_train
 from bogp.pipeline.pool_space import INFORMATIVE, _supports
 from bogp.pipeline.space import candidate_space
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import SearchSettings
+from bogp.sparsify import GRAPH, METHODS, Method
 from bogp.training import Recipe, model_factory
 
 ALL = tuple(CRITERIA)

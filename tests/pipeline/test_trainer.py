@@ -14,16 +14,10 @@ from bogp.controls import CONTROLS
 from bogp.criteria import magnitude
 from bogp.errors import SettingError, StudyError
 from bogp.keys import derive_seed
-from bogp.pipeline import (
-    FunctionTrainer,
-    Method,
-    Point,
-    TrainingResult,
-    TrainingTask,
-    prune_and_train,
-)
+from bogp.pipeline import FunctionTrainer, Point, TrainingResult, TrainingTask, prune_and_train
 from bogp.pipeline.rounds import draw_mask
 from bogp.processes import WorkerProcesses
+from bogp.sparsify import Method
 from bogp.training import Metrics, Recipe, initialise, model_factory
 
 FACTORY = model_factory("mlp:16", 20, 4)

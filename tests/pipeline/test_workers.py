@@ -24,9 +24,10 @@ from training_helpers import comparable
 from bogp import processes
 from bogp.data import Dataset
 from bogp.errors import SettingError, SparsityError, WorkerLostError
-from bogp.pipeline import Candidate, FunctionTrainer, Method, PopulationTrainer, TrainingTask
+from bogp.pipeline import Candidate, FunctionTrainer, PopulationTrainer, TrainingTask
 from bogp.pipeline.shared_data import shared_data
 from bogp.pipeline.workers import open_workers
+from bogp.sparsify import Method
 from bogp.training import Recipe
 
 METHODS = (Method("random"), Method("magnitude", "global", rounds=2))
@@ -312,7 +313,8 @@ def test_bad_settings_are_one_sentence(dataset, settings, sentence):
 SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from bogp.pipeline import Candidate, Method, PopulationTrainer, TrainingTask
+from bogp.pipeline import Candidate, PopulationTrainer, TrainingTask
+from bogp.sparsify import Method
 from bogp.pipeline.workers import open_workers
 from bogp.training import Recipe
 

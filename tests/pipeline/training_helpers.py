@@ -7,15 +7,10 @@ from torch import nn
 
 import bogp
 from bogp.data import Split
-from bogp.pipeline import (
-    GRAPH,
-    Candidate,
-    known_candidate,
-    prune_and_train,
-    prune_and_train_population,
-)
+from bogp.pipeline import Candidate, known_candidate, prune_and_train, prune_and_train_population
 from bogp.pipeline.rounds import initial_seed
 from bogp.settings.search import Execution, ScreenSettings, SearchSettings
+from bogp.sparsify import GRAPH
 from bogp.training import mlp
 
 EXECUTION = {"trainer", *(field.name for field in dataclasses.fields(Execution))}

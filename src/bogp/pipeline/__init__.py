@@ -12,11 +12,6 @@ from bogp.pipeline.evidence import Comparison as Comparison
 from bogp.pipeline.evidence import Evidence as Evidence
 from bogp.pipeline.evidence import Final as Final
 from bogp.pipeline.masking import mask as mask
-from bogp.pipeline.methods import BASELINES as BASELINES
-from bogp.pipeline.methods import GRAPH as GRAPH
-from bogp.pipeline.methods import METHODS as METHODS
-from bogp.pipeline.methods import Method as Method
-from bogp.pipeline.methods import pruning_method as pruning_method
 from bogp.pipeline.records import search_record as search_record
 from bogp.pipeline.results import FrontPoint as FrontPoint
 from bogp.pipeline.results import SearchResult as SearchResult
@@ -26,7 +21,6 @@ from bogp.pipeline.screen import Screening as Screening
 from bogp.pipeline.screen import screen as screen
 from bogp.pipeline.search import search as search
 from bogp.pipeline.space import Point as Point
-from bogp.pipeline.supports import support_mask as support_mask
 from bogp.pipeline.synthesis import synthesize as synthesize
 from bogp.pipeline.trainer import FunctionTrainer as FunctionTrainer
 from bogp.pipeline.trainer import PopulationTrainer as PopulationTrainer

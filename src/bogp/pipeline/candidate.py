@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from bogp.errors import SettingError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import Mask
-from bogp.pipeline.methods import GRAPH, METHODS, Method
-from bogp.pipeline.supports import Support
+from bogp.sparsify import GRAPH, METHODS, Method, Support
 from bogp.training import Metrics, Structure
 
 
@@ -23,7 +22,7 @@ class Candidate:
 
     Attributes:
         support: outside it no weight is kept; None is the complete support
-            (:func:`bogp.pipeline.support_mask`).
+            (:func:`bogp.sparsify.support_mask`).
         method: criterion, scope, schedule, rounds, rewinding, pretraining.
         sparsity: share of the prunable weights to remove; None is the dense network, for which
             nothing else counts.
@@ -42,7 +41,7 @@ class Candidate:
 
 
 def known_candidate(name: str, sparsity: float | None, seed: int) -> Candidate:
-    """Return the candidate of a method of :data:`bogp.pipeline.METHODS` on the complete support.
+    """Return the candidate of a method of :data:`bogp.sparsify.METHODS` on the complete support.
 
     Args:
         name: of the method; ``"dense"`` prunes nothing.

@@ -9,10 +9,9 @@ from bogp.criteria import criterion
 from bogp.keys import derive_seed
 from bogp.masks import Mask
 from bogp.pipeline.candidate import Candidate
-from bogp.pipeline.methods import GRAPH, inverted
 from bogp.pipeline.rounds import initial_seed
 from bogp.pipeline.sharing import one_graph
-from bogp.pipeline.supports import support_mask
+from bogp.sparsify import GRAPH, inverted, support_mask
 from bogp.training import ModelFactory, initialise
 
 Seeded = tuple[Candidate, int]

@@ -12,8 +12,8 @@ from bogp.errors import SettingError, UnknownNameError
 from bogp.graphs import RelationalGraph, properties
 from bogp.graphs.synthesis import synthesize
 from bogp.keys import derive_seed
-from bogp.pipeline.supports import Support
 from bogp.settings.search import SearchSettings
+from bogp.sparsify import Support
 
 
 @dataclass(frozen=True)

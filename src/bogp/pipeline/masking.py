@@ -11,10 +11,9 @@ from torch import nn
 from bogp.data import Dataset, Split, from_datasets, load_dataset, split
 from bogp.errors import SettingError
 from bogp.masks import Mask, check_room, check_weights, choose_layers
-from bogp.pipeline.methods import Method, pruning_method
 from bogp.pipeline.rounds import warn_of_collapse
-from bogp.pipeline.scoring import kept_counts, next_mask
-from bogp.pipeline.supports import Support, support_mask
+from bogp.pipeline.scoring import next_mask
+from bogp.sparsify import Method, Support, kept_counts, pruning_method, support_mask
 
 
 def mask(
@@ -37,7 +36,7 @@ def mask(
         data: what criteria that run the network (SNIP, GraSP, SynFlow) score on; others need none.
             A :func:`bogp.split`, of which the training part is used, or what :func:`bogp.prune`
             takes as ``train``, with the same part of it held out.
-        method: a name of :data:`bogp.pipeline.METHODS`, ``"magnitude"``, or a
+        method: a name of :data:`bogp.sparsify.METHODS`, ``"magnitude"``, or a
             :class:`bogp.Method` of one pruning round without ``pretrain``.
         sparsity: the share of the weights of the chosen layers to remove.
         support: bounds the mask: a relational graph, a graph for each layer, one layer's mask, or a

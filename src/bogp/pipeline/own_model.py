@@ -22,7 +22,6 @@ from bogp.masks import Mask, PrunableLayer, prunable_layers
 from bogp.pipeline.evidence import WINNER, Comparison, comparisons
 from bogp.pipeline.finals import DENSE, Contender, Final
 from bogp.pipeline.given import network_factory
-from bogp.pipeline.methods import Method
 from bogp.pipeline.pool_search import PoolStudy, open_pool_study, run_pool_search
 from bogp.pipeline.pool_space import INFORMATIVE
 from bogp.pipeline.records import training_record
@@ -30,9 +29,10 @@ from bogp.pipeline.results import SearchResult
 from bogp.pipeline.session import open_session
 from bogp.pipeline.sharing import Group, graph_groups, one_graph
 from bogp.pipeline.space import CandidateSpace, Point
-from bogp.pipeline.supports import Support, carries
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
+from bogp.sparsify import Method
+from bogp.sparsify.supports import Support, carries
 from bogp.training import ModelFactory, initialise
 from bogp.types import BoolArray
 

@@ -16,7 +16,6 @@ from bogp.pipeline.fetch import Fetched, fetch, fetched_again
 from bogp.pipeline.finals import Contender, FinalRuns
 from bogp.pipeline.given import network_factory
 from bogp.pipeline.loop import Arm, Measured
-from bogp.pipeline.methods import GRAPH
 from bogp.pipeline.records import search_record
 from bogp.pipeline.results import SearchResult
 from bogp.pipeline.rounds import draw_mask
@@ -24,6 +23,7 @@ from bogp.pipeline.session import open_session
 from bogp.pipeline.trainer import Trainer, TrainingTask
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
+from bogp.sparsify import GRAPH
 from bogp.study import Batch, FinishedTrial, PlannedTrial
 
 

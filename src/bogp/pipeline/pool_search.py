@@ -19,17 +19,16 @@ from bogp.pipeline.evidence import RANDOM, WINNER, weigh
 from bogp.pipeline.finals import Contender, FinalRuns, Finals
 from bogp.pipeline.given import GivenModel, network_factory
 from bogp.pipeline.loop import Arm
-from bogp.pipeline.methods import Method
 from bogp.pipeline.pool import PoolStrategy
 from bogp.pipeline.pool_space import searched_space
 from bogp.pipeline.records import search_record, searched_criteria
 from bogp.pipeline.results import LOST, FrontPoint, SearchResult
 from bogp.pipeline.session import Session, open_session
 from bogp.pipeline.space import CandidateSpace, Point
-from bogp.pipeline.supports import Support
 from bogp.pipeline.trainer import Trainer
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
+from bogp.sparsify import Method, Support
 from bogp.study import FinishedTrial, Study
 from bogp.training import ModelFactory
 

@@ -12,8 +12,8 @@ from bogp.pipeline.records import searched_criteria
 from bogp.pipeline.rounds import draw_mask
 from bogp.pipeline.sharing import Group, candidate_support, groups_of_database
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
-from bogp.pipeline.supports import Support, support_mask
 from bogp.settings.search import SearchSettings
+from bogp.sparsify import Support, support_mask
 from bogp.sparsity import kept_count
 from bogp.training import ModelFactory, initialise
 

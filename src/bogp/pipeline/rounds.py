@@ -25,9 +25,8 @@ from bogp.errors import LayerCollapseWarning, RecipeError, SettingError
 from bogp.keys import derive_seed
 from bogp.masks import Mask, choose_layers, collapsed
 from bogp.pipeline.candidate import Candidate, TrainingResult
-from bogp.pipeline.methods import GRAPH, Method
-from bogp.pipeline.scoring import kept_counts, next_mask
-from bogp.pipeline.supports import Support, support_mask
+from bogp.pipeline.scoring import next_mask
+from bogp.sparsify import GRAPH, Method, Support, kept_counts, support_mask
 from bogp.training import (
     Halving,
     Metrics,

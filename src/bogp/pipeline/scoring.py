@@ -1,21 +1,19 @@
-"""One pruning round: from a network and its mask to the next, sparser mask."""
+"""The examples that criteria score on, and the mask of a pruning round that looks at data."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 from torch import Tensor, nn
 
 from bogp.cores import torch_threads
-from bogp.criteria import Context, criterion
+from bogp.criteria import criterion
 from bogp.data import Split
 from bogp.data.split import held_out
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
-from bogp.masks import Mask, densities, select
-from bogp.pipeline.methods import Method, check_method
-from bogp.sparsity import kept_count
+from bogp.masks import Mask
+from bogp.sparsify import Examples, Method, scored_mask
 from bogp.training.checks import check_fit, check_pair
 from bogp.training.outputs import leaf_outputs
 
@@ -38,50 +36,33 @@ def next_mask(
     number: int,
     split: Split | None = None,
 ) -> Mask:
-    """Return the mask of pruning round ``number``: ``kept`` weights inside ``mask``.
+    """Return the mask of pruning round ``number``, by :func:`bogp.sparsify.scored_mask`.
 
-    A criterion of several ``steps`` scores anew after each of them, while the mask shrinks by the
-    same factor at a step and the weights stay what they are. It scores on one CPU thread, so that
-    the scores are the same on machines with other numbers of cores.
-
-    Args:
-        model: the network whose weights are scored; it is not changed.
-        mask: the weights that may be kept.
-        method: says the criterion and the scope.
-        kept: how many weights to keep.
-        seed: decides all that is random about the mask, in all rounds.
-        number: the number of the round, from 1.
-        split: the data, of whose training part the criterion may look at examples
-            (:func:`scoring_examples`).
+    A criterion that needs data scores on examples of the training part of ``split``
+    (:func:`scoring_examples`).
 
     Raises:
-        SparsityError: ``mask`` keeps fewer than ``kept``.
-        MaskError: the mask does not fit the model, or a score is NaN.
+        SparsityError, MaskError: see :func:`bogp.sparsify.scored_mask`.
         SettingError: a criterion that runs the network has no split, the model cannot take the
             data, or all scores of a whole network are zero.
         DataError: the training data are no examples of the model's classes.
     """
-    chosen = criterion(method.criterion)
+    return scored_mask(
+        model, mask, method, kept, seed, number, method_examples(model, split, method, seed)
+    )
+
+
+def method_examples(model: nn.Module, split: Split | None, method: Method, seed: int) -> Examples:
+    """Return the examples that a method's criteria score on, or none where they need none.
+
+    Raises:
+        SettingError, DataError: as for :func:`next_mask`.
+    """
+    found = criterion(method.criterion)
+    if not found.needs_data:
+        return None, None
     with torch_threads(1):
-        examples: tuple[Tensor | None, Tensor | None] = (None, None)
-        if chosen.needs_data:
-            examples = scoring_examples(model, split, chosen.name, seed)
-        counts = _step_counts(mask, kept, chosen.steps)
-        for step, count in enumerate(counts, 1):
-            # Seeds of criteria with one step do not name the step: committed records rest on them.
-            place = (number,) if len(counts) == 1 else (number, step)
-            context = Context(model, mask, *examples, derive_seed(seed, "scores", *place))
-            scores = chosen.score(context)
-            if number == step == 1:
-                _check_scores(scores, mask, chosen.name)
-            mask = select(
-                {layer: values.cpu() for layer, values in scores.items()},
-                count,
-                scope=method.scope,
-                support=mask,
-                seed=derive_seed(seed, "select", *place),
-            )
-    return mask
+        return scoring_examples(model, split, found.name, seed)
 
 
 def scoring_examples(
@@ -114,46 +95,3 @@ def scoring_examples(
     _, rows = held_out(targets, count, derive_seed(seed, "scoring examples"))
     rows = rows.to(inputs.device)
     return inputs[rows], targets[rows]
-
-
-def _check_scores(scores: Any, mask: Mask, criterion: str) -> None:
-    """Raise SettingError if scores are none of the mask's weights, or all of a network are zero."""
-    for name, layer in mask.items():
-        found = scores.get(name) if isinstance(scores, dict) else scores
-        if not isinstance(found, Tensor) or found.shape != layer.shape:
-            given = tuple(found.shape) if isinstance(found, Tensor) else repr(found)
-            raise SettingError(
-                f"criterion {criterion!r} gives {given} as the scores of {name!r}, whose shape is "
-                f"{tuple(layer.shape)}: return a dict that has a tensor of this shape for each "
-                "layer of the mask"
-            )
-    if mask.kept == mask.total and not any(bool(score.any()) for score in scores.values()):
-        raise SettingError(
-            f"criterion {criterion!r} scores each of the {mask.total} weights 0, of "
-            f"{', '.join(map(repr, mask))}: a layer of zeros (a last one, say) or one that is not "
-            "used lets nothing through, so initialise it otherwise or take the criterion 'random'"
-        )
-
-
-def kept_counts(method: Method, support: Mask, sparsity: float) -> list[int]:
-    """Return the number of weights to keep in each pruning round.
-
-    Raises:
-        UnknownNameError, SettingError: the method has a field that bogp does not know.
-        SparsityError: ``sparsity`` is not in [0, 1).
-    """
-    check_method(method)
-    last = kept_count(support.total, sparsity)
-    if not 0 < last <= support.kept:
-        # Nothing to keep, or more than there is: one step, which select does or refuses.
-        return [last]
-    steps = densities(method.schedule, support.density, last / support.total, method.rounds)
-    return [*(round(density * support.total) for density in steps[:-1]), last]
-
-
-def _step_counts(mask: Mask, kept: int, steps: int) -> list[int]:
-    """Return the number of weights to keep after each of ``steps`` scorings of one round."""
-    if steps == 1 or not 0 < kept <= mask.kept:
-        return [kept]
-    falling = densities("exponential", mask.density, kept / mask.total, steps)
-    return [*(round(density * mask.total) for density in falling[:-1]), kept]

@@ -18,13 +18,13 @@ from bogp.errors import SettingError
 from bogp.keys import derive_seed
 from bogp.pipeline.candidate import Candidate, TrainingResult, finite_or_none
 from bogp.pipeline.loop import Arm, Measured
-from bogp.pipeline.methods import GRAPH
 from bogp.pipeline.records import screen_halving, screen_record
 from bogp.pipeline.session import open_database, open_session
 from bogp.pipeline.trainer import Trainer, TrainingTask
 from bogp.pipeline.workers import open_workers
 from bogp.settings import check_is
 from bogp.settings.search import Execution, OnTrial, ScreenSettings
+from bogp.sparsify import GRAPH
 from bogp.study import Batch, FinishedTrial, PlannedTrial
 from bogp.types import Progress
 

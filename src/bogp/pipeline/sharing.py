@@ -18,7 +18,7 @@ from bogp.errors import DatabaseError, GraphError
 from bogp.graphs import RelationalGraph, edges_for_sparsity, generate
 from bogp.keys import derive_seed
 from bogp.masks import Mask, PrunableLayer
-from bogp.pipeline.supports import Support, carries, share_groups
+from bogp.sparsify.supports import Support, carries, share_groups
 
 MOST_NODES = 64
 """How many nodes a graph has at most, unless a number is asked for."""

@@ -20,7 +20,7 @@ from bogp.database import GraphDatabase
 from bogp.errors import DatabaseError, SettingError
 from bogp.keys import derive_seed
 from bogp.masks import SCOPES
-from bogp.pipeline.methods import Method
+from bogp.sparsify import Method
 from bogp.types import Floats
 
 _FURTHEST = 4.0

@@ -13,13 +13,13 @@ from torch import nn
 from bogp.data import Dataset, from_datasets, load_dataset, split
 from bogp.errors import SettingError
 from bogp.masks import check_room, check_weights, choose_layers, prunable_layers
-from bogp.pipeline import Method
 from bogp.pipeline.given import GivenModel, ModelSource, network_factory, shared_model
 from bogp.pipeline.own_model import graphs_for, prune_by_method, prune_by_search
 from bogp.pipeline.rounds import warn_of_collapse
 from bogp.pruning.result import PruneResult
 from bogp.settings.prune import PruneSettings
 from bogp.settings.search import Execution, OnTrial, SearchSettings
+from bogp.sparsify import Method
 from bogp.training import Recipe, evaluate, initialise
 from bogp.training.checks import check_fit, check_step
 from bogp.types import Progress

@@ -18,7 +18,6 @@ from bogp.errors import ConstantPropertyWarning, LayerCollapseWarning
 from bogp.graphs import RelationalGraph, generate, properties
 from bogp.keys import derive_seed
 from bogp.pipeline import (
-    METHODS,
     RANDOM,
     WINNER,
     Evidence,
@@ -33,6 +32,7 @@ from bogp.pipeline import (
 from bogp.pruning import prune
 from bogp.replication.jobs import Job
 from bogp.replication.setup import Inputs
+from bogp.sparsify import METHODS
 from bogp.training import ModelFactory, Recipe, model_factory, relational_network
 from bogp.types import Progress
 
@@ -52,7 +52,7 @@ def search_job(inputs: Inputs, *, data: str, trials: int, finals: int, **setting
 
 
 def method_job(inputs: Inputs, name: str, **settings: Any) -> Job:
-    """Return the job of one training by a method of ``bogp.pipeline.METHODS``."""
+    """Return the job of one training by a method of ``bogp.sparsify.METHODS``."""
     method = METHODS[name]
     described = None if method is None else method.record()
     trainings = 1 if method is None else method.trainings

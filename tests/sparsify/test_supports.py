@@ -10,7 +10,7 @@ from torch import nn
 from bogp.errors import GraphError, MaskError, UnknownNameError
 from bogp.graphs import RelationalGraph, generate, graph_to_mask, mask_to_graph
 from bogp.masks import Mask, PrunableLayer, choose_layers, prunable_layers
-from bogp.pipeline.supports import carries, layer_support, share_groups, support_mask
+from bogp.sparsify.supports import carries, layer_support, share_groups, support_mask
 from bogp.training import mlp
 
 

@@ -1,0 +1,13 @@
+"""How a mask is chosen, where it may be, and how it moves while a network trains."""
+
+from bogp.sparsify.methods import BASELINES as BASELINES
+from bogp.sparsify.methods import GRAPH as GRAPH
+from bogp.sparsify.methods import METHODS as METHODS
+from bogp.sparsify.methods import Method as Method
+from bogp.sparsify.methods import inverted as inverted
+from bogp.sparsify.methods import pruning_method as pruning_method
+from bogp.sparsify.scoring import Examples as Examples
+from bogp.sparsify.scoring import kept_counts as kept_counts
+from bogp.sparsify.scoring import scored_mask as scored_mask
+from bogp.sparsify.supports import Support as Support
+from bogp.sparsify.supports import support_mask as support_mask
