@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 
 from torch import fx, nn
 
-from bogp.export.channels import Flow
+from bogp.coupling.channels import Flow
+from bogp.coupling.rules import read_graph
+from bogp.coupling.tracing import (
+    Arguments,
+    UntraceableError,
+    is_torchs,
+    recorded,
+    tied_modules,
+    trace,
+)
 from bogp.export.models import (
     Example,
     as_inputs,
@@ -18,16 +27,7 @@ from bogp.export.models import (
     probes,
     run_example,
 )
-from bogp.export.rules import read_graph
 from bogp.export.shrink import Verdict, judge, kept_inputs, rebuild, rewritten
-from bogp.export.tracing import (
-    Arguments,
-    UntraceableError,
-    is_torchs,
-    recorded,
-    tied_modules,
-    trace,
-)
 from bogp.masks import Mask
 
 TOLERANCE = 1e-5

@@ -9,15 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from bogp.export.channels import Channels, Flow, Layer
-from bogp.export.layers import (
-    columns,
-    foldable,
-    gathered,
-    smaller_channelwise,
-    smaller_reader,
-    zero_padded,
-)
+from bogp.coupling.channels import Channels, Flow, Layer
+from bogp.coupling.layers import foldable, zero_padded
+from bogp.export.smaller import columns, gathered, smaller_channelwise, smaller_reader
 
 
 @dataclass(frozen=True)

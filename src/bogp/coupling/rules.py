@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from bogp.export.channels import UNKNOWN, Channels, Flow, argument, module_of, opaque, source_of
-from bogp.export.layers import GatheredLinear, batch_norm, convolution, linear, prelu
-from bogp.export.shapes import cat, flatten, mean, pad, permute, reshape, slices
+from bogp.coupling.channels import UNKNOWN, Channels, Flow, argument, module_of, opaque, source_of
+from bogp.coupling.layers import GatheredLinear, batch_norm, convolution, linear, prelu
+from bogp.coupling.shapes import cat, flatten, mean, pad, permute, reshape, slices
 
 Rule = Callable[[Flow, fx.Node], Channels | None]
 

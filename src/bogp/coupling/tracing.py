@@ -11,7 +11,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, fx, nn
 
-from bogp.export.models import first_line
+from bogp.errors import first_line
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """What a module was called with: positional and named."""

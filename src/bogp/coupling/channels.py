@@ -30,7 +30,7 @@ class Channels:
 
 
 @final
-class Units:
+class Ties:
     """Units by number, in sets that stay or go together (union-find); pinned units stay."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Flow:
     module: nn.Module
     shapes: dict[fx.Node, tuple[int, ...]]
     fixed: frozenset[str]
-    units: Units = field(default_factory=Units)
+    units: Ties = field(default_factory=Ties)
     channels: dict[fx.Node, Channels] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     inputs: set[fx.Node] = field(default_factory=set)

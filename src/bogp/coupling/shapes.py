@@ -7,7 +7,7 @@ import math
 import torch
 from torch import fx
 
-from bogp.export.channels import UNKNOWN, Channels, Flow, argument, module_of, opaque, source_of
+from bogp.coupling.channels import UNKNOWN, Channels, Flow, argument, module_of, opaque, source_of
 
 
 def mean(flow: Flow, node: fx.Node) -> Channels | None:
