@@ -126,7 +126,9 @@ def test_options_follow_a_colon():
         ("vit:width=8,width=8", (8, 8), "no option 'width=8'"),
         ("vit:width=wide", (8, 8), "width cannot be 'wide'"),
         ("vit:pool=3", (8, 8), "pool cannot be 3"),
-        ("lenet-5:width=3", (8, 8), "no option 'width=3': leave it out"),
+        ("lenet-5:width=3", (8, 8), "no option 'width=3': choose from conv1, conv2, fc1, fc2"),
+        ("lenet-5:fc2=0", (8, 8), "lenet-5: fc2 = 0 is below 1"),
+        ("lenet-300-100:width=3", (8, 8), "no option 'width=3': leave it out"),
         ("mlp:0", (8, 8), r"mlp of sizes \[64, 0, 5\]"),
     ],
 )

@@ -9,6 +9,8 @@ from bogp.training.loop import train as train
 from bogp.training.models import MODELS as MODELS
 from bogp.training.models import model_factory as model_factory
 from bogp.training.models import relational_network as relational_network
+from bogp.training.narrower import Narrower as Narrower
+from bogp.training.narrower import narrower as narrower
 from bogp.training.population import Population as Population
 from bogp.training.population import train_population as train_population
 from bogp.training.randomness import ModelFactory as ModelFactory

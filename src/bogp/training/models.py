@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,10 @@ class ModelFamily:
         pattern: the regular expression of their names; its group, if any, is the variant.
         make: makes one from (variant, shape of one input, classes, **options).
         options: what may follow a name as ``:name=value,name=value``.
+        widths: the options that are widths, all of which a narrower network shrinks
+            (:func:`bogp.training.narrower`), with what each is by default; empty of perceptrons,
+            whose variant lists the widths of their hidden layers.
+        heads: heads of attention by default, which divide the width; None without attention.
     """
 
     form: str
@@ -36,6 +40,8 @@ class ModelFamily:
     pattern: str
     make: Callable[..., nn.Module]
     options: tuple[str, ...] = ()
+    widths: Mapping[str, int] = field(default_factory=dict)
+    heads: int | None = None
 
 
 def _gpt(_: str, shape: Sequence[int], classes: int, **options: Any) -> nn.Module:
@@ -47,6 +53,7 @@ def _gpt(_: str, shape: Sequence[int], classes: int, **options: Any) -> nn.Modul
     return gpt(classes, shape[0], **options)
 
 
+_LENET_5 = {"conv1": 6, "conv2": 16, "fc1": 120, "fc2": 84}
 _SIZES = ("width", "depth", "heads", "ratio", "attention")
 
 _FAMILIES = (
@@ -61,14 +68,16 @@ _FAMILIES = (
     ModelFamily(
         "lenet-300-100",
         "the perceptron of LeCun et al. 1998",
-        "lenet-300-100",
+        "lenet-(300-100)",
         lambda _, shape, classes: lenet_300_100(math.prod(shape), classes),
     ),
     ModelFamily(
         "lenet-5",
         "the convolutional network of LeCun et al. 1998, for images",
         "lenet-5",
-        lambda _, shape, classes: lenet_5(shape, classes),
+        lambda _, shape, classes, **options: lenet_5(shape, classes, **options),
+        tuple(_LENET_5),
+        _LENET_5,
     ),
     ModelFamily(
         "resnet-8",
@@ -76,6 +85,7 @@ _FAMILIES = (
         r"resnet-(\d+)",
         lambda depth, shape, classes, **options: resnet(int(depth), shape, classes, **options),
         ("width",),
+        {"width": 16},
     ),
     ModelFamily(
         "vit",
@@ -83,6 +93,8 @@ _FAMILIES = (
         "vit",
         lambda _, shape, classes, **options: vit(shape, classes, **options),
         ("patch", "pool", *_SIZES),
+        {"width": 32},
+        4,
     ),
     ModelFamily(
         "gpt",
@@ -90,6 +102,8 @@ _FAMILIES = (
         "gpt",
         _gpt,
         _SIZES,
+        {"width": 32},
+        4,
     ),
 )
 
@@ -122,21 +136,54 @@ def model_factory(spec: str, features: int | Sequence[int], classes: int) -> Mod
             f"model {spec!r} is none: give {', '.join(map(repr, MODELS))}, or "
             "'package.module:function'"
         )
-    for family in MODELS.values():
-        match = re.fullmatch(rf"{family.pattern}(?::(.*))?", spec)
-        if match is not None:
-            *variant, written = match.groups()
-            shape = (features,) if isinstance(features, int) else tuple(features)
-            options = _options(spec, family.options, written)
-            factory = partial(family.make, "".join(variant), shape, classes, **options)
-            initialise(factory, 0)  # what is wrong with it is told before any work is done
-            return factory
+    found = read_spec(spec)
+    if found is not None:
+        shape = (features,) if isinstance(features, int) else tuple(features)
+        factory = partial(found.family.make, found.variant, shape, classes, **found.options)
+        initialise(factory, 0)  # what is wrong with it is told before any work is done
+        return factory
     if is_user_function(spec):
         return _user_model(spec)
     raise SettingError(
         f"model {spec!r} is unknown: give {', '.join(map(repr, MODELS))}, or "
         "'package.module:function' for one of your own"
     )
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The name of a model, taken apart.
+
+    Attributes:
+        name: all of it but the options.
+        family: of :data:`MODELS`.
+        variant: what its pattern's group matched, ``"300,100"`` of ``"mlp:300,100"``.
+        options: those that are written, by their names.
+    """
+
+    name: str
+    family: ModelFamily
+    variant: str
+    options: Mapping[str, Any]
+
+
+def read_spec(spec: str) -> ModelSpec | None:
+    """Return the parts of the name ``spec`` of a model; None where it is of no family of bogp's.
+
+    Raises:
+        SettingError: an option that the family does not have.
+
+    >>> read_spec("resnet-20:width=8").variant, read_spec("mine.models:small")
+    ('20', None)
+    """
+    for family in MODELS.values():
+        match = re.fullmatch(rf"{family.pattern}(?::(.*))?", spec)
+        if match is not None:
+            *variant, written = match.groups()
+            name = spec if written is None else spec.removesuffix(f":{written}")
+            options = _options(spec, family.options, written)
+            return ModelSpec(name, family, "".join(variant), options)
+    return None
 
 
 def is_user_function(spec: str) -> bool:

@@ -53,7 +53,7 @@ def structure(model: nn.Module, mask: Mask, inputs: Tensor) -> Structure:
     """
     check_fits(model, mask)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    dense, masked = _multiply_adds(model, mask, inputs[:1])
+    dense, masked = multiply_adds(model, mask, inputs[:1])
     on_path = weights_on_paths(model, mask, inputs)
     effective = None
     if on_path is not None:
@@ -95,8 +95,14 @@ _ADAPTIVE_POOLS: dict[type[nn.Module], Callable[..., Tensor]] = {
 }
 
 
-def _multiply_adds(model: nn.Module, mask: Mask, inputs: Tensor) -> tuple[float, float]:
-    """Return the multiply-adds for one input, of the dense network and of the masked one."""
+def multiply_adds(
+    model: nn.Module, mask: Mapping[str, Tensor], inputs: Tensor
+) -> tuple[float, float]:
+    """Return the multiply-adds for ``inputs``, of the dense network and of the masked one.
+
+    Those of linear and convolutional layers and of the projections of attention count. A network on
+    the device ``"meta"``, which computes nothing, has them too.
+    """
     totals = [0.0, 0.0]
     names = {parameter: name for name, parameter in model.named_parameters()}
 

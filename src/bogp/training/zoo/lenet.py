@@ -33,7 +33,15 @@ def lenet_300_100(features: int, classes: int) -> nn.Module:
     return mlp([features, 300, 100, classes])
 
 
-def lenet_5(shape: Sequence[int], classes: int) -> nn.Sequential:
+def lenet_5(
+    shape: Sequence[int],
+    classes: int,
+    *,
+    conv1: int = 6,
+    conv2: int = 16,
+    fc1: int = 120,
+    fc2: int = 84,
+) -> nn.Sequential:
     """Return LeNet-5 (LeCun et al. 1998, figure 2): two convolutions of 5 x 5, three linear layers.
 
     Inputs of up to 28 x 28 are padded by 2 on each side, as its authors made 32 x 32 of the digits.
@@ -42,9 +50,13 @@ def lenet_5(shape: Sequence[int], classes: int) -> nn.Sequential:
     Args:
         shape: the shape of one image, (H, W) or (C, H, W), 8 x 8 or more.
         classes: logits.
+        conv1: maps of the first convolution.
+        conv2: maps of the second.
+        fc1: units of the first linear layer.
+        fc2: units of the second.
 
     Raises:
-        SettingError: a shape of other dimensions or too small, or no classes.
+        SettingError: a shape of other dimensions or too small, no classes, or a width below 1.
 
     >>> sum(p.numel() for p in lenet_5((28, 28), 10).parameters())
     61706
@@ -52,23 +64,23 @@ def lenet_5(shape: Sequence[int], classes: int) -> nn.Sequential:
     21386
     """
     channels, *sides = image_sizes("lenet-5", shape, smallest=8)
-    at_least_one("lenet-5", classes=classes)
+    at_least_one("lenet-5", classes=classes, conv1=conv1, conv2=conv2, fc1=fc1, fc2=fc2)
     first = 2 if min(sides) <= 28 else 0
     second = 2 if min(sides) < 12 else 0
     rows, columns = (((side + 2 * first - 4) // 2 + 2 * second - 4) // 2 for side in sides)
     layers = {
         "images": with_channels(shape),
-        "conv1": nn.Conv2d(channels, 6, 5, padding=first),
+        "conv1": nn.Conv2d(channels, conv1, 5, padding=first),
         "relu1": nn.ReLU(),
         "pool1": nn.MaxPool2d(2),
-        "conv2": nn.Conv2d(6, 16, 5, padding=second),
+        "conv2": nn.Conv2d(conv1, conv2, 5, padding=second),
         "relu2": nn.ReLU(),
         "pool2": nn.MaxPool2d(2),
         "flatten": nn.Flatten(),
-        "fc1": nn.Linear(16 * rows * columns, 120),
+        "fc1": nn.Linear(conv2 * rows * columns, fc1),
         "relu3": nn.ReLU(),
-        "fc2": nn.Linear(120, 84),
+        "fc2": nn.Linear(fc1, fc2),
         "relu4": nn.ReLU(),
-        "fc3": nn.Linear(84, classes),
+        "fc3": nn.Linear(fc2, classes),
     }
     return nn.Sequential(OrderedDict(layers))
