@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from torch import fx, nn
+from torch import nn
 
-from bogp.coupling.channels import Flow
-from bogp.coupling.rules import read_graph
-from bogp.coupling.tracing import (
-    Arguments,
-    UntraceableError,
-    is_torchs,
-    recorded,
-    tied_modules,
-    trace,
-)
+from bogp.coupling.reading import Reading, Readings, read_model
 from bogp.export.models import (
     Example,
     as_inputs,
@@ -100,88 +90,48 @@ def compact(
     inputs = as_inputs(example)
     dense, smaller = plain_copy(model, mask), plain_copy(model, mask)
     run_example(dense, inputs)
-    work = _Work(recorded(smaller, inputs), tied_modules(smaller))
-    smaller = _shrink(work, smaller, "", gather=True)
+    readings = read_model(smaller, inputs, gather=True)
+    smaller, removed = _shrink(smaller, readings)
     compared = probes(inputs, seed)
     difference = checked_difference("the compacted model", smaller, dense, compared, tolerance)
     counts = parameter_count(dense), parameter_count(smaller)
-    return Compacted(smaller, work.removed, *counts, difference, _note(work.unread))
+    return Compacted(smaller, removed, *counts, difference, _note(readings.unread))
 
 
-@dataclass
-class _Work:
-    """What a compaction knows, and what it has done.
-
-    Attributes:
-        calls: what each module is called with.
-        tied: modules that share weights.
-        removed: the layers that lost channels so far, by name.
-        unread: names of modules that torch.fx cannot follow; the model's own name is "".
-    """
-
-    calls: Mapping[nn.Module, Arguments]
-    tied: frozenset[nn.Module]
-    removed: dict[str, LayerSize] = field(default_factory=dict)
-    unread: list[str] = field(default_factory=list)
-
-
-def _shrink(work: _Work, module: nn.Module, name: str, gather: bool = False) -> nn.Module:
-    """Return ``module`` smaller, changed in place or as a graph of its own.
-
-    Where torch.fx cannot follow the module, the same is done with the modules inside it.
-    """
-    try:
-        traced = trace(module, work.calls[module])
-    except UntraceableError:
-        work.unread.append(name)
-        _shrink_children(work, module, name)
-        return module
-    flow = Flow(module, traced.shapes, _fixed(work, module, traced.graph))
-    read_graph(flow, traced.graph, gather)
-    verdict = judge(flow)
-    changed = rebuild(flow, verdict)
-    _note_removed(work, flow, verdict, name)
-    for target, layer in changed.items():
-        module.set_submodule(target, layer)
-    for leaf in traced.leaves:
-        work.unread.append(_join(name, leaf))
-        _shrink_children(work, module.get_submodule(leaf), _join(name, leaf))
-    return rewritten(module, flow, verdict, traced.graph) or module
+def _shrink(model: nn.Module, readings: Readings) -> tuple[nn.Module, dict[str, LayerSize]]:
+    """Return ``model`` smaller, changed in place or as a graph of its own, and what it lost."""
+    removed: dict[str, LayerSize] = {}
+    verdicts = []
+    for part in readings.parts:
+        verdict = judge(part.flow)
+        changed = rebuild(part.flow, verdict)
+        removed |= _lost(part, verdict)
+        for target, layer in changed.items():
+            part.flow.module.set_submodule(target, layer)
+        verdicts.append(verdict)
+    # A graph holds the modules that it calls: those inside it first.
+    for part, verdict in reversed(list(zip(readings.parts, verdicts, strict=True))):
+        new = rewritten(part.flow.module, part.flow, verdict, part.graph)
+        if new is not None and part.name:
+            model.set_submodule(part.name, new)
+        elif new is not None:
+            model = new
+    return model, removed
 
 
-def _shrink_children(work: _Work, module: nn.Module, name: str) -> None:
-    """Make those modules inside a module smaller that can be, in place."""
-    for child_name, child in list(module.named_children()):
-        if child in work.calls and any(child.children()) and not is_torchs(child):
-            new = _shrink(work, child, _join(name, child_name))
-            setattr(module, child_name, new)
-        elif child not in work.calls and not is_torchs(child):
-            _shrink_children(work, child, _join(name, child_name))
-
-
-def _fixed(work: _Work, module: nn.Module, graph: fx.Graph) -> frozenset[str]:
-    """Return the names of modules whose weights must not change."""
-    called = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
-    read = {str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
-    tied = {name for name, each in module.named_modules() if each in work.tied}
-    return frozenset({name for name, count in called.items() if count > 1} | read | tied)
-
-
-def _note_removed(work: _Work, flow: Flow, verdict: Verdict, name: str) -> None:
-    """Note the layers that lose channels."""
-    for layer in flow.layers:
+def _lost(part: Reading, verdict: Verdict) -> dict[str, LayerSize]:
+    """Return the layers that lose channels, by name."""
+    found = {}
+    for layer in part.flow.layers:
         inputs, outputs = kept_inputs(layer, verdict), verdict.keeps(layer.output)
         before = len(inputs), len(outputs)
         after = int(inputs.sum()), int(outputs.sum())
         if before != after:
-            work.removed[_join(name, layer.name)] = LayerSize(before, after)
+            found[part.full(layer.name)] = LayerSize(before, after)
+    return found
 
 
-def _join(name: str, child: str) -> str:
-    return f"{name}.{child}" if name else child
-
-
-def _note(unread: list[str]) -> str:
+def _note(unread: Sequence[str]) -> str:
     """Return a sentence on the modules that torch.fx cannot follow."""
     if not unread:
         return ""
