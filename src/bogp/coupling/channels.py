@@ -35,7 +35,7 @@ class Ties:
 
     def __init__(self) -> None:
         self._parents: list[int] = []
-        self._pinned: list[int] = []
+        self._pinned: dict[int, str] = {}
 
     def new(self, count: int) -> Tensor:
         """Return the numbers of ``count`` new units (count,)."""
@@ -49,9 +49,10 @@ class Ties:
             one, other = self._root(a), self._root(b)
             self._parents[max(one, other)] = min(one, other)
 
-    def pin(self, units: Tensor) -> None:
-        """Make units stay, because a call that bogp does not understand reads them."""
-        self._pinned += units.tolist()
+    def pin(self, units: Tensor, reason: str) -> None:
+        """Make units stay; the reason says why, as the end of a sentence."""
+        for unit in units.tolist():
+            self._pinned.setdefault(unit, reason)
 
     def _root(self, unit: int) -> int:
         while self._parents[unit] != unit:
@@ -68,6 +69,13 @@ class Ties:
         stays = torch.zeros(len(self._parents), dtype=torch.bool)
         stays[[self._root(unit) for unit in self._pinned]] = True
         return stays
+
+    def reasons(self) -> dict[int, str]:
+        """Return why each set that holds a pinned unit stays, by its smallest number."""
+        found: dict[int, str] = {}
+        for unit, reason in self._pinned.items():
+            found.setdefault(self._root(unit), reason)
+        return found
 
 
 @dataclass(frozen=True)
@@ -143,8 +151,17 @@ def opaque(flow: Flow, node: fx.Node) -> Channels | None:
     """Pin all channels that the node reads, and return None: its output is not understood."""
     for source in node.all_input_nodes:
         if source in flow.channels:
-            flow.units.pin(flow.channels[source].units)
+            flow.units.pin(flow.channels[source].units, _reason(flow, node))
     return None
+
+
+def _reason(flow: Flow, node: fx.Node) -> str:
+    """Return why a call pins what it reads."""
+    if node.op == "output":
+        return "they are an output of the model"
+    if node.op == "call_module":
+        return f"the {type(module_of(flow, node)).__name__} {str(node.target)!r} reads them"
+    return f"a call of {getattr(node.target, '__name__', node.target)} reads them"
 
 
 def source_of(node: fx.Node) -> fx.Node:

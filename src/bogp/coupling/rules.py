@@ -89,7 +89,7 @@ def _forget(flow: Flow, node: fx.Node) -> None:
     """Pin the channels of a tensor that the call overwrites: others read it, before or after."""
     for source in node.all_input_nodes:
         old = flow.channels[source]
-        flow.units.pin(old.units)
+        flow.units.pin(old.units, "a call overwrites them that others read")
         flow.channels[source] = Channels(
             old.axis, old.units, torch.full_like(old.constants, UNKNOWN)
         )

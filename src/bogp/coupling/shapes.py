@@ -105,7 +105,7 @@ def cat(flow: Flow, node: fx.Node) -> Channels | None:
         if each not in flow.channels:
             constants = torch.full((flow.shapes[each][axis],), UNKNOWN, dtype=torch.float64)
             fresh = flow.fresh(axis, constants)
-            flow.units.pin(fresh.units)
+            flow.units.pin(fresh.units, "they are not understood")
             parts.append(fresh)
         else:
             parts.append(flow.channels[each])

@@ -120,15 +120,7 @@ def select(
     >>> select(scores, 2)["w"].tolist()
     [[True, False], [False, True]]
     """
-    if scope not in SCOPES:
-        raise UnknownNameError("scope", scope, SCOPES)
-    allowed = _supports(scores, support)
-    available = sum(int(layer.sum()) for layer in allowed.values())
-    if not 0 <= kept <= available:
-        raise SparsityError(
-            f"cannot keep {kept} of the {available} weights in the support: "
-            "take a denser support or a higher sparsity"
-        )
+    allowed = checked_support(scores, kept, scope, support)
     counts, lowest = SCOPES[scope](scores, allowed, kept, seed)
     return Mask(
         {
@@ -138,8 +130,16 @@ def select(
     )
 
 
-def _supports(scores: Layers, support: Layers | None) -> dict[str, Tensor]:
-    """Return the support of each layer, complete where none is given; check the scores."""
+def checked_support(
+    scores: Layers, kept: int, scope: str, support: Layers | None
+) -> dict[str, Tensor]:
+    """Return the support of each layer, complete where none is given.
+
+    Raises:
+        SparsityError, MaskError, UnknownNameError: what was asked of :func:`select` cannot be done.
+    """
+    if scope not in SCOPES:
+        raise UnknownNameError("scope", scope, SCOPES)
     allowed = {}
     for name, score in scores.items():
         if score.isnan().any():
@@ -150,6 +150,12 @@ def _supports(scores: Layers, support: Layers | None) -> dict[str, Tensor]:
             raise MaskError(f"the support has no layer {name!r} of shape {tuple(score.shape)}")
         else:
             allowed[name] = support[name]
+    available = sum(int(layer.sum()) for layer in allowed.values())
+    if not 0 <= kept <= available:
+        raise SparsityError(
+            f"cannot keep {kept} of the {available} weights in the support: "
+            "take a denser support or a higher sparsity"
+        )
     return allowed
 
 

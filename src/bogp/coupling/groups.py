@@ -1,0 +1,174 @@
+"""The couplings of a network: which channels go together, and where each lies in its parameters."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bogp.coupling.channels import Layer
+from bogp.coupling.reading import Reading, Readings, read_model
+from bogp.errors import MaskError, first_line
+
+Role = Literal["makes", "reads", "carries"]
+"""What a parameter does with a channel: computes it, is multiplied by it, or changes it alone."""
+
+
+Place = tuple[str, int, Role]
+"""A parameter, one of its axes, and what it does with the channels that lie there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """What one parameter has of each unit of a group.
+
+    Attributes:
+        parameter: its name in the model.
+        axis: the dimension along which the units lie.
+        role: whether these positions make the channel, read it, or carry it through.
+        positions: where each unit lies (units, P), int64. A channel that was flattened has as many
+            positions as it had places.
+    """
+
+    parameter: str
+    axis: int
+    role: Role
+    positions: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Channels that lie in the same places: the width of a hidden layer, or a part of a stream.
+
+    Each of its units can go or stay by itself, with everything that ``members`` have of it. Where
+    a shortcut puts the channels of a narrow stage among those of a wide one, these are one group,
+    and those that the wide stage has beside them another.
+
+    Attributes:
+        members: the parameters that hold the channels.
+        size: the number of units.
+    """
+
+    members: tuple[Member, ...]
+    size: int
+
+    def having(self, role: Role) -> Iterator[Member]:
+        """Yield the members of one role."""
+        return (member for member in self.members if member.role == role)
+
+
+@dataclass(frozen=True)
+class Couplings:
+    """What is coupled in a model.
+
+    Attributes:
+        groups: the channels that can go, in the order in which the model makes them.
+        fixed: the name of a layer → a sentence on why channels that it makes must stay.
+    """
+
+    groups: tuple[Group, ...]
+    fixed: Mapping[str, str]
+
+
+def couplings(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Couplings:
+    """Return which channels of ``model`` go together.
+
+    They are found by following its calls with torch.fx. A call that has no rule pins the channels
+    that it reads: that is never wrong, and only leaves the network wider than it could be. The
+    features of the input and the outputs stay.
+
+    Args:
+        model: any module that torch.fx can follow, or parts of which it can; not changed.
+        example: inputs (N, ...), or a tuple of them: the model is run on them for its shapes.
+
+    Raises:
+        MaskError: the model cannot be run on the example.
+
+    >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+    >>> found = couplings(network, torch.zeros(1, 3))
+    >>> [(m.parameter, m.axis, m.role, m.positions.tolist()) for m in found.groups[0].members]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    [('0.weight', 0, 'makes', [[0], [1]]), ('0.bias', 0, 'carries', [[0], [1]]),
+     ('2.weight', 1, 'reads', [[0], [1]])]
+    >>> found.fixed
+    {'2': "the channels of '2' stay: they are an output of the model"}
+    """
+    plain = copy.deepcopy(model).cpu().eval()
+    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
+    try:
+        readings = read_model(plain, tuple(each.detach().cpu() for each in inputs))
+    except Exception as error:  # whatever a foreign forward raises
+        raise MaskError(
+            f"the model cannot be run on the example ({first_line(error)}): give a batch of its "
+            "inputs"
+        ) from error
+    return _collected(plain, readings)
+
+
+def _collected(model: nn.Module, readings: Readings) -> Couplings:
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups: list[Group] = []
+    fixed: dict[str, str] = {}
+    for part in readings.parts:
+        groups += _groups(part, names)
+        fixed |= _fixed(part)
+    return Couplings(tuple(groups), fixed)
+
+
+def _groups(part: Reading, names: Mapping[nn.Parameter, str]) -> list[Group]:
+    """Return the groups of one traced module."""
+    roots, pinned = part.flow.units.roots().tolist(), part.flow.units.pinned()
+    places: dict[int, dict[tuple[str, int, Role], list[int]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for layer in part.flow.layers:
+        for parameter, axis, role, units in _held(
+            part.flow.module.get_submodule(layer.name), layer
+        ):
+            for position, unit in enumerate(units.tolist()):
+                if not pinned[roots[unit]]:
+                    places[roots[unit]][names[parameter], axis, role].append(position)
+    alike: dict[tuple[tuple[Place, int], ...], list[int]] = defaultdict(list)
+    for root in sorted(places):
+        if {"makes", "reads"} <= {role for _, _, role in places[root]}:
+            shape = tuple((place, len(positions)) for place, positions in places[root].items())
+            alike[shape].append(root)
+    return [
+        Group(
+            tuple(
+                Member(
+                    name, axis, role, torch.tensor([places[root][name, axis, role] for root in own])
+                )
+                for (name, axis, role), _ in shape
+            ),
+            len(own),
+        )
+        for shape, own in alike.items()
+    ]
+
+
+def _held(module: Any, layer: Layer) -> Iterator[tuple[nn.Parameter, int, Role, Tensor]]:
+    """Yield what the parameters of a layer have of its channels: parameter, axis, role, units."""
+    makes: Role = "makes" if layer.kind == "reader" else "carries"
+    for name, parameter in module.named_parameters(recurse=False):
+        yield parameter, 0, makes if name == "weight" else "carries", layer.output.units
+        if layer.kind == "reader" and name == "weight" and layer.source is not None:
+            yield parameter, 1, "reads", layer.source.units
+
+
+def _fixed(part: Reading) -> dict[str, str]:
+    """Return why channels stay, by the name of the layer that makes them."""
+    reasons = part.flow.units.reasons()
+    roots = part.flow.units.roots()
+    found = {}
+    for layer in part.flow.layers:
+        why = [reasons[root] for root in roots[layer.output.units].tolist() if root in reasons]
+        if layer.kind == "reader" and why:
+            name = part.full(layer.name)
+            found[name] = f"the channels of {name!r} stay: {why[0]}"
+    return found
