@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from bogp.errors import GraphError, SparsityError
 from bogp.graphs import (
     RelationalGraph,
-    channel_nodes,
     edges_for_sparsity,
     generate,
     graph_to_mask,
     mask_to_graph,
 )
+from bogp.nodes import channel_nodes
 
 
 @st.composite

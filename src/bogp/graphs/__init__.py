@@ -13,7 +13,6 @@ from bogp.graphs.property_vectors import describe as describe
 from bogp.graphs.property_vectors import find_property as find_property
 from bogp.graphs.property_vectors import properties as properties
 from bogp.graphs.relational import RelationalGraph as RelationalGraph
-from bogp.graphs.relational import channel_nodes as channel_nodes
 from bogp.graphs.relational import edges_for_sparsity as edges_for_sparsity
 from bogp.graphs.relational import graph_to_mask as graph_to_mask
 from bogp.graphs.relational import mask_to_graph as mask_to_graph

@@ -18,8 +18,9 @@ import numpy.typing as npt
 import torch
 
 from bogp.errors import GraphError
+from bogp.nodes import channel_nodes, group_sizes
 from bogp.sparsity import kept_count
-from bogp.types import BoolArray, Integers
+from bogp.types import BoolArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -158,20 +159,6 @@ class RelationalGraph:
         return cls(adjacency | adjacency.T)
 
 
-def channel_nodes(channels: int, nodes: int) -> Integers:
-    """Return the node that owns each channel, shape (channels,).
-
-    Groups are contiguous; the first ``channels % nodes`` nodes own one channel more.
-
-    Raises:
-        GraphError: there are no nodes, or fewer channels than nodes.
-
-    >>> channel_nodes(7, 3).tolist()
-    [0, 0, 0, 1, 1, 2, 2]
-    """
-    return np.repeat(np.arange(nodes, dtype=np.int64), _group_sizes(channels, nodes))
-
-
 def graph_to_mask(
     graph: RelationalGraph,
     out_features: int,
@@ -230,7 +217,7 @@ def mask_to_graph(
     _check_fit(nodes, out_features, in_features)
     kept = kept.reshape(out_features, in_features, -1)
     counts = np.count_nonzero(kept, axis=2)
-    rows, columns = _group_sizes(out_features, nodes), _group_sizes(in_features, nodes)
+    rows, columns = group_sizes(out_features, nodes), group_sizes(in_features, nodes)
     counts = np.add.reduceat(counts, np.cumsum(rows) - rows, axis=0)
     counts = np.add.reduceat(counts, np.cumsum(columns) - columns, axis=1)
     counts = counts + counts.T
@@ -265,7 +252,7 @@ def edges_for_sparsity(
     in_features = nodes if in_features is None else in_features
     _check_fit(nodes, out_features, in_features)
     wanted = kept_count(out_features * in_features, sparsity)
-    rows, columns = _group_sizes(out_features, nodes), _group_sizes(in_features, nodes)
+    rows, columns = group_sizes(out_features, nodes), group_sizes(in_features, nodes)
     blocks = np.outer(rows, columns)
     weights = np.sort((blocks + blocks.T)[np.triu_indices(nodes, 1)])
     kept = int(np.trace(blocks)) + np.concatenate(([0], np.cumsum(weights)))
@@ -304,17 +291,6 @@ def as_bool(values: Any, what: str) -> BoolArray:
     if wrong.any():
         raise GraphError(f"{what} holds {array[wrong].flat[0]}: give only 0 and 1, or bools")
     return array.astype(np.bool_)
-
-
-def _group_sizes(channels: int, nodes: int) -> Integers:
-    """Return how many channels each node owns, shape (nodes,)."""
-    if nodes < 1:
-        raise GraphError(f"{nodes} nodes cannot own {channels} channels: give at least 1 node")
-    if channels < nodes:
-        raise GraphError(
-            f"{nodes} nodes do not fit {channels} channels: use at most {channels} nodes"
-        )
-    return channels // nodes + (np.arange(nodes, dtype=np.int64) < channels % nodes)
 
 
 def _check_fit(nodes: int, out_features: int, in_features: int) -> None:

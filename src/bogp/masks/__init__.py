@@ -1,5 +1,6 @@
 """Pruning masks: which weights can be pruned, how scores become a mask, masks in files."""
 
+from bogp.masks.blocks import BlockUnits as BlockUnits
 from bogp.masks.choice import check_room as check_room
 from bogp.masks.choice import check_weights as check_weights
 from bogp.masks.choice import choose_layers as choose_layers
@@ -29,3 +30,8 @@ from bogp.masks.select import select as select
 from bogp.masks.torch_prune import mask_from_torch_prune as mask_from_torch_prune
 from bogp.masks.torch_prune import with_torch_prune as with_torch_prune
 from bogp.masks.torch_prune import without_torch_prune as without_torch_prune
+from bogp.masks.wiring import Grid as Grid
+from bogp.masks.wiring import grids as grids
+from bogp.masks.wiring import wiring as wiring
+from bogp.masks.wiring import wiring_mask as wiring_mask
+from bogp.masks.wiring import wirings as wirings

@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from bogp.errors import GraphError, MaskError, UnknownNameError
-from bogp.graphs import RelationalGraph, graph_to_mask
-from bogp.masks import Mask, PrunableLayer, check_fits, complete_mask, prunable_layers
+from bogp.graphs import RelationalGraph
+from bogp.masks import (
+    Mask,
+    PrunableLayer,
+    check_fits,
+    complete_mask,
+    prunable_layers,
+    wiring_mask,
+)
 
 Support = RelationalGraph | Mapping[str, RelationalGraph] | Tensor | Mask | None
 """What bounds a mask: a graph, a graph for each layer, one layer's mask, a whole mask, or None."""
@@ -58,12 +65,10 @@ def layer_support(graph: RelationalGraph, layer: PrunableLayer) -> Tensor:
     """Return the mask that ``graph`` gives one layer, a bool tensor of the shape of its weight.
 
     Node v owns contiguous groups of the module's output channels and of its input channels. The
-    weight from input i to output o is kept where node(o) and node(i) are joined; the kernel of a
-    convolution is kept or pruned whole. Each matrix in an attention's packed projections gets the
-    same mask. A grouped convolution gets the part of the mask over all inputs that it has weights
-    for: output o reads only the inputs of its own group, so that weight (o, j) is from input
-    ``group(o) * (in / groups) + j``. A depthwise convolution with as many outputs as inputs has
-    only weights from a channel to itself, inside a node, and is kept whole.
+    weight from input i to output o is kept where node(o) and node(i) are joined, as
+    :func:`bogp.masks.wiring_mask` says. Each matrix in an attention's packed projections gets the
+    same mask. A depthwise convolution with as many outputs as inputs has only weights from a
+    channel to itself, inside a node, and is kept whole.
 
     Raises:
         GraphError: the layer has fewer inputs or outputs than the graph has nodes.
@@ -77,17 +82,13 @@ def layer_support(graph: RelationalGraph, layer: PrunableLayer) -> Tensor:
             [1, 1],
             [1, 1]], dtype=torch.int32)
     """
-    try:
-        dense = graph_to_mask(graph, layer.outputs, layer.inputs)
-    except GraphError as error:
-        raise GraphError(f"{layer.name!r}: {error}") from error
-    if layer.groups > 1:
-        group = torch.arange(layer.outputs) // (layer.outputs // layer.groups)
-        columns = group[:, None] * layer.shape[1] + torch.arange(layer.shape[1])
-        dense = dense.gather(1, columns)
-    dense = dense.repeat(layer.parts, 1)
-    kernel = layer.shape[2:]
-    return dense[(..., *(None,) * len(kernel))].expand(*dense.shape, *kernel).contiguous()
+    if not carries(layer, graph.nodes):
+        raise GraphError(
+            f"{layer.name!r}: {graph.nodes} nodes do not fit a layer of {layer.outputs} outputs "
+            f"and {layer.inputs} inputs: use at most {_width(layer)} nodes"
+        )
+    wiring = torch.tensor(graph.adjacency).repeat(layer.parts, 1)
+    return wiring_mask(wiring, layer, (graph.nodes, graph.nodes))
 
 
 def carries(layer: PrunableLayer, nodes: int) -> bool:
