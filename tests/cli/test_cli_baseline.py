@@ -34,3 +34,34 @@ def test_criteria_scopes_and_methods_are_listed(capsys):
     assert listed["methods"]["erk"] == "criterion random, scope erk, pruning rounds 1"
     for kind in ("criteria", "scopes"):
         assert all(listed[kind].values())
+
+
+def test_the_narrower_network_is_a_dense_one_of_another_width(capsys):
+    words = ("--data", "digits", "--layers", "all", "--seeds", 2, "--quiet")
+    wide = ("narrower", "-s", 0.9, "--model", "mlp:16")
+    shown = json.loads(run(capsys, "baseline", *wide, *words, "--json"))
+    assert shown["narrower"] == {"spec": "mlp:2", "weights": 148, "multiply_adds": 148}
+    dense = json.loads(run(capsys, "baseline", "dense", "--model", "mlp:2", *words, "--json"))
+    timeless = [
+        [{name: value for name, value in one.items() if name != "seconds"} for one in each["runs"]]
+        for each in (shown, dense)
+    ]
+    assert timeless[0] == timeless[1]
+    assert "narrower" not in dense
+    text = run(capsys, "baseline", *wide, *words)
+    assert text.startswith("narrower, mlp:2 for mlp:16, layers all")
+    assert "The narrower network: mlp:2, 148 weights, 148 multiply-adds." in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "method 'narrower' needs a sparsity: give 0.9 say"),
+        (("-s", 0.9, "--model", "torch.nn:Identity"), "'torch.nn:Identity' is none of them"),
+    ],
+)
+def test_what_has_no_narrower_network_is_one_sentence(words, sentence, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*map(str, ("baseline", "narrower", "--data", "digits", *words))])
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err

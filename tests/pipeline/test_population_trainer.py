@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_helpers import comparable
+from training_helpers import arguments, comparable
 
 from bogp.data import load_dataset, split
 from bogp.errors import BogpError, GraphError, SparsityError
@@ -72,7 +72,7 @@ def test_each_candidate_gets_what_it_gets_alone_by_the_loop(trainer):
     for candidate, seed, found in zip(candidates(), SEEDS, trainer(task()), strict=True):
         alone = prune_and_train(
             factory, parts, RECIPE, layers="hidden", seed=seed, order_seed=5, report=True,
-            **vars(candidate),
+            **arguments(candidate),
         )  # fmt: skip
         # The plain loop measures after its last epoch alone.
         own = {"seconds", "loss", "calibration_error", "accuracies"}
@@ -151,7 +151,7 @@ def test_without_an_order_in_common_each_is_trained_by_its_own_seed(trainer):
     found = trainer(task(order_seed=None), progress=lambda *step: seen.append(step))
     for candidate, seed, one in zip(candidates(), SEEDS, found, strict=True):
         alone = prune_and_train(
-            factory, parts, RECIPE, layers="hidden", seed=seed, report=True, **vars(candidate)
+            factory, parts, RECIPE, layers="hidden", seed=seed, report=True, **arguments(candidate)
         )
         assert one.model is None
         assert comparable([one]) == comparable([replace(alone, model=None)])

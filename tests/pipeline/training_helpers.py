@@ -38,8 +38,14 @@ def timeless(trials):
 
 def baseline(name, factory, parts, recipe, *, layers="hidden", sparsity=None, seed=0):
     """Train a known method alone, its mask drawn by ``seed`` too."""
-    candidate = known_candidate(name, sparsity, seed)
-    return prune_and_train(factory, parts, recipe, layers=layers, seed=seed, **vars(candidate))
+    chosen = arguments(known_candidate(name, sparsity, seed))
+    return prune_and_train(factory, parts, recipe, layers=layers, seed=seed, **chosen)
+
+
+def arguments(candidate):
+    """Return a candidate as arguments of prune_and_train, which is given the network itself."""
+    assert candidate.model is None
+    return {name: value for name, value in vars(candidate).items() if name != "model"}
 
 
 def baseline_population(name, factory, parts, recipe, *, seeds, sparsity=None, **options):

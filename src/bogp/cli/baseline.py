@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,10 @@ from bogp.cli.common import interruptible, print_json, print_table, progress_bar
 from bogp.cli.options import Data, Json, Quiet, from_settings
 from bogp.errors import SettingError
 from bogp.settings.search import TrainingSettings
+
+if TYPE_CHECKING:
+    from bogp.data import Dataset
+    from bogp.training import Narrower
 
 
 @from_settings
@@ -42,7 +46,8 @@ def baseline(
     and prune once, over all layers together. imp trains first, then prunes by magnitude in five
     rounds, each from the initial weights again; gradual trains first and prunes in five rounds
     that remove less and less: six trainings each. random is a plain random mask, erk one that keeps
-    small layers denser, dense no mask at all.
+    small layers denser, dense no mask at all. narrower has none either: it shrinks all widths of
+    one of bogp's own models until the network has as many weights as a mask of the sparsity keeps.
 
     Example: bogp baseline glob5 --data mnist --sparsity 0.9
     """
@@ -52,19 +57,20 @@ def baseline(
     if seeds < 1:
         raise SettingError(f"{seeds} seeds is too few: give 1 or more")
     numbers = range(settings.seed, settings.seed + seeds)
-    candidates = tuple(known_candidate(method, sparsity, seed) for seed in numbers)
-    task = TrainingTask(
-        candidates,
-        tuple(numbers),
-        settings.seed if together else None,
-        exact=False,
-        report=True,
-    )
     with (
         interruptible("a baseline keeps nothing before its end, so run it again"),
         open_workers(data) as workers,
         progress_bar(f"{method}, epochs", quiet) as progress,
     ):
+        smaller = _smaller(method, sparsity, settings, workers.dataset)
+        spec = None if smaller is None else smaller.spec
+        task = TrainingTask(
+            tuple(known_candidate(method, sparsity, seed, spec) for seed in numbers),
+            tuple(numbers),
+            settings.seed if together else None,
+            exact=False,
+            report=True,
+        )
         trainer = PopulationTrainer.of(settings, workers.data)
         found = workers.submit(trainer, task, progress).result()
     runs = [
@@ -76,14 +82,30 @@ def baseline(
         from bogp.analysis import mean_interval
 
         interval = mean_interval([run["test"] for run in runs])
-        print_json({"method": method, "runs": runs, "test": vars(interval)})
+        extra = {} if smaller is None else {"narrower": vars(smaller)}
+        print_json({"method": method, **extra, "runs": runs, "test": vars(interval)})
         return
     how = ", one order of mini-batches" if together else ""
-    title = f"{method}, {settings.model}, layers {settings.layers}, protocol {settings.protocol}"
-    _print(runs, title + how)
+    model = settings.model if smaller is None else f"{smaller.spec} for {settings.model}"
+    title = f"{method}, {model}, layers {settings.layers}, protocol {settings.protocol}"
+    _print(runs, title + how, smaller)
 
 
-def _print(runs: list[dict[str, Any]], title: str) -> None:
+def _smaller(
+    method: str, sparsity: float | None, settings: TrainingSettings, dataset: Dataset
+) -> Narrower | None:
+    """Return the network that the method ``narrower`` trains; None of other methods."""
+    from bogp.pipeline.narrowing import narrower_for_sparsity
+    from bogp.sparsify import NARROWER
+
+    if method != NARROWER:
+        return None
+    if sparsity is None:
+        raise SettingError(f"method {method!r} needs a sparsity: give 0.9 say")
+    return narrower_for_sparsity(settings.model, dataset, settings.layers, sparsity)
+
+
+def _print(runs: list[dict[str, Any]], title: str, smaller: Narrower | None) -> None:
     from bogp.analysis import mean_interval
     from bogp.report import Cell, Table
 
@@ -94,6 +116,8 @@ def _print(runs: list[dict[str, Any]], title: str) -> None:
     ]
     columns = ["sparsity", "test accuracy", "epochs a seed"]
     notes = ["Mean over the seeds [95 % interval, Student t]."]
+    if smaller is not None:
+        notes.append(f"The narrower network: {smaller}.")
     if empty := sorted({name for run in runs for name in run.get("collapsed", ())}):
         notes.append(f"No weight is kept of {', '.join(empty)}, of at least one seed.")
     if shape := runs[0]["structure"]:

@@ -86,6 +86,13 @@ def _recipe(recipe: Any) -> str:
     return f"{recipe.optimizer}, {rate}, {size}, {recipe.epochs} epochs"
 
 
+def _methods() -> dict[str, str]:
+    from bogp.sparsify import NARROWER
+
+    shrunk = "nothing pruned; widths shrunk until the network has as many weights as a mask keeps"
+    return _listed("bogp.sparsify", "METHODS", _method) | {NARROWER: shrunk}
+
+
 def _parts() -> dict[str, str]:
     from bogp.replication.replications import REPLICATIONS
 
@@ -101,7 +108,7 @@ KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "families": partial(_listed, "bogp.database", "FAMILIES"),
     "formats": partial(_listed, "bogp.export", "FORMATS", _format),
     "kinds": partial(_listed, "bogp.graphs.mixed_kinds", "KINDS", _kind),
-    "methods": partial(_listed, "bogp.pipeline", "METHODS", _method),
+    "methods": _methods,
     "metrics": partial(_listed, "bogp.database", "METRICS"),
     "models": partial(_listed, "bogp.training.models", "MODELS"),
     "parts": _parts,

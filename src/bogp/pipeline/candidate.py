@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from bogp.errors import SettingError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import Mask
-from bogp.sparsify import GRAPH, METHODS, Method, Support
+from bogp.pipeline.given import ModelSource
+from bogp.sparsify import GRAPH, METHODS, NARROWER, Method, Support
 from bogp.training import Metrics, Structure
 
 
@@ -27,12 +28,15 @@ class Candidate:
         sparsity: share of the prunable weights to remove; None is the dense network, for which
             nothing else counts.
         mask_seed: seed of what is random about the mask.
+        model: the network that is trained in place of the trainer's own, a narrower one say
+            (:func:`bogp.training.narrower`).
     """
 
     support: Support = None
     method: Method = GRAPH
     sparsity: float | None = None
     mask_seed: int = 0
+    model: ModelSource | None = None
 
     @property
     def trainings(self) -> int:
@@ -40,17 +44,20 @@ class Candidate:
         return 1 if self.sparsity is None else self.method.trainings
 
 
-def known_candidate(name: str, sparsity: float | None, seed: int) -> Candidate:
+def known_candidate(
+    name: str, sparsity: float | None, seed: int, narrower: ModelSource | None = None
+) -> Candidate:
     """Return the candidate of a method of :data:`bogp.sparsify.METHODS` on the complete support.
 
     Args:
-        name: of the method; ``"dense"`` prunes nothing.
+        name: of the method; ``"dense"`` and ``"narrower"`` prune nothing.
         sparsity: share of the prunable weights to remove.
         seed: of the network; the mask's own seed is derived from it.
+        narrower: the network that ``"narrower"`` trains (:func:`bogp.training.narrower`).
 
     Raises:
         UnknownNameError: no such method.
-        SettingError: a method that prunes, without a sparsity.
+        SettingError: a method that prunes, without a sparsity, or ``"narrower"`` without a network.
 
     >>> known_candidate("glob5", 0.9, seed=0).trainings
     5
@@ -58,8 +65,13 @@ def known_candidate(name: str, sparsity: float | None, seed: int) -> Candidate:
     if name not in METHODS:
         raise UnknownNameError("method", name, METHODS)
     method = METHODS[name]
+    if name == NARROWER and narrower is None:
+        raise SettingError(
+            f"method {name!r} needs the narrower network: give what bogp.training.narrower returns "
+            "as `spec`"
+        )
     if method is None:
-        return Candidate()
+        return Candidate(model=narrower if name == NARROWER else None)
     if sparsity is None:
         raise SettingError(f"method {name!r} needs a sparsity: give 0.9 say")
     return Candidate(None, method, sparsity, derive_seed(seed, "mask"))

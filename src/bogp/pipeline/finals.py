@@ -26,8 +26,7 @@ class Final:
     """One network of the evidence: trained on one fresh seed, measured on both sets.
 
     Attributes:
-        name: ``"winner"``, ``"random search's winner"``, or a control of
-            :data:`bogp.controls.CONTROLS`.
+        name: of a contender, ``"winner"`` say, or of a control of :data:`bogp.controls.CONTROLS`.
         number: number of the fresh seed, from 0: networks of one number are paired.
         seed: seed of the initial weights.
         selected: accuracy on the data that selects.
@@ -63,6 +62,9 @@ class Contender:
     record: Any
     candidate: Callable[[int], Candidate]
 
+
+ByMask = Callable[[Mask], Sequence[Contender]]
+"""From the mask of the first contender on the first fresh seed to further contenders."""
 
 DENSE = "dense"
 """The network that is not pruned, trained like the winner."""
@@ -102,6 +104,7 @@ class FinalRuns:
         together: whether networks of one seed share the order of their mini-batches, so that
             differences between them are paired.
         controls: makes the controls of the first contender; None trains none.
+        by_mask: gives further contenders, the same on all seeds; None gives none.
     """
 
     session: Session
@@ -110,9 +113,10 @@ class FinalRuns:
     epochs: int
     together: bool = True
     controls: ControlMaker | None = None
+    by_mask: ByMask | None = None
 
     def run(self, contenders: Sequence[Contender]) -> Finals:
-        """Train contenders, and controls of the first, on fresh seeds; open the report data.
+        """Train contenders, those by mask, and controls of the first; open the report data.
 
         Each seed is in the study before the next begins.
 
@@ -122,12 +126,14 @@ class FinalRuns:
         study, left_out = self.session.study, dict[str, str]()
         entries: list[dict[str, Any]] = []
         weights: dict[str, Mapping[str, Tensor]] = {}
-        key = content_key({"contenders": [[each.name, each.record] for each in contenders]})
+        named = {"contenders": [[each.name, each.record] for each in contenders]}
+        key = content_key(named if self.by_mask is None else {**named, "by mask": True})
         for number in range(max(1, self.count)):
             name = f"final {number} of {key}" if self.count else f"masks of {key}"
             entry = study.noted(name)
             if entry is None:
-                one = _OneSeed(self, name, number)
+                stored = entries[0]["masks"].get(contenders[0].name) if entries else None
+                one = _OneSeed(self, name, number, None if stored is None else _unpacked(stored))
                 entry = one.run(contenders)
                 study.note(name, entry)
                 weights |= one.weights
@@ -180,11 +186,12 @@ class FinalRuns:
 
 @dataclass
 class _OneSeed:
-    """Everything on one fresh seed."""
+    """Everything on one fresh seed; ``mask`` is the first contender's on the first, if known."""
 
     finals: FinalRuns
     name: str
     number: int
+    mask: Mask | None = None
     epochs: int = 0
     lost: int = 0
     weights: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
@@ -211,8 +218,10 @@ class _OneSeed:
                 if (weights := found[key].weights) is not None:
                     self.weights[each.name] = weights
         left_out: dict[str, str] = {}
+        first = next(iter(candidates))
+        if report:
+            runs += self._by_mask(found[first].mask if self.mask is None else self.mask, seed)
         if self.finals.controls is not None and report:
-            first = next(iter(candidates))
             if (mask := found[first].mask) is None:
                 left_out = dict.fromkeys(CONTROLS, "the trainer returned no mask to change")
             else:
@@ -225,6 +234,16 @@ class _OneSeed:
             "epochs": self.epochs,
             "lost": self.lost,
         }
+
+    def _by_mask(self, mask: Mask | None, seed: int) -> list[Final]:
+        if self.finals.by_mask is None or mask is None:
+            return []
+        further = self.finals.by_mask(mask)
+        found = self._train([(each.candidate(seed), seed) for each in further], "networks beside")
+        return [
+            _final(each.name, self.number, seed, result)
+            for each, result in zip(further, found, strict=True)
+        ]
 
     def _controls(
         self, winner: Candidate, mask: Mask, seed: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from bogp.errors import RecipeError, SettingError, StudyError
 from bogp.graphs import RelationalGraph
 from bogp.masks import Mask, PrunableLayer, prunable_layers
 from bogp.pipeline.evidence import WINNER, Comparison, comparisons
-from bogp.pipeline.finals import DENSE, Contender, Final
+from bogp.pipeline.finals import DENSE, ByMask, Contender, Final
 from bogp.pipeline.given import network_factory
+from bogp.pipeline.narrowing import narrower_for_mask, why_no_narrower
 from bogp.pipeline.pool_search import PoolStudy, open_pool_study, run_pool_search
 from bogp.pipeline.pool_space import INFORMATIVE
 from bogp.pipeline.records import training_record
@@ -33,7 +34,7 @@ from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
 from bogp.sparsify import Method
 from bogp.sparsify.supports import Support, carries
-from bogp.training import ModelFactory, initialise
+from bogp.training import ModelFactory, Narrower, initialise
 from bogp.types import BoolArray
 
 GRAPHS = 64
@@ -60,8 +61,9 @@ class PrunedNetwork:
         pruned, dense: accuracy on the report data over the fresh seeds.
         fresh: accuracy of the pruned network on the data that selects.
         lead: pruned − dense, paired by seed.
-        comparisons: what else stood beside, the controls among it.
-        left_out: controls that do not apply, and why.
+        comparisons: what else stood beside: narrower networks, random search, controls.
+        narrower: the narrower networks among them, by name.
+        left_out: what could not stand beside, and why.
         search: what chose the mask, if a search did.
         epochs: training spent, in epochs, by what it was spent on.
         links: the adjacency (nodes, nodes) of the graph that bounds the mask, several side by side;
@@ -80,6 +82,7 @@ class PrunedNetwork:
     fresh: Interval
     lead: Interval
     comparisons: tuple[Comparison, ...]
+    narrower: Mapping[str, Narrower]
     left_out: Mapping[str, str]
     search: SearchResult | None
     epochs: Mapping[str, int]
@@ -137,13 +140,14 @@ def prune_by_search(
     *,
     controls: bool = True,
 ) -> PrunedNetwork:
-    """Search for the mask, then train winner, dense network and controls on fresh seeds."""
+    """Search for the mask, then train it beside what it must beat, on fresh seeds."""
     with open_pool_study(database, dataset, settings, execution, command=_COMMAND) as opened:
-
-        def whole(best: Point) -> list[Contender]:
-            return [_dense(opened, best.rounds)]
-
-        found = run_pool_search(opened, beside=whole, controls=controls)
+        found = run_pool_search(
+            opened,
+            beside=lambda best: [_dense(opened, best.rounds)],
+            by_mask=lambda best: _narrower(opened, best.rounds),
+            controls=controls,
+        )
         assert found.evidence is not None
         evidence, point = found.evidence, opened.space.points[found.best.point["index"]]
         winner = opened.contender(WINNER, point)
@@ -160,7 +164,7 @@ def prune_by_method(
     *,
     controls: bool = True,
 ) -> PrunedNetwork:
-    """Prune by one method on the complete support; train it beside the dense network."""
+    """Prune by one method on the complete support; train it beside dense and narrower networks."""
     assert settings.sparsity is not None
     scored_by = criterion(method.criterion).name
     point = Point(None, 0.0, scored_by, method.scope, method.rounds, settings.sparsity)
@@ -187,8 +191,9 @@ def prune_by_method(
             )
             winner = opened.contender(WINNER, point, method)
             # A lottery ticket is what one training makes of it: those before only chose the mask.
-            whole = _dense(opened, 1 if method.rewind else method.trainings)
-            finals = opened.finals(controls).run([winner, whole])
+            trainings = 1 if method.rewind else method.trainings
+            whole = _dense(opened, trainings)
+            finals = opened.finals(controls, _narrower(opened, trainings)).run([winner, whole])
             kept = finals.masks[WINNER], finals.weights.get(WINNER)
             spent = {"fresh seeds and controls": finals.epochs}
             runs = finals.runs, finals.left_out
@@ -202,6 +207,27 @@ _COMMAND = {"made_by": "bogp prune"}
 def _dense(opened: PoolStudy, trainings: int) -> Contender:
     """Return the contender that keeps every weight, through as many trainings as the winner."""
     return opened.contender(DENSE, Point(None, 0.0, "random", "uniform", trainings, 0.0))
+
+
+def _narrower(opened: PoolStudy, trainings: int) -> ByMask | None:
+    """Return what gives the narrower networks beside the dense one, trained as often.
+
+    A network that bogp cannot shrink has none.
+    """
+    source = opened.settings.model
+    if why_no_narrower(source) is not None:
+        return None
+    whole = _dense(opened, trainings)
+
+    def contender(name: str, spec: str) -> Contender:
+        record = [whole.record, spec]
+        return Contender(name, record, lambda seed: replace(whole.candidate(seed), model=spec))
+
+    def by_mask(mask: Mask) -> list[Contender]:
+        found = narrower_for_mask(source, opened.dataset, mask)
+        return [contender(name, one.spec) for name, one in found.items()]
+
+    return by_mask
 
 
 def _network(
@@ -220,8 +246,8 @@ def _network(
     It is trained once more where another process trained it, and only its mask is in the study.
     """
     own = [run for run in runs if run.name == WINNER]
-    beside = comparisons(runs, left_out)
-    whole = next(entry for entry in beside if entry.name == DENSE)
+    beside = {entry.name: entry for entry in comparisons(runs, left_out)}
+    whole = beside.pop(DENSE)
     candidate = winner.candidate(own[0].seed)
     spent = dict(epochs)
     if weights is None:
@@ -242,6 +268,9 @@ def _network(
             f"{opened.settings.recipe.learning_rate}, or look for what makes its outputs NaN"
         )
     graph = one_graph(candidate.support)
+    source = opened.settings.model
+    why = why_no_narrower(source)
+    smaller = {} if why is not None else narrower_for_mask(source, opened.dataset, mask)
     return PrunedNetwork(
         fields=opened.fields,
         point=point,
@@ -253,8 +282,9 @@ def _network(
         dense=whole.accuracy,
         fresh=mean_interval([run.selected for run in own]),
         lead=whole.lead,
-        comparisons=tuple(entry for entry in beside if entry.name != DENSE),
-        left_out=dict(left_out),
+        comparisons=tuple(({name: beside[name] for name in smaller} | beside).values()),
+        narrower=smaller,
+        left_out={**({} if why is None else {"narrower network": why}), **left_out},
         search=search,
         epochs=spent,
         links=None if graph is None else graph.adjacency,

@@ -16,7 +16,7 @@ from bogp.keys import derive_seed
 from bogp.pipeline.candidate import Candidate
 from bogp.pipeline.control_candidates import ControlMaker
 from bogp.pipeline.evidence import RANDOM, WINNER, weigh
-from bogp.pipeline.finals import Contender, FinalRuns, Finals
+from bogp.pipeline.finals import ByMask, Contender, FinalRuns, Finals
 from bogp.pipeline.given import GivenModel, network_factory
 from bogp.pipeline.loop import Arm
 from bogp.pipeline.pool import PoolStrategy
@@ -78,7 +78,7 @@ class PoolStudy:
         engine = _engine(self.settings, self.space, acquisition, reference)
         return PoolStrategy(self.settings, self.space, self.candidate, engine, reference)
 
-    def finals(self, controls: bool) -> FinalRuns:
+    def finals(self, controls: bool, by_mask: ByMask | None = None) -> FinalRuns:
         """Return how networks are trained on fresh seeds."""
         model = self.settings.model
         fixed = isinstance(model, GivenModel) and not model.fresh
@@ -88,6 +88,7 @@ class PoolStudy:
             self.settings.final_seeds,
             self.settings.recipe.epochs,
             controls=ControlMaker(self.factory, fixed) if controls else None,
+            by_mask=by_mask,
         )
 
 
@@ -128,17 +129,18 @@ def run_pool_search(
     opened: PoolStudy,
     *,
     beside: Callable[[Point], Sequence[Contender]] = lambda _: (),
+    by_mask: Callable[[Point], ByMask | None] = lambda _: None,
     controls: bool = True,
 ) -> SearchResult:
     """Return what a pool search finds.
 
-    Contenders ``beside`` are trained on the winner's fresh seeds too; without ``controls`` none of
-    those is.
+    Contenders ``beside`` the winner and those ``by_mask`` are trained on its fresh seeds too, and
+    its ``controls`` unless they are left out.
     """
     arms = _run_arms(opened)
     if opened.settings.pareto:
         return _trade_off(opened, arms)
-    return _single(opened, arms, beside, controls)
+    return _single(opened, arms, beside, by_mask, controls)
 
 
 _Arms = dict[str, tuple[Arm, PoolStrategy]]
@@ -207,6 +209,7 @@ def _single(
     opened: PoolStudy,
     arms: _Arms,
     beside: Callable[[Point], Sequence[Contender]],
+    by_mask: Callable[[Point], ByMask | None],
     controls: bool,
 ) -> SearchResult:
     search, strategy = arms["search"]
@@ -214,7 +217,8 @@ def _single(
     contenders = [opened.contender(WINNER, points[best])]
     if "random" in arms:
         contenders.append(opened.contender(RANDOM, points[arms["random"][1].best()]))
-    finals = opened.finals(controls).run([*contenders, *beside(points[best])])
+    runs = opened.finals(controls, by_mask(points[best]))
+    finals = runs.run([*contenders, *beside(points[best])])
     return SearchResult(
         settings=opened.fields,
         trials=search.trials,

@@ -158,6 +158,13 @@ def prune_and_train_population(
             f"{len(candidates)} candidates and {len(seeds)} seeds: give as many of each, at least "
             "one"
         )
+    for candidate in candidates:
+        if candidate.model is not None:
+            raise SettingError(
+                f"a candidate is of the network {candidate.model!r} and this population of what "
+                "its function makes: give the function that makes that network, and a candidate "
+                "without a model"
+            )
     started = time.perf_counter()
     courses = [
         _course(factory, candidate, seed, layers)

@@ -85,6 +85,8 @@ _turn = threading.Lock()
 class PopulationTrainer:
     """bogp's own trainer: the candidates of a task are pruned and trained as one population.
 
+    Those that name another network are one population for each.
+
     Attributes:
         model, layers, recipe, protocol, device: as in :class:`bogp.SearchSettings`.
         data: where a process finds the dataset.
@@ -118,29 +120,53 @@ class PopulationTrainer:
         """
         if not task.candidates:
             return ()
+        found, before = dict[int, TrainingResult](), 0
         with _turn, torch_threads(self.recipe.threads):
             parts = self.data.split(self.protocol)
             if self.device != "cpu":
                 parts = parts.to(self.device)
-            factory = network_factory(self.model, self.data.dataset())
-            if task.order_seed is None:
-                return self._one_by_one(task, factory, parts, progress)
-            with seeded(task.order_seed):
-                return prune_and_train_population(
-                    factory,
-                    parts,
-                    self.recipe,
-                    task.candidates,
-                    seeds=task.seeds,
-                    layers=self.layers,
-                    order_seed=task.order_seed,
-                    halving=task.halving,
-                    keep=task.keep,
-                    report=task.report,
-                    threads=threads,
-                    exact=task.exact,
-                    progress=progress,
+            for model in dict.fromkeys(one.model for one in task.candidates):
+                rows = [k for k, one in enumerate(task.candidates) if one.model == model]
+                part = replace(
+                    task,
+                    candidates=tuple(replace(task.candidates[k], model=None) for k in rows),
+                    seeds=tuple(task.seeds[k] for k in rows),
                 )
+                left = task.trainings - part.trainings - before
+                told = _shifted(progress, self.recipe.epochs * before, self.recipe.epochs * left)
+                source = self.model if model is None else model
+                factory = network_factory(source, self.data.dataset())
+                found |= zip(rows, self._alike(part, factory, parts, threads, told), strict=True)
+                before += part.trainings
+        return tuple(found[row] for row in range(len(task.candidates)))
+
+    def _alike(
+        self,
+        task: TrainingTask,
+        factory: ModelFactory,
+        parts: Split,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> Results:
+        """Train candidates that are all of one network."""
+        if task.order_seed is None:
+            return self._one_by_one(task, factory, parts, progress)
+        with seeded(task.order_seed):
+            return prune_and_train_population(
+                factory,
+                parts,
+                self.recipe,
+                task.candidates,
+                seeds=task.seeds,
+                layers=self.layers,
+                order_seed=task.order_seed,
+                halving=task.halving,
+                keep=task.keep,
+                report=task.report,
+                threads=threads,
+                exact=task.exact,
+                progress=progress,
+            )
 
     def _one_by_one(
         self,
@@ -168,6 +194,13 @@ class PopulationTrainer:
             if progress is not None:
                 progress(sum(each.epochs for each in found), self.recipe.epochs * task.trainings)
         return tuple(found)
+
+
+def _shifted(progress: Progress | None, before: int, left: int) -> Progress | None:
+    """Return the progress of a part of the work, with so many epochs before it and after it."""
+    if progress is None:
+        return None
+    return lambda done, every: progress(before + done, before + every + left)
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,7 @@ class PruneResult:
                 entry.name: {"accuracy": vars(entry.accuracy), "lead": vars(entry.lead)}
                 for entry in found.comparisons
             },
+            "narrower": {name: vars(one) for name, one in found.narrower.items()},
             "left out": dict(found.left_out),
             "collapsed": list(self.collapsed),
             "structure": vars(self.structure),

@@ -98,6 +98,9 @@ def beside_table(found: PrunedNetwork) -> Table:
         "Test accuracy on the same fresh seeds; the lead is the pruned network's, paired by seed, "
         "in points."
     )
+    if found.narrower:
+        each = "; ".join(f"{name}: {one}" for name, one in found.narrower.items())
+        note += f" A narrower network is dense, and trained like the dense one: {each}."
     dense = Comparison("dense", found.dense, found.lead)
     compared = [dense, *found.comparisons]
     return table_beside("Beside it", "pruned network", compared, found.left_out, note)

@@ -33,7 +33,7 @@ class PruneSettings:
     ] = 0.9
     method: Annotated[
         Any,
-        checked_by("bogp.pipeline:pruning_method"),
+        checked_by("bogp.sparsify:pruning_method"),
         Field(
             description="Prune by one method instead of a search: a name (`bogp list methods`) or "
             "a bogp.Method."

@@ -3,6 +3,7 @@
 from bogp.sparsify.methods import BASELINES as BASELINES
 from bogp.sparsify.methods import GRAPH as GRAPH
 from bogp.sparsify.methods import METHODS as METHODS
+from bogp.sparsify.methods import NARROWER as NARROWER
 from bogp.sparsify.methods import Method as Method
 from bogp.sparsify.methods import inverted as inverted
 from bogp.sparsify.methods import pruning_method as pruning_method

@@ -73,8 +73,13 @@ BASELINES: dict[str, Method] = {
 }
 """The paper's §6.2. Each round prunes by the weights at hand, then trains for a whole recipe."""
 
+NARROWER = "narrower"
+"""The method that prunes nothing and shrinks the network instead (:mod:`bogp.training.narrower`).
+"""
+
 METHODS: dict[str, Method | None] = {
     "dense": None,
+    NARROWER: None,
     "random": GRAPH,
     **BASELINES,
     **{name: Method(name, "global") for name in CRITERIA if name != "random"},
@@ -84,12 +89,12 @@ METHODS: dict[str, Method | None] = {
 }
 """The known methods, which run on the complete support (:func:`bogp.pipeline.known_candidate`).
 
-``dense`` is no mask, ``random`` a plain random 0-1 mask and ``erk`` one whose small layers are
-denser; ``magnitude`` (the paper's Glob₁), ``snip``, ``grasp`` and ``synflow`` prune before
-training, in one pruning round. ``imp``
-(iterative magnitude pruning with rewinding, Frankle & Carbin 2019) and ``gradual`` (the schedule of
-Zhu & Gupta 2017, with a whole training at each of its steps) prune trained weights, in six
-trainings.
+``dense`` is no mask, ``narrower`` neither, of a network that has as many weights as the mask would
+keep because its layers are narrower. ``random`` is a plain random 0-1 mask, ``erk`` one whose small
+layers are denser; ``magnitude`` (the paper's Glob₁), ``snip``, ``grasp`` and ``synflow`` prune
+before training, in one pruning round. ``imp`` (iterative magnitude pruning with rewinding, Frankle
+& Carbin 2019) and ``gradual`` (the schedule of Zhu & Gupta 2017, with a whole training at each of
+its steps) prune trained weights, in six trainings.
 """
 
 

@@ -38,6 +38,9 @@ class Narrower:
     weights: int
     multiply_adds: int
 
+    def __str__(self) -> str:
+        return f"{self.spec}, {self.weights:,} weights, {self.multiply_adds:,} multiply-adds"
+
 
 def narrower(
     spec: str,
