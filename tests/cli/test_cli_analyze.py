@@ -75,6 +75,20 @@ def test_page(file, tmp_path):
     assert "girth" not in page
 
 
+def test_blocks_are_a_table_of_their_own_in_the_terminal_and_on_the_page(file, tmp_path):
+    out = tmp_path / "page.html"
+    shown = run(file, "--block", 8, "--out", out)
+    assert shown.exit_code == 0, shown.output
+    text = " ".join(shown.stdout.split())
+    assert "Blocks between nodes" in text
+    assert "1.weight 3 8 24 24" in text  # 24 outputs and 64 inputs by 8, none left out
+    assert "Blocks between nodes" in out.read_text()
+    assert "Blocks between nodes" not in run(file).stdout
+    wiring = record(file, "--block", 8)["layers"][0]["wiring"]
+    assert (wiring["out_nodes"], wiring["in_nodes"], wiring["blocks"]) == (3, 8, 24)
+    assert record(file)["layers"][0]["wiring"] is None
+
+
 def test_folder(file, tmp_path):
     run(file, "--layer", "3.weight", "--out", tmp_path / "folder")
     assert {p.name for p in (tmp_path / "folder").iterdir()} == {"report.html", "analysis.json"}
@@ -99,6 +113,8 @@ def make():
     [
         (["missing.pt"], "there is no file 'missing.pt'"),
         (["{f}", "--nodes", 16], "layer '3.weight' of 10 outputs and 24 inputs: use at most 10"),
+        (["{f}", "--nodes", 8, "--block", 8], "give nodes or block"),
+        (["{f}", "--block", 0], "block = 0: give 1 or more channels"),
         (["{f}", "--property", "girt"], "did you mean girth"),
         (["{f}", "--layer", "2.weight"], "unknown layer '2.weight'"),
         (["{f}", "--threshold", 2], "threshold 2.0"),

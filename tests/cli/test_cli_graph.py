@@ -115,6 +115,14 @@ def test_show_reads_the_graph_of_a_saved_mask():
     assert json.loads(run("show", "--mask", "one.safetensors", "--nodes", "6", "--json"))["edges"]
 
 
+def test_show_tells_the_matrices_of_an_attention_apart():
+    queries, others = torch.eye(8).bool(), torch.ones(8, 8).bool()
+    save_mask(Mask({"a.in_proj_weight": torch.cat([queries, others, others])}), "a.safetensors")
+    words = ["--mask", "a.safetensors", "--nodes", "4", "--json", "--layer"]
+    assert json.loads(run("show", *words, "a.in_proj_weight[q]"))["edges"] == 0
+    assert json.loads(run("show", *words, "a.in_proj_weight[v]"))["edges"] == 6
+
+
 @pytest.mark.parametrize(
     ("words", "error", "said"),
     [

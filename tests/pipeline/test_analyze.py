@@ -12,7 +12,14 @@ from torch.nn.utils import prune
 
 from bogp.errors import GraphError, MaskError, SettingError, UnknownNameError
 from bogp.graphs import PROPERTIES, RelationalGraph, graph_to_mask, properties
-from bogp.masks import Mask, save_mask
+from bogp.masks import (
+    BlockUnits,
+    Granularity,
+    Mask,
+    prunable_layers,
+    save_mask,
+    wirings,
+)
 from bogp.pipeline.analyze import analyze
 from bogp.training import structure
 
@@ -58,6 +65,57 @@ def test_a_layer_made_of_a_graph_gives_that_graph_back():
     assert first.properties == {name: float(known[name][0]) for name in PROPERTIES}
     assert first.graph != analyze(mask, threshold=0.9).layers[0].graph
     assert (second.density, second.bipartite.is_connected) == (1.0, True)
+
+
+def learned_blocks(granularity):
+    """A mask of blocks by the weights of a perceptron and attention, and its wirings."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict(
+        {"a": nn.Linear(24, 16), "attn": nn.MultiheadAttention(16, 2), "fc": nn.Linear(16, 3)}
+    )
+    layers = prunable_layers(model)
+    scores = {each.name: model.get_parameter(each.name).detach().abs() for each in layers}
+    support = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
+    units = BlockUnits(layers, granularity)
+    mask = units.choose(scores, 600, scope="uniform", support=support, seed=0)
+    return mask, wirings(mask, layers, granularity)
+
+
+def test_learned_blocks_are_seen_block_by_block():
+    mask, wired = learned_blocks(Granularity("block", block=4))
+    found = {layer.name: layer for layer in analyze(mask, block=4).layers}
+    assert torch.equal(found["a.weight"].wiring.kept, wired["a.weight"])
+    assert found["a.weight"].wiring.kept.shape == (4, 6)
+    for place, part in enumerate("qkv"):
+        seen = found[f"attn.in_proj_weight[{part}]"]
+        rows = wired["attn.in_proj_weight"][4 * place : 4 * place + 4]
+        assert torch.equal(seen.wiring.kept, rows)
+        assert seen.graph == RelationalGraph((rows | rows.T).numpy())
+        said = seen.record()["wiring"]
+        assert said["pairs"] == rows.nonzero().tolist()
+        assert (said["blocks"], said["filled"]) == (int(rows.sum()), 1.0)
+        assert said["live_outputs"] == len({pair[0] for pair in said["pairs"]})
+        assert said["live_inputs"] == len({pair[1] for pair in said["pairs"]})
+    assert found["fc.weight"].wiring.kept.shape == (1, 4)
+    assert found["fc.weight"].graph is None  # one node
+    one = Mask({"a.weight": mask["a.weight"] & (torch.arange(24) % 2 > 0)})
+    (half,) = analyze(one, block=4).layers
+    assert half.wiring.filled == 0.5
+    assert analyze(Mask({"w": ~torch.ones(8, 8).bool()}), block=4).layers[0].wiring.filled is None
+
+
+def test_a_shared_wiring_is_the_graph_of_every_layer_that_carries_it():
+    mask, wired = learned_blocks(Granularity("block", block=4, shared=True))
+    graph = RelationalGraph(wired["a.weight"].numpy())
+    assert 0 < graph.edges < 6
+    known = properties(graph, PROPERTIES)
+    wide = [name for name in mask if name != "fc.weight"]
+    for layer in analyze(mask, nodes=4, layers=wide).layers:
+        assert layer.graph == graph
+        assert layer.wiring.is_graph
+        assert torch.equal(layer.wiring.kept, wired["a.weight"])
+        assert layer.properties == {name: float(known[name][0]) for name in PROPERTIES}
+    assert not analyze(mask, block=4, layers=["a.weight"]).layers[0].wiring.is_graph  # 4 x 6 nodes
 
 
 def test_every_way_to_give_a_network_gives_the_same(tmp_path):

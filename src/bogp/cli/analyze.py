@@ -51,6 +51,14 @@ def analyze(
             "most 64, the layer's outputs and its inputs."
         ),
     ] = None,
+    block: Annotated[
+        int | None,
+        typer.Option(
+            metavar="CHANNELS",
+            help="Instead of --nodes: the channels of a node, so that a mask of whole blocks is "
+            "seen block by block.",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="Least share of kept weights that joins two nodes. Default: any."),
@@ -102,10 +110,21 @@ def analyze(
     network, example = _network(model, data)
 
     from bogp.pipeline.analyze import analyze as run_analysis
-    from bogp.report.analysis_page import properties_table, wiring_table, write_analysis_page
+    from bogp.report.analysis_page import (
+        blocks_table,
+        properties_table,
+        wiring_table,
+        write_analysis_page,
+    )
 
     found = run_analysis(
-        file, model=network, example=example, nodes=nodes, threshold=threshold, layers=layer
+        file,
+        model=network,
+        example=example,
+        nodes=nodes,
+        block=block,
+        threshold=threshold,
+        layers=layer,
     )
     record = {"file": str(file), **found.record(names)}
     if out is not None:
@@ -119,6 +138,9 @@ def analyze(
         return
     print_table(wiring_table(found, file.name))
     console.print()
+    if nodes is not None or block is not None:
+        print_table(blocks_table(found))
+        console.print()
     print_table(properties_table(found, names))
     if out is not None:
         say(f"\nwritten to {out}")

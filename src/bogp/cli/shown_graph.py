@@ -114,11 +114,21 @@ def from_family(
 
 
 def from_mask(path: Path, layer: str | None, nodes: int) -> ShownGraph:
-    """Return the graph of one layer of a saved mask; the mask is shown as it was saved."""
+    """Return the graph of one layer of a saved mask; the mask is shown as it was saved.
+
+    Of an attention's packed projections each matrix is a layer, as ``bogp analyze`` names them.
+    """
     from bogp.graphs import mask_to_graph
     from bogp.masks import load_mask
+    from bogp.pipeline.pruned_model import parts, read_layouts
 
-    layers = load_mask(path)
+    mask = load_mask(path)
+    layouts = read_layouts(mask, None)
+    layers = {
+        part: view
+        for name, kept in mask.items()
+        for part, view in parts(kept, name, layouts[name][1]).items()
+    }
     if layer is None and len(layers) > 1:
         raise SettingError(
             f"{str(path)!r} holds masks of several layers: choose one with --layer, of "

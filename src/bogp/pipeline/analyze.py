@@ -11,8 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from bogp.analysis.bipartite_graph import Bipartite, Spectrum, bipartite, spectrum
+from bogp.analysis.block_wiring import BlockWiring, block_wiring
 from bogp.analysis.paths import dead_units
-from bogp.errors import GraphError, UnknownNameError
+from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs import PROPERTIES, RelationalGraph, mask_to_graph, properties
 from bogp.masks import Mask
 from bogp.pipeline.candidate import finite_or_none
@@ -39,6 +40,7 @@ class LayerAnalysis:
         on_path: how many kept weights are on such a path, or None.
         graph: the relational graph; None for a layer of one input or one output.
         properties: the relational graph's properties, name → value; empty without a graph.
+        wiring: the kept blocks between nodes, where the size or the number of nodes is given.
     """
 
     name: str
@@ -52,6 +54,7 @@ class LayerAnalysis:
     on_path: int | None
     graph: RelationalGraph | None
     properties: Mapping[str, float]
+    wiring: BlockWiring | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,6 +92,7 @@ class LayerAnalysis:
             "dead_inputs": self.dead_inputs,
             "dead_outputs": self.dead_outputs,
             "on_path": self.on_path,
+            "wiring": None if self.wiring is None else self.wiring.record(),
             "graph": relational,
             "properties": {name: finite_or_none(self.properties[name]) for name in names},
         }
@@ -136,6 +140,7 @@ def analyze(
     model: nn.Module | None = None,
     example: Tensor | None = None,
     nodes: int | None = None,
+    block: int | None = None,
     threshold: float | None = None,
     layers: Sequence[str] | None = None,
 ) -> ModelAnalysis:
@@ -153,6 +158,9 @@ def analyze(
         example: one input or a batch (N, \\*shape); only its shape and type matter.
         nodes: how many nodes each layer's relational graph has; by default the largest power of two
             that is at most :data:`MOST_NODES`, the layer's outputs and its inputs.
+        block: in place of ``nodes``, the channels of a node, as a
+            :class:`bogp.masks.Granularity` has them: each layer has as many nodes as fit its
+            outputs, and as fit its inputs, and its graph as many as the fewer of the two.
         threshold: the least share of kept weights that joins two nodes, in (0, 1]; by default one
             weight does.
         layers: names of the parameters to describe; all by default. Paths run through all.
@@ -160,6 +168,7 @@ def analyze(
     Raises:
         MaskError: a file that holds no mask, a mask of another model, weights that are NaN.
         GraphError: more nodes than a layer has channels, or a threshold out of range.
+        SettingError: ``block`` is no number of channels, or ``nodes`` is given beside it.
         UnknownNameError: ``layers`` names one that the mask does not have.
 
     >>> import torch
@@ -173,14 +182,14 @@ def analyze(
     names = _chosen(mask, layers)
     whole = {name: all_inputs(layer, layouts[name][0]) for name, layer in mask.items()}
     views = {name: parts(whole[name], name, layouts[name][1]) for name in names}
-    _check_nodes(nodes, views)
+    _check_nodes(nodes, block, views)
     on_path, why = paths_of(mask, network, example)
     found = []
     for name in names:
         carried = {} if on_path is None else parts(on_path[name], name, layouts[name][1])
         for part, view in views[name].items():
             total = mask[name].numel() // len(views[name])
-            found.append(_describe(part, view, total, carried.get(part), nodes, threshold))
+            found.append(_describe(part, view, total, carried.get(part), nodes, block, threshold))
     live = None if on_path is None else sum(int(on.sum()) for on in on_path.values())
     return ModelAnalysis(
         layers=tuple(found),
@@ -197,11 +206,17 @@ def _describe(
     total: int,
     on_path: Tensor | None,
     nodes: int | None,
+    block: int | None,
     threshold: float | None,
 ) -> LayerAnalysis:
     """Return the analysis of one layer's mask (out, in, *kernel)."""
     outputs, inputs = mask.shape[:2]
-    size = default_nodes(outputs, inputs) if nodes is None else nodes
+    grid = None
+    if block is not None:
+        grid = max(1, outputs // block), max(1, inputs // block)
+    elif nodes is not None:
+        grid = nodes, nodes
+    size = default_nodes(outputs, inputs) if grid is None else min(grid)
     graph = mask_to_graph(mask, size, threshold) if size > 1 or nodes is not None else None
     values = {} if graph is None else properties(graph, PROPERTIES, threads=1)
     dead = (None, None) if on_path is None else dead_units(on_path)
@@ -217,6 +232,7 @@ def _describe(
         on_path=None if on_path is None else int(on_path.sum()),
         graph=graph,
         properties={known: float(value[0]) for known, value in values.items()},
+        wiring=None if grid is None else block_wiring(mask, grid),
     )
 
 
@@ -238,8 +254,17 @@ def _chosen(mask: Mask, layers: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in mask if name in wanted)
 
 
-def _check_nodes(nodes: int | None, views: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Raise unless each layer can carry a graph of so many nodes."""
+def _check_nodes(
+    nodes: int | None, block: int | None, views: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Raise unless each layer can carry a graph of so many nodes, or nodes of so many channels."""
+    if block is not None and nodes is not None:
+        raise SettingError(
+            f"{nodes} nodes and nodes of {block} channels are two answers to one question: give "
+            "nodes or block"
+        )
+    if block is not None and block < 1:
+        raise SettingError(f"block = {block}: give 1 or more channels a node")
     if nodes is None:
         return
     if nodes < 1:
@@ -267,7 +292,5 @@ def _notes(mask: Mask, model: nn.Module | None, layers: Sequence[LayerAnalysis])
         )
     narrow = [layer.name for layer in layers if layer.graph is None]
     if narrow:
-        notes.append(
-            f"Too narrow for a relational graph, with one input or one output: {', '.join(narrow)}."
-        )
+        notes.append(f"Too narrow for a relational graph of two nodes: {', '.join(narrow)}.")
     return notes

@@ -41,6 +41,11 @@ UNJOINED_TEXT = (
     "isolated channels not counted."
 )
 
+BLOCKS_TEXT = (
+    "Filled: share of the weights in the kept blocks that are kept. Live: nodes with a kept block. "
+    "A graph: symmetric, with all self-loops."
+)
+
 GRAPH_TEXT = """Channels are put into groups, each of them a node; two nodes are joined where
 weights between their groups are kept. Properties are of this simple graph, without self-loops."""
 
@@ -76,6 +81,27 @@ def _wiring_row(layer: LayerAnalysis, known: bool) -> list[Cell]:
         graph.parts,
         *spectrum,
     ]
+
+
+def blocks_table(found: ModelAnalysis) -> Table:
+    """Return a row for each layer of which the blocks are known: which of them are kept."""
+    columns = ["layer", "nodes out", "in", "blocks kept", "of", "filled", "live out", "live in"]
+    columns += ["a graph"]
+    rows: list[list[Cell]] = [
+        [
+            layer.name,
+            *layer.wiring.kept.shape,
+            layer.wiring.blocks,
+            layer.wiring.kept.numel(),
+            layer.wiring.filled,
+            layer.wiring.live_outputs,
+            layer.wiring.live_inputs,
+            "yes" if layer.wiring.is_graph else "no",
+        ]
+        for layer in found.layers
+        if layer.wiring is not None
+    ]
+    return Table("Blocks between nodes", columns, rows, [BLOCKS_TEXT])
 
 
 def properties_table(found: ModelAnalysis, names: Sequence[str]) -> Table:
@@ -123,8 +149,11 @@ def write_analysis_page(
     if len(drawn) < len(with_graph):
         text += f"\n\nOnly {plural(len(drawn), 'layer')} of them are drawn."
     pictures = [_layer_picture(layer) for layer in drawn]
+    wirings = [wiring_table(found, name)]
+    if any(layer.wiring is not None for layer in found.layers):
+        wirings.append(blocks_table(found))
     sections = [
-        Section("Wiring", GAP_TEXT, [wiring_table(found, name)], [overview]),
+        Section("Wiring", GAP_TEXT, wirings, [overview]),
         Section("Relational graphs", text, [_narrower(properties_table(found, names))], pictures),
     ]
     provenance = {"command": command, "versions": versions()}
