@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bogp.graphs import properties as properties
     from bogp.graphs import random_mask as random_mask
     from bogp.graphs.synthesis import Synthesis as Synthesis
+    from bogp.masks import Granularity as Granularity
     from bogp.masks import Mask as Mask
     from bogp.masks import PrunableLayer as PrunableLayer
     from bogp.masks import choose_layers as choose_layers
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     from bogp.settings.search import ScreenSettings as ScreenSettings
     from bogp.settings.search import SearchSettings as SearchSettings
     from bogp.sparsify import Method as Method
+    from bogp.sparsify import Moves as Moves
+    from bogp.sparsify import Sparsifier as Sparsifier
     from bogp.training import Halving as Halving
     from bogp.training import Recipe as Recipe
     from bogp.training import evaluate as evaluate
@@ -85,7 +88,7 @@ _HOMES = {
         "bogp.graphs": "PAPER_FIVE PROPERTIES RelationalGraph edges_for_sparsity generate "
         "graph_to_mask mask_to_graph properties random_mask",
         "bogp.graphs.synthesis": "Synthesis",
-        "bogp.masks": "Mask PrunableLayer choose_layers load_mask load_model "
+        "bogp.masks": "Granularity Mask PrunableLayer choose_layers load_mask load_model "
         "mask_from_torch_prune prunable_layers read_mask save_mask save_model select "
         "with_torch_prune",
         "bogp.pipeline": "Candidate Evidence FunctionTrainer ModelAnalysis "
@@ -95,7 +98,7 @@ _HOMES = {
         "bogp.settings.database": "DatabaseSettings",
         "bogp.settings.prune": "PruneSettings",
         "bogp.settings.search": "ScreenSettings SearchSettings",
-        "bogp.sparsify": "Method",
+        "bogp.sparsify": "Method Moves Sparsifier",
         "bogp.engines": "ParetoSearch PoolSampler PoolSearch",
         "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
         "train_population",

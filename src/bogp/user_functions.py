@@ -24,6 +24,18 @@ def is_function_path(text: str) -> bool:
     return _PATH.fullmatch(text) is not None
 
 
+def qualified_name(function: Any) -> str | None:
+    """Return module and name of a function that is defined with def; None for any other thing.
+
+    >>> qualified_name(is_function_path), qualified_name(lambda: 0)
+    ('bogp.user_functions.is_function_path', None)
+    """
+    name = getattr(function, "__qualname__", None)
+    if not callable(function) or name is None or "<lambda>" in name:
+        return None
+    return f"{function.__module__}.{name}"
+
+
 @contextmanager
 def current_folder_importable() -> Iterator[None]:
     """Let imports find the current folder, as ``python -m`` does, while the block runs."""

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from training_helpers import candidates, split_of
+from training_helpers import candidates, next_mask, split_of
 
 from bogp.criteria import CRITERIA, Context, criterion
 from bogp.errors import LayerCollapseWarning, SettingError
@@ -24,7 +24,7 @@ from bogp.masks import (
     densities,
 )
 from bogp.pipeline import prune_and_train, prune_and_train_population, rounds, scoring
-from bogp.pipeline.scoring import EXAMPLES, FEWEST, next_mask, scoring_examples
+from bogp.pipeline.scoring import EXAMPLES, FEWEST, scoring_examples
 from bogp.sparsify import Method
 from bogp.training import Recipe, Trained, gpt, initialise, vit
 

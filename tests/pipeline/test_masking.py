@@ -27,7 +27,7 @@ from bogp.training import Recipe, initialise, mlp
 ONE_ROUND = [
     name
     for name, method in METHODS.items()
-    if method is not None and method.rounds == 1 and not method.pretrain
+    if method is not None and method.trainings == 1 and method.moves is None
 ]
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=1)
 
@@ -97,7 +97,7 @@ def test_an_applied_mask_prunes_the_model(model):
     assert sum(int((pruned.get_parameter(name) == 0).sum()) for name in found) == 192
 
 
-@pytest.mark.parametrize("name", ["glob5", "unif5", "imp", "gradual"])
+@pytest.mark.parametrize("name", ["glob5", "unif5", "imp", "iterative"])
 def test_methods_that_train_are_refused(model, name):
     with pytest.raises(SettingError, match=f"'{name}' trains the network .*: call bogp.prune"):
         bogp.mask(model, method=name)

@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
-from training_helpers import baseline, baseline_population, candidates, split_of
+from training_helpers import baseline, baseline_population, candidates, next_mask, split_of
 
 from bogp.cores import torch_threads
 from bogp.criteria import CRITERIA, Context, Criterion, criterion, magnitude, synflow
@@ -19,7 +19,7 @@ from bogp.graphs import generate, random_mask
 from bogp.keys import derive_seed
 from bogp.masks import Mask, choose_layers, complete_mask, densities, select
 from bogp.pipeline import prune_and_train, prune_and_train_population
-from bogp.pipeline.scoring import EXAMPLES, next_mask, scoring_examples
+from bogp.pipeline.scoring import EXAMPLES, scoring_examples
 from bogp.sparsify import METHODS, Method, support_mask
 from bogp.sparsify.methods import check_method, inverted
 from bogp.training import Recipe, initialise, mlp, model_factory

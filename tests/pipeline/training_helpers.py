@@ -9,8 +9,9 @@ import bogp
 from bogp.data import Split
 from bogp.pipeline import Candidate, known_candidate, prune_and_train, prune_and_train_population
 from bogp.pipeline.rounds import initial_seed
+from bogp.pipeline.scoring import method_examples
 from bogp.settings.search import Execution, ScreenSettings, SearchSettings
-from bogp.sparsify import GRAPH
+from bogp.sparsify import GRAPH, scored_mask
 from bogp.training import mlp
 
 EXECUTION = {"trainer", *(field.name for field in dataclasses.fields(Execution))}
@@ -26,6 +27,12 @@ def screen(database, data, **given):
     """Screen by settings and ways to carry them out, all by keyword; one study has one name."""
     how = {"name": "bogp"} | {name: given.pop(name) for name in EXECUTION & set(given)}
     return bogp.screen(database, data, ScreenSettings(**given), **how)
+
+
+def next_mask(model, mask, method, kept, seed, number, parts=None):
+    """The mask of one pruning round, scored on examples of the data."""
+    examples = method_examples(model, parts, method, seed)
+    return scored_mask(model, mask, method, kept, seed, number, examples)
 
 
 def timeless(trials):

@@ -159,7 +159,9 @@ def test_methods_prune_in_rounds_with_the_schedule_they_have() -> None:
     assert result.record()["how"] == "magnitude global, 3 rounds, cubic, pretrain"
 
 
-@pytest.mark.parametrize(("name", "dense"), [("glob5", 5), ("gradual", 6), ("imp", 1), ("snip", 1)])
+@pytest.mark.parametrize(
+    ("name", "dense"), [("glob5", 5), ("iterative", 6), ("imp", 1), ("snip", 1)]
+)
 def test_what_stands_beside_trains_as_often(name, dense) -> None:
     result = run(make, method=name, final_seeds=1)
     epochs = {run.name: run.epochs for run in result.found.runs}

@@ -26,6 +26,7 @@ class Context:
         inputs: examples to score on, (N, *shape); None for a criterion that needs none.
         targets: their classes, (N,) int64, or (N, T) for a model that classifies T positions.
         seed: decides all that is random about the scores.
+        gradients: of the training step at hand, by parameter name; None outside of training.
     """
 
     model: nn.Module
@@ -33,6 +34,7 @@ class Context:
     inputs: Tensor | None = None
     targets: Tensor | None = None
     seed: int = 0
+    gradients: Mapping[str, Tensor] | None = None
 
 
 Scores = dict[str, Tensor]

@@ -12,7 +12,9 @@ from bogp.masks.files import read_mask as read_mask
 from bogp.masks.files import read_model as read_model
 from bogp.masks.files import save_mask as save_mask
 from bogp.masks.files import save_model as save_model
+from bogp.masks.granularity import BLOCK as BLOCK
 from bogp.masks.granularity import GRANULARITIES as GRANULARITIES
+from bogp.masks.granularity import WEIGHT as WEIGHT
 from bogp.masks.granularity import Granularity as Granularity
 from bogp.masks.granularity import Units as Units
 from bogp.masks.granularity import WeightUnits as WeightUnits

@@ -87,6 +87,10 @@ class Granularity:
         return asdict(self) if self.kind == "block" else {"kind": self.kind}
 
 
+WEIGHT = Granularity()
+"""Every weight by itself."""
+
+
 class Units(ABC):
     """What is kept or pruned together in the layers of one network. It can be pickled."""
 

@@ -12,8 +12,8 @@ from bogp.data import Dataset, Split, from_datasets, load_dataset, split
 from bogp.errors import SettingError
 from bogp.masks import Mask, check_room, check_weights, choose_layers
 from bogp.pipeline.rounds import warn_of_collapse
-from bogp.pipeline.scoring import next_mask
-from bogp.sparsify import Method, Support, kept_counts, pruning_method, support_mask
+from bogp.pipeline.scoring import method_examples
+from bogp.sparsify import Method, Support, make_mover, pruning_method
 
 
 def mask(
@@ -75,6 +75,11 @@ def mask(
         )
     if not isinstance(model, nn.Module):
         raise SettingError(f"model {model!r} is none: give a torch.nn.Module")
+    if chosen.moves is not None:
+        raise SettingError(
+            f"method {method!r} moves its mask while it trains, and a mask trains nothing: call "
+            "bogp.prune, or hold it through your own training with bogp.Sparsifier"
+        )
     numbers: tuple[Any, Any] = sparsity, seed
     if isinstance(numbers[0], str) or not isinstance(numbers[1], int):
         raise SettingError(
@@ -83,9 +88,11 @@ def mask(
     names = choose_layers(model, layers)
     check_weights(model, names)
     check_room(model, names, sparsity, chosen.scope)
-    bound = support_mask(support, model, names)
-    (kept,) = kept_counts(chosen, bound, sparsity)
-    found = next_mask(model, bound, chosen, kept, seed, 1, _split(data))
+    examples = method_examples(model, _split(data), chosen, seed)
+    mover = make_mover(
+        model, chosen, sparsity, layers=names, support=support, seed=seed, examples=examples
+    )
+    found = mover.moved(0, model, mover.support)
     warn_of_collapse(found, 2)
     return found
 

@@ -23,10 +23,10 @@ from torch import nn
 from bogp.data import Split
 from bogp.errors import LayerCollapseWarning, RecipeError, SettingError
 from bogp.keys import derive_seed
-from bogp.masks import Mask, choose_layers, collapsed
+from bogp.masks import Mask, collapsed
 from bogp.pipeline.candidate import Candidate, TrainingResult
-from bogp.pipeline.scoring import next_mask
-from bogp.sparsify import GRAPH, Method, Support, kept_counts, support_mask
+from bogp.pipeline.scoring import method_examples
+from bogp.sparsify import GRAPH, Method, Mover, Support, kept_counts, make_mover
 from bogp.training import (
     Halving,
     Metrics,
@@ -88,7 +88,7 @@ def prune_and_train(
     """
     started = time.perf_counter()
     candidate = Candidate(support, method, sparsity, mask_seed)
-    course = _course(factory, candidate, seed, layers)
+    course = _course(factory, candidate, seed, layers, split, recipe)
     order = seed if order_seed is None else order_seed
 
     def train_one(going: Sequence[_Course], number: int) -> None:
@@ -167,12 +167,16 @@ def prune_and_train_population(
             )
     started = time.perf_counter()
     courses = [
-        _course(factory, candidate, seed, layers)
+        _course(factory, candidate, seed, layers, split, recipe)
         for candidate, seed in zip(candidates, seeds, strict=True)
     ]
     every = recipe.epochs * sum(len(course.numbers) for course in courses)
 
     def train_together(going: Sequence[_Course], number: int) -> None:
+        if any(isinstance(course.wears, Mover) for course in going):
+            for course in going:
+                _train_alone(course, split, recipe, order_seed, number)
+            return
         spent = sum(course.epochs for course in courses)
         last = number == going[0].numbers[-1]
         found = train_population(
@@ -208,7 +212,8 @@ class _Course:
     Attributes:
         model: the network with the weights at hand; before its first training, the initial ones.
         mask: what it is pruned by; None of the dense network.
-        counts: weights to keep in each pruning round.
+        mover: chooses the mask; None of the dense network.
+        counts: weights to keep in each pruning round; none of a mask that moves in one training.
         initial: the weights that each training begins from, if the method rewinds.
     """
 
@@ -217,6 +222,7 @@ class _Course:
     candidate: Candidate
     counts: list[int]
     seed: int
+    mover: Mover | None = None
     initial: nn.Module | None = None
     metrics: Metrics | None = None
     losses: tuple[float, ...] = ()
@@ -228,7 +234,7 @@ class _Course:
     @property
     def numbers(self) -> range:
         """Numbers of its trainings: of the pruning rounds, from 1, and 0 of one before them."""
-        first = 0 if self.mask is None or self.candidate.method.pretrain else 1
+        first = 0 if not self.counts or self.candidate.method.pretrain else 1
         return range(first, len(self.counts) + 1)
 
     @property
@@ -236,12 +242,18 @@ class _Course:
         """The network whose weights the next training begins from."""
         return self.model if self.initial is None else self.initial
 
+    @property
+    def wears(self) -> Mask | Mover | None:
+        """What a training prunes it by: a mask, or what moves one."""
+        return self.mask if self.counts or self.mover is None else self.mover
+
     def prune(self, number: int, split: Split) -> None:
         """Take the mask of pruning round ``number``, by the weights at hand."""
         assert self.mask is not None
-        kept, seed = self.counts[number - 1], self.candidate.mask_seed
-        method = self.candidate.method
-        self.mask = next_mask(self.model, self.mask, method, kept, seed, number, split)
+        assert self.mover is not None
+        # Drawn for this round alone: those of many candidates at once would fill the memory.
+        mover = _with_examples(self.mover, self.model, split)
+        self.mask = mover.pruned(number, self.counts[number - 1], self.model, self.mask)
 
     def load(self, weights: State) -> None:
         """Take weights as those at hand."""
@@ -259,15 +271,39 @@ class _Course:
 
 
 def _course(
-    factory: ModelFactory, candidate: Candidate, seed: int, layers: str | Sequence[str]
+    factory: ModelFactory,
+    candidate: Candidate,
+    seed: int,
+    layers: str | Sequence[str],
+    split: Split,
+    recipe: Recipe,
 ) -> _Course:
     model = initialise(factory, initial_seed(seed))
     if candidate.sparsity is None:
         return _Course(model, None, candidate, [], seed)
-    mask = support_mask(candidate.support, model, choose_layers(model, layers))
-    counts = kept_counts(candidate.method, mask, candidate.sparsity)
-    initial = copy.deepcopy(model) if candidate.method.rewind else None
-    return _Course(model, mask, candidate, counts, seed, initial)
+    method = candidate.method
+    mover = make_mover(
+        model,
+        method,
+        candidate.sparsity,
+        steps=recipe.epochs * recipe.steps(len(split.train_targets)),
+        layers=layers,
+        support=candidate.support,
+        seed=candidate.mask_seed,
+        examples=(split.train_inputs[:1], None),
+    )
+    counts: list[int] = []
+    if method.moves is None:
+        counts = kept_counts(method, mover.support, candidate.sparsity)
+    else:
+        mover = _with_examples(mover, model, split)
+    initial = copy.deepcopy(model) if method.rewind else None
+    return _Course(model, mover.support, candidate, counts, seed, mover, initial)
+
+
+def _with_examples(mover: Mover, model: nn.Module, split: Split) -> Mover:
+    """Return the mover with the examples that its criteria score on."""
+    return replace(mover, examples=method_examples(model, split, mover.method, mover.seed))
 
 
 def _through_rounds(
@@ -302,7 +338,7 @@ def _train_alone(
         split.train_inputs,
         split.train_targets,
         recipe,
-        mask=course.mask,
+        mask=course.wears,
         seed=batch_seed(order_seed, number),
         validation=None if recipe.patience is None else selecting,
     )
@@ -313,6 +349,8 @@ def _train_alone(
             f"lower the learning rate from {recipe.learning_rate}"
         )
     course.model, course.metrics = found.model, None
+    if isinstance(course.wears, Mover):
+        course.mask = found.mask
     course.ended = "whole" if len(found.losses) == recipe.epochs else "patience"
     course.add(found.losses, found.accuracies, found.diverged)
 
@@ -350,9 +388,8 @@ def draw_mask(
 ) -> Mask:
     """Return the mask that :func:`prune_and_train` gives the method ``GRAPH``, untrained."""
     model = initialise(factory, 0)
-    mask = support_mask(support, model, choose_layers(model, layers))
-    (kept,) = kept_counts(GRAPH, mask, sparsity)
-    return next_mask(model, mask, GRAPH, kept, mask_seed, 1)
+    mover = make_mover(model, GRAPH, sparsity, layers=layers, support=support, seed=mask_seed)
+    return mover.moved(0, model, mover.support)
 
 
 def initial_seed(seed: int) -> int:

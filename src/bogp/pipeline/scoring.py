@@ -1,4 +1,4 @@
-"""The examples that criteria score on, and the mask of a pruning round that looks at data."""
+"""The training examples that criteria score on."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import copy
 from torch import Tensor, nn
 
 from bogp.cores import torch_threads
-from bogp.criteria import criterion
 from bogp.data import Split
 from bogp.data.split import held_out
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
-from bogp.masks import Mask
-from bogp.sparsify import Examples, Method, scored_mask
+from bogp.sparsify import Examples, Method
 from bogp.training.checks import check_fit, check_pair
 from bogp.training.outputs import leaf_outputs
 
@@ -27,42 +25,17 @@ FEWEST = 64
 """How many examples a criterion scores on however large the network is, if there are as many."""
 
 
-def next_mask(
-    model: nn.Module,
-    mask: Mask,
-    method: Method,
-    kept: int,
-    seed: int,
-    number: int,
-    split: Split | None = None,
-) -> Mask:
-    """Return the mask of pruning round ``number``, by :func:`bogp.sparsify.scored_mask`.
-
-    A criterion that needs data scores on examples of the training part of ``split``
-    (:func:`scoring_examples`).
-
-    Raises:
-        SparsityError, MaskError: see :func:`bogp.sparsify.scored_mask`.
-        SettingError: a criterion that runs the network has no split, the model cannot take the
-            data, or all scores of a whole network are zero.
-        DataError: the training data are no examples of the model's classes.
-    """
-    return scored_mask(
-        model, mask, method, kept, seed, number, method_examples(model, split, method, seed)
-    )
-
-
 def method_examples(model: nn.Module, split: Split | None, method: Method, seed: int) -> Examples:
     """Return the examples that a method's criteria score on, or none where they need none.
 
     Raises:
-        SettingError, DataError: as for :func:`next_mask`.
+        SettingError, DataError: see :func:`scoring_examples`.
     """
-    found = criterion(method.criterion)
-    if not found.needs_data:
-        return None, None
-    with torch_threads(1):
-        return scoring_examples(model, split, found.name, seed)
+    for found in method.criteria:
+        if found.needs_data:
+            with torch_threads(1):
+                return scoring_examples(model, split, found.name, seed)
+    return None, None
 
 
 def scoring_examples(
@@ -77,7 +50,8 @@ def scoring_examples(
     that report are never looked at.
 
     Raises:
-        SettingError, DataError: as for :func:`next_mask`.
+        SettingError: there is no split, or the model cannot take the data.
+        DataError: the training data are no examples of the model's classes.
     """
     if split is None:
         raise SettingError(

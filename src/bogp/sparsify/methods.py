@@ -9,7 +9,8 @@ from typing import Any
 from bogp.controls import invert
 from bogp.criteria import CRITERIA, Context, Criterion, Scores, criterion
 from bogp.errors import SettingError, UnknownNameError
-from bogp.masks import SCHEDULES, SCOPES
+from bogp.masks import SCHEDULES, SCOPES, WEIGHT, Granularity
+from bogp.sparsify.moves import Moves
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Method:
             not from those that the one before it left; scores are of the trained weights.
         pretrain: whether the network is trained once before the first pruning round, all of its
             support kept.
+        moves: how the mask moves within the one training; None is a mask that does not. It does not
+            go with several rounds.
+        granularity: what is kept or pruned together: weights, blocks or channels.
     """
 
     criterion: str | Criterion | Callable[[Context], Scores]
@@ -39,6 +43,8 @@ class Method:
     rounds: int = 1
     rewind: bool = False
     pretrain: bool = False
+    moves: Moves | None = None
+    granularity: Granularity = WEIGHT
 
     @property
     def trainings(self) -> int:
@@ -49,17 +55,35 @@ class Method:
         """
         return self.rounds + self.pretrain
 
+    @property
+    def criteria(self) -> tuple[Criterion, ...]:
+        """Whatever scores weights: the criterion, and those that a moving mask drops and grows by.
+
+        >>> [found.name for found in METHODS["rigl"].criteria]
+        ['random', 'magnitude', 'gradient']
+        """
+        given = [self.criterion]
+        if self.moves is not None and self.moves.regrows:
+            given += [self.moves.drop, self.moves.grow]
+        return tuple(criterion(each) for each in given)
+
     def record(self) -> dict[str, Any]:
         """Return the method as a JSON object, for the keys of records.
 
         A criterion that is no name of bogp's is there by the name that
-        :func:`bogp.criteria.criterion` gives it.
+        :func:`bogp.criteria.criterion` gives it. ``moves`` and ``granularity`` are there where a
+        mask moves, and where it is not single weights that it keeps.
 
         >>> Method("random").record()["criterion"]
         'random'
         """
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {"criterion": criterion(self.criterion).name}
+        values = {field.name: getattr(self, field.name) for field in fields(self)[:6]}
+        values["criterion"] = criterion(self.criterion).name
+        if self.moves is not None:
+            values["moves"] = self.moves.record()
+        if self.granularity != WEIGHT:
+            values["granularity"] = self.granularity.record()
+        return values
 
 
 GRAPH = Method(criterion="random")
@@ -85,7 +109,20 @@ METHODS: dict[str, Method | None] = {
     **{name: Method(name, "global") for name in CRITERIA if name != "random"},
     "erk": Method("random", "erk"),
     "imp": Method("magnitude", "global", rounds=5, rewind=True, pretrain=True),
-    "gradual": Method("magnitude", "global", "cubic", rounds=5, pretrain=True),
+    "iterative": Method("magnitude", "global", "cubic", rounds=5, pretrain=True),
+    "gradual": Method("magnitude", "global", moves=Moves()),
+    "set": Method(
+        "random",
+        "erk",
+        moves=Moves(
+            end=0.75, schedule="one_shot", regrow=0.3, decay="constant", drop="signed_magnitude"
+        ),
+    ),
+    "rigl": Method(
+        "random",
+        "erk",
+        moves=Moves(end=0.75, every=100, schedule="one_shot", regrow=0.3, grow="gradient"),
+    ),
 }
 """The known methods, which run on the complete support (:func:`bogp.pipeline.known_candidate`).
 
@@ -93,8 +130,10 @@ METHODS: dict[str, Method | None] = {
 keep because its layers are narrower. ``random`` is a plain random 0-1 mask, ``erk`` one whose small
 layers are denser; ``magnitude`` (the paper's Glob₁), ``snip``, ``grasp`` and ``synflow`` prune
 before training, in one pruning round. ``imp`` (iterative magnitude pruning with rewinding, Frankle
-& Carbin 2019) and ``gradual`` (the schedule of Zhu & Gupta 2017, with a whole training at each of
-its steps) prune trained weights, in six trainings.
+& Carbin 2019) and ``iterative`` (Han et al. 2015, arXiv 1506.02626, without rewinding, in the steps
+of Zhu & Gupta's schedule) prune trained weights, in six trainings. ``gradual`` (Zhu & Gupta 2017),
+``set`` (Mocanu et al. 2018) and ``rigl`` (Evci et al. 2020) move their mask within one training
+(:class:`bogp.Moves`).
 """
 
 
@@ -120,7 +159,8 @@ def check_method(method: Method) -> Method:
 
     Raises:
         UnknownNameError: no such criterion, scope or schedule.
-        SettingError: ``rounds`` is no whole number above 0, or an option neither True nor False.
+        SettingError: ``rounds`` is no whole number above 0, an option is neither True nor False, or
+            fields do not go together.
     """
     criterion(method.criterion)
     if method.scope not in SCOPES:
@@ -129,6 +169,16 @@ def check_method(method: Method) -> Method:
         raise UnknownNameError("schedule", method.schedule, SCHEDULES)
     if not isinstance(method.rounds, int) or method.rounds < 1:
         raise SettingError(f"rounds = {method.rounds!r} of a method: give 1 or more pruning rounds")
+    if method.moves is not None and method.trainings > 1:
+        raise SettingError(
+            f"a method of {method.trainings} trainings with moves: a mask moves within one, so "
+            "leave out rounds and pretrain, or moves"
+        )
+    if method.granularity.kind == "channel" and method.moves is not None and method.moves.regrows:
+        raise SettingError(
+            "channels that left a network do not come back: regrow weights or blocks, or take "
+            "moves with regrow = 0"
+        )
     for option in ("rewind", "pretrain"):
         if not isinstance(getattr(method, option), bool):
             raise SettingError(

@@ -10,7 +10,7 @@ from bogp.cores import torch_threads
 from bogp.criteria import Context, criterion
 from bogp.errors import SettingError
 from bogp.keys import derive_seed
-from bogp.masks import Mask, densities, select
+from bogp.masks import Mask, Units, WeightUnits, densities
 from bogp.sparsify.methods import Method, check_method
 from bogp.sparsity import kept_count
 
@@ -26,6 +26,7 @@ def scored_mask(
     seed: int,
     number: int,
     examples: Examples = (None, None),
+    units: Units | None = None,
 ) -> Mask:
     """Return the mask of pruning round ``number``: ``kept`` weights inside ``mask``.
 
@@ -41,6 +42,7 @@ def scored_mask(
         seed: decides all that is random about the mask, in all rounds.
         number: the number of the round, from 1.
         examples: what a criterion that runs the network scores on.
+        units: what is kept or pruned together; by default every weight by itself.
 
     Raises:
         SparsityError: ``mask`` keeps fewer than ``kept``.
@@ -57,8 +59,8 @@ def scored_mask(
             context = Context(model, mask, *examples, derive_seed(seed, "scores", *place))
             scores = chosen.score(context)
             if number == step == 1:
-                _check_scores(scores, mask, chosen.name)
-            mask = select(
+                check_scores(scores, mask, chosen.name)
+            mask = (units or WeightUnits()).choose(
                 {layer: values.cpu() for layer, values in scores.items()},
                 count,
                 scope=method.scope,
@@ -68,7 +70,7 @@ def scored_mask(
     return mask
 
 
-def _check_scores(scores: Any, mask: Mask, criterion: str) -> None:
+def check_scores(scores: Any, mask: Mask, criterion: str) -> None:
     """Raise SettingError if scores are none of the mask's weights, or all of a network are zero."""
     for name, layer in mask.items():
         found = scores.get(name) if isinstance(scores, dict) else scores

@@ -11,13 +11,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from bogp.cores import torch_threads
-from bogp.masks import Mask, check_fits
+from bogp.masks import Mask
+from bogp.sparsify import Mover, Sparsifier, fixed
 from bogp.training.checks import check_model, make_task
 from bogp.training.evaluate import measure
 from bogp.training.outputs import as_rows
 from bogp.training.randomness import module_seed, seeded
 from bogp.training.recipe import Recipe
-from bogp.training.steps import Pruned, make_optimizer, train_epoch, zero_pruned
+from bogp.training.steps import make_optimizer, train_epoch
 from bogp.training.task import Pair, Task
 
 
@@ -29,6 +30,7 @@ class Trained:
     losses: tuple[float, ...]  # mean training loss of each epoch, (epochs,)
     accuracies: tuple[float, ...] = ()  # on the data to validate on, if any, (epochs,)
     finite: bool = True  # the parameters at the end, and the loss that they give
+    mask: Mask | None = None  # that the network has in the end; None of the dense network
 
     @property
     def diverged(self) -> bool:
@@ -45,19 +47,20 @@ def train(
     targets: Tensor,  # integers (N,), or (N, T) for a model of sequences
     recipe: Recipe | str,
     *,
-    mask: Mask | None = None,
+    mask: Mask | Mover | None = None,
     seed: int,
     validation: Pair | None = None,
 ) -> Trained:
-    """Return a copy of ``model`` trained on cross-entropy with the masked weights held at zero.
+    """Return a copy of ``model`` trained on cross-entropy, with pruned weights held at zero.
 
     Any module that gives logits (N, classes) will do, or (N, T, classes) with targets (N, T): then
     the loss is the mean over all positions. Inputs may be integers, as token numbers are.
-    The weights that ``mask`` prunes are set to zero and their gradients are masked, so that they
-    are exactly zero after every step. What is random about training, the order of the mini-batches
-    and what a module such as dropout draws, depends on ``seed`` alone; torch's global random state
-    is untouched. With ``validation`` (inputs, targets) the accuracy there is kept for each epoch,
-    which is what the recipe's ``patience`` goes by.
+    ``mask`` is held from the first step on; a mover (:func:`bogp.sparsify.make_mover`) gives a mask
+    that moves. Pruned weights are exactly zero after every step. What is random about training, the
+    order of the mini-batches and what a module such as dropout draws, depends on ``seed`` alone;
+    torch's global random state is untouched. With ``validation`` (inputs, targets) the accuracy
+    there is kept for each epoch, which is what the recipe's ``patience`` goes by, once the mask has
+    moved for the last time.
 
     Raises:
         DataError: inputs and targets that do not fit together, or a label the model has not.
@@ -70,34 +73,36 @@ def train(
     model = copy.deepcopy(model).to(inputs.device).train()
     check_model(model, task)
     with torch_threads(task.recipe.threads), seeded(module_seed(seed)):
-        return _train(model, task, _pruned(model, mask))
+        return _train(model, task, fixed(mask) if isinstance(mask, Mask) else mask)
 
 
-def _train(model: nn.Module, task: Task, pruned: Pruned) -> Trained:
+def _train(model: nn.Module, task: Task, mover: Mover | None) -> Trained:
     """Return ``model`` after all epochs of the task, or as patience left it."""
 
     def loss(inputs: Tensor, targets: Tensor) -> Tensor:
         rows = as_rows(model(inputs), targets)
         return nn.functional.cross_entropy(*rows, label_smoothing=task.recipe.label_smoothing)
 
-    zero_pruned(pruned)
     optimizer = make_optimizer(model.parameters(), task.recipe)
+    held = None if mover is None else Sparsifier.from_mover(model, optimizer, mover)
+    settled = 0 if mover is None else task.epochs_before(mover.last)
     generator = task.generator()
     losses: list[float] = []
     accuracies: list[float] = []
     for epoch in range(task.recipe.epochs):
-        losses.append(float(train_epoch(task, epoch, generator, optimizer, pruned, loss)))
+        losses.append(float(train_epoch(task, epoch, generator, optimizer, loss)))
         if task.validation is not None:
             measured = measure(model, *task.validation)
             accuracies.append(measured.accuracy)
-            if out_of_patience(accuracies, task.recipe.patience):
+            if out_of_patience(accuracies[settled:], task.recipe.patience):
                 break
+    mask = None if held is None else held.finish()
     if task.validation is None:
         some = slice(task.batch_size)
         measured = measure(model, task.inputs[some], task.targets[some])
     numbers = all(bool(parameter.isfinite().all()) for parameter in model.parameters())
     finite = numbers and math.isfinite(measured.loss)
-    return Trained(model.eval(), tuple(losses), tuple(accuracies), finite)
+    return Trained(model.eval(), tuple(losses), tuple(accuracies), finite, mask)
 
 
 def out_of_patience(accuracies: Sequence[float], patience: int | None) -> bool:
@@ -106,15 +111,6 @@ def out_of_patience(accuracies: Sequence[float], patience: int | None) -> bool:
     >>> out_of_patience([0.5, 0.7, 0.7, 0.6], patience=2)
     True
     """
-    if patience is None:
+    if patience is None or not accuracies:
         return False
     return len(accuracies) - 1 - int(np.argmax(accuracies)) >= patience
-
-
-def _pruned(model: nn.Module, mask: Mask | None) -> Pruned:
-    """Return the parameters that ``mask`` prunes, and their masks as numbers."""
-    if mask is None:
-        return ()
-    check_fits(model, mask)
-    parameters = dict(model.named_parameters())
-    return [(parameters[name], layer.to(parameters[name])) for name, layer in mask.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -12,29 +12,23 @@ from bogp.training.evaluate import widest
 from bogp.training.recipe import Recipe
 from bogp.training.task import Task
 
-Pruned = Sequence[tuple[Tensor, Tensor]]
-"""Parameters and their masks, as numbers of the parameters' type: 1 keeps a weight, 0 prunes it."""
-
 
 def train_epoch(
     task: Task,
     epoch: int,
     generator: torch.Generator,
     optimizer: torch.optim.Optimizer,
-    pruned: Pruned,
     losses: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
     """Take the steps of one epoch and return the mean training loss, () or of each network (K,).
 
-    Pruned weights, which must be zero before, are zero after each step: their gradients are masked,
-    and no optimiser moves a weight that is zero and has no gradient.
+    Masks are held and moved by the hooks of the optimiser (:class:`bogp.sparsify.Hold`).
 
     Args:
         task: gives the mini-batches and the learning rates.
         epoch: the number of the epoch, from 0.
         generator: draws the order of the mini-batches.
         optimizer: moves the parameters.
-        pruned: the parameters that masks hold at zero.
         losses: the mean loss on a mini-batch of inputs and targets, () or (K,). Each of K losses
             must depend on its own network alone: then the gradient of their sum is each one's own.
     """
@@ -44,31 +38,11 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
         found = losses(inputs, targets)
-        take_step(optimizer, found.sum(), pruned)
+        optimizer.zero_grad()
+        found.sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
         total = total + (found.detach() * len(targets)).to(total.dtype)
-    zero_pruned(pruned)
     return total / len(task.targets)
-
-
-def take_step(optimizer: torch.optim.Optimizer, loss: Tensor, pruned: Pruned) -> None:
-    """Move the parameters along the gradient of ``loss``, masked where they are pruned."""
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    for parameter, mask in pruned:
-        if parameter.grad is not None:
-            parameter.grad.mul_(mask)
-    optimizer.step()
-
-
-def zero_pruned(pruned: Pruned) -> None:
-    """Set pruned weights to zero.
-
-    Before the first step that is what prunes them. After others it mends those whose gradient was
-    not a number: NaN * 0 is NaN.
-    """
-    with torch.no_grad():
-        for parameter, mask in pruned:
-            parameter.masked_fill_(mask == 0, 0.0)
 
 
 def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> torch.optim.Optimizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -61,6 +62,10 @@ class Task:
         order = self.order(generator).to(self.inputs.device)
         for rows in torch.split(order, self.batch_size):
             yield self.inputs[rows], self.targets[rows]
+
+    def epochs_before(self, step: int) -> int:
+        """Return how many epochs have begun before ``step`` steps have been taken."""
+        return math.ceil(step / self.recipe.steps(len(self.targets)))
 
     def rates(self, epoch: int) -> list[float]:
         """Return the learning rate of each step of an epoch, numbered from 0."""

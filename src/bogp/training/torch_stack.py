@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from bogp.masks import Mask
+from bogp.sparsify import Hold
 from bogp.training.evaluate import Metrics, measure_models
 from bogp.training.memory import out_of_memory
 from bogp.training.outputs import as_rows, evaluating, evaluation_batch, leaf_outputs
@@ -35,7 +36,7 @@ from bogp.training.randomness import (
     unchanged_state,
 )
 from bogp.training.stack import Stack
-from bogp.training.steps import Pruned, make_optimizer, train_epoch, zero_pruned
+from bogp.training.steps import make_optimizer, train_epoch
 from bogp.training.task import State, Task
 
 _MEASURED = 2048
@@ -66,7 +67,6 @@ class TorchStack(Stack):
             for state in stack_module_state([model.train() for model in models])
         )
         self._hold(parameters, buffers, _stack_masks(masks, parameters), {})
-        zero_pruned(self._pruned())
 
     @staticmethod
     def memory(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> tuple[float, float]:
@@ -89,9 +89,6 @@ class TorchStack(Stack):
         """Return K."""
         return len(next(iter(self.parameters.values())))
 
-    def _pruned(self) -> Pruned:
-        return [(self.parameters[name], mask) for name, mask in self.masks.items()]
-
     def advance(self) -> Tensor:
         """Train one epoch and return the mean training loss of each candidate, (K,)."""
         device = self.task.inputs.device
@@ -99,7 +96,7 @@ class TorchStack(Stack):
             if self.random is not None:
                 set_random_state(device, self.random)
             losses = train_epoch(
-                self.task, self.epoch, self.generator, self.optimizer, self._pruned(), self._losses
+                self.task, self.epoch, self.generator, self.optimizer, self._losses
             )
             if self.draws:
                 self.random = random_state(device)
@@ -157,6 +154,7 @@ class TorchStack(Stack):
             parameter.requires_grad_(name in self.trained)
         self.optimizer = make_optimizer([parameters[n] for n in self.trained], self.task.recipe)
         self.optimizer.state.update({parameters[name]: state for name, state in memory.items()})
+        self.hold = Hold(self.optimizer, {name: parameters[name] for name in masks}, masks)
 
     def _optimizer_memory(self) -> dict[str, State]:
         """Return what the optimiser remembers of each parameter that it moves.
@@ -167,6 +165,7 @@ class TorchStack(Stack):
 
     def states(self) -> list[State]:
         """Return the state dict of each candidate on the CPU, pruned weights exactly zero, (K,)."""
+        self.hold.clear()
         whole = {**self.parameters, **self.buffers}
         names = {name: own for name, own in _own_names(self.skeleton).items() if own in whole}
         return [

@@ -1,0 +1,216 @@
+"""A mover: what one network's mask is when training begins, and what it becomes at each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor, nn
+
+from bogp.cores import torch_threads
+from bogp.criteria import Context, Scores, criterion
+from bogp.errors import SparsityError
+from bogp.keys import derive_seed
+from bogp.masks import Mask, Units, WeightUnits, choose_layers
+from bogp.sparsify.methods import GRAPH, Method, pruning_method
+from bogp.sparsify.moves import Given, Moves
+from bogp.sparsify.plan import Plan, Update, make_plan
+from bogp.sparsify.scoring import Examples, check_scores, scored_mask
+from bogp.sparsify.supports import Support, support_mask
+from bogp.sparsify.units import make_units
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mover:
+    """Gives a network its mask, and moves it by a plan.
+
+    It keeps no state: what a mask becomes depends on the step, the mask, the weights and the
+    gradients at hand, so that a training that is resumed goes on as it would have.
+
+    Attributes:
+        method: the criterion, scope, moves and granularity.
+        support: the mask before the first update; no mask keeps a weight outside it.
+        plan: when the mask changes, and to what.
+        units: what is kept or pruned together.
+        seed: decides all that is random about the mask.
+        examples: what criteria that run the network score on.
+    """
+
+    method: Method
+    support: Mask
+    plan: Plan
+    units: Units
+    seed: int = 0
+    examples: Examples = (None, None)
+
+    @property
+    def last(self) -> int:
+        """The step of the last update."""
+        return max(self.plan, default=0)
+
+    def wants_gradients(self, step: int) -> bool:
+        """Return whether an update after ``step`` steps looks at their last one's gradients."""
+        update = self.plan.get(step)
+        if update is None or update.regrow == 0.0:
+            return False
+        return criterion(moves_of(self.method).grow).name == "gradient"
+
+    def moved(
+        self,
+        step: int,
+        model: nn.Module,
+        mask: Mask,
+        gradients: Mapping[str, Tensor] | None = None,
+    ) -> Mask:
+        """Return the mask after ``step`` steps of the optimiser; the same one where none is due.
+
+        Args:
+            step: how many steps have been taken.
+            model: the network with the weights at hand; it is not changed.
+            mask: the mask until now.
+            gradients: of the step just taken, pruned weights' too, where they are wanted.
+
+        Raises:
+            SparsityError, MaskError, SettingError: see :func:`bogp.sparsify.scored_mask`.
+        """
+        update = self.plan.get(step)
+        if update is None:
+            return mask
+        if update.kept < mask.kept:
+            mask = self.pruned(update.number, update.kept, model, mask)
+        elif update.kept > mask.kept:
+            scores = self._scores(
+                moves_of(self.method).grow, "grow", update, model, mask, gradients
+            )
+            mask = self._with(mask, list(mask), scores, update.kept - mask.kept, update)
+        if update.regrow > 0.0:
+            mask = self._regrown(model, mask, update, gradients)
+        return mask
+
+    def pruned(self, number: int, kept: int, model: nn.Module, mask: Mask) -> Mask:
+        """Return the mask of ``kept`` weights inside ``mask`` that the method's criterion chooses.
+
+        Args:
+            number: of the pruning round, or of the update, from 1.
+            kept: how many weights to keep; of blocks and channels the nearest number.
+            model: the network with the weights at hand.
+            mask: the mask until now.
+
+        Raises:
+            SparsityError, MaskError, SettingError: see :func:`bogp.sparsify.scored_mask`.
+        """
+        return scored_mask(
+            model, mask, self.method, kept, self.seed, number, self.examples, self.units
+        )
+
+    def _regrown(
+        self,
+        model: nn.Module,
+        mask: Mask,
+        update: Update,
+        gradients: Mapping[str, Tensor] | None,
+    ) -> Mask:
+        """Return the mask with a share of each layer's kept weights dropped, and others grown.
+
+        What is dropped may be grown again, as in the papers, and then stays what it was. Layers
+        that share one wiring are one layer here.
+        """
+        moves = moves_of(self.method)
+        dropping = self._scores(moves.drop, "drop", update, model, mask, gradients)
+        growing = self._scores(moves.grow, "grow", update, model, mask, gradients)
+        together = [list(mask)] if self.method.granularity.shared else [[name] for name in mask]
+        for names in together:
+            kept = sum(int(mask[name].sum()) for name in names)
+            stay = kept - round(update.regrow * kept)
+            remaining = self._choose({n: dropping[n] for n in names}, mask, stay, update, "drop")
+            left = Mask({**mask, **remaining})
+            mask = self._with(left, names, growing, kept - remaining.kept, update)
+        return mask
+
+    def _with(
+        self, mask: Mask, names: Sequence[str], scores: Scores, count: int, update: Update
+    ) -> Mask:
+        """Return the mask with ``count`` weights more in the layers ``names``, if there is room."""
+        free = {name: self.support[name] & ~mask[name] for name in names}
+        count = min(count, sum(int(layer.sum()) for layer in free.values()))
+        grown = self._choose({n: scores[n] for n in names}, free, count, update, "grow")
+        return Mask({**mask, **{name: mask[name] | layer for name, layer in grown.items()}})
+
+    def _choose(
+        self, scores: Scores, support: Mapping[str, Tensor], count: int, update: Update, what: str
+    ) -> Mask:
+        seed = derive_seed(self.seed, what, update.number, *scores)
+        allowed = {name: support[name] for name in scores}
+        return self.units.choose(scores, count, scope="global", support=allowed, seed=seed)
+
+    def _scores(
+        self,
+        given: Given,
+        what: str,
+        update: Update,
+        model: nn.Module,
+        mask: Mask,
+        gradients: Mapping[str, Tensor] | None,
+    ) -> Scores:
+        """Return the scores by which an update drops or grows, on the CPU."""
+        seed = derive_seed(self.seed, f"{what} scores", update.number)
+        found = criterion(given)
+        with torch_threads(1):
+            scores = found.score(Context(model, mask, *self.examples, seed, gradients))
+        check_scores(scores, mask, found.name)
+        return {name: values.cpu() for name, values in scores.items()}
+
+
+def moves_of(method: Method) -> Moves:
+    """Return the moves of a method that has some."""
+    assert method.moves is not None
+    return method.moves
+
+
+def fixed(mask: Mask) -> Mover:
+    """Return the mover of a mask that is given and stays what it is."""
+    return Mover(GRAPH, mask, {}, WeightUnits())
+
+
+def make_mover(
+    model: nn.Module,
+    method: Method | str,
+    sparsity: float,
+    *,
+    steps: int | None = None,
+    layers: str | Sequence[str] = "all",
+    support: Support = None,
+    seed: int = 0,
+    examples: Examples = (None, None),
+) -> Mover:
+    """Return the mover of a method on a model.
+
+    Args:
+        model: the network; its weights do not matter.
+        method: how the mask is chosen and how it moves, or its name.
+        sparsity: share of the prunable weights to remove in the end.
+        steps: steps of the optimiser in the whole training.
+        layers: ``"all"``, ``"hidden"`` or names of weights (see :func:`bogp.choose_layers`).
+        support: bounds the mask (:func:`bogp.sparsify.support_mask`).
+        seed: decides all that is random about the mask.
+        examples: inputs (N, *shape) and targets that criteria score on, where they need some.
+
+    Raises:
+        UnknownNameError, SettingError: a method that bogp does not know, or steps that do not fit.
+        SparsityError: a sparsity out of range, or more weights to keep than the support has.
+        MaskError, GraphError: nothing to prune, or a support that does not fit the model.
+    """
+    chosen = pruning_method(method)
+    names = choose_layers(model, layers)
+    units = make_units(chosen.granularity, model, names, examples[0])
+    bound = support_mask(support, model, names)
+    plan = make_plan(chosen, bound, sparsity, steps)
+    wanted = plan[max(plan)].kept
+    if wanted > bound.kept:
+        raise SparsityError(
+            f"cannot keep {wanted} of the {bound.kept} weights in the support: "
+            "take a denser support or a higher sparsity"
+        )
+    return Mover(chosen, bound, plan, units, seed, examples)

@@ -1,0 +1,249 @@
+"""The sparsifier: a mask on a model, held and moved through anybody's training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.optim import Optimizer
+
+from bogp.errors import MaskError, SettingError
+from bogp.masks import BLOCK, Granularity, Mask, check_fits, check_weights
+from bogp.sparsify.hold import Hold
+from bogp.sparsify.methods import Method, pruning_method
+from bogp.sparsify.mover import Mover, make_mover
+from bogp.sparsify.scoring import Examples
+from bogp.sparsify.supports import Support
+
+
+@final
+class Sparsifier:
+    """Holds a mask on a model while it trains, and moves it by a method's schedule.
+
+    It hangs on the hooks that torch's optimisers call at each step, so that the training loop, its
+    loss, its learning rates, mixed precision and clipping stay as they are. Pruned weights are
+    exactly zero after every step, and so is what the optimiser remembers of them.
+
+    >>> import bogp
+    >>> model = bogp.mlp([8, 16, 2])
+    >>> optimizer = torch.optim.Adam(model.parameters())
+    >>> sparsifier = Sparsifier(model, optimizer, sparsity=0.5, steps=60)
+    >>> for _ in range(60):
+    ...     optimizer.zero_grad()
+    ...     model(torch.rand(4, 8)).square().mean().backward()
+    ...     _ = optimizer.step()
+    >>> sparsifier.finish().kept
+    80
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        sparsity: float = 0.9,
+        method: Method | str = "gradual",
+        steps: int | None = None,
+        granularity: Granularity | str | None = None,
+        block: int | None = None,
+        layers: str | Sequence[str] = "all",
+        support: Support = None,
+        data: Any = None,
+        seed: int = 0,
+    ) -> None:
+        """Put the first mask on ``model``, and begin to hold it.
+
+        Args:
+            model: the network; its weights change, its class and the names in its ``state_dict`` do
+                not.
+            optimizer: moves its parameters.
+            sparsity: share of the weights of the chosen layers to remove in the end.
+            method: a name of :data:`bogp.sparsify.METHODS`, or a :class:`bogp.Method`.
+            steps: steps of the optimiser in the whole training, for a mask that moves.
+            granularity: ``"weight"``, ``"block"`` or ``"channel"``, or a
+                :class:`bogp.Granularity`, instead of the method's own.
+            block: channels of a node, for blocks.
+            layers: ``"all"``, ``"hidden"`` (all but the last) or names of parameters.
+            support: bounds where weights may be kept (:func:`bogp.sparsify.support_mask`).
+            data: what criteria that run the network score on, and channels are followed with: a
+                batch (inputs, targets), or what yields such batches, of which the first is taken.
+            seed: decides all that is random about the mask.
+
+        Raises:
+            UnknownNameError, SettingError: a method that bogp does not know, steps that do not fit,
+                a criterion without its data, or a weight that the optimiser does not move.
+            SparsityError: a sparsity out of range, or more weights to keep than the support has.
+            MaskError, GraphError: nothing to prune, weights that are NaN, or a support that does
+                not fit.
+        """
+        chosen = _with_granularity(pruning_method(method), granularity, block)
+        inner = _unwrapped(model)
+        mover = make_mover(
+            inner,
+            chosen,
+            sparsity,
+            steps=steps,
+            layers=layers,
+            support=support,
+            seed=seed,
+            examples=_examples(data),
+        )
+        check_weights(inner, tuple(mover.support))
+        self._attach(inner, optimizer, mover)
+
+    @classmethod
+    def from_mover(cls, model: nn.Module, optimizer: Optimizer, mover: Mover) -> Self:
+        """Return the sparsifier that moves the mask of ``model`` by a mover made before."""
+        made = cls.__new__(cls)
+        made._attach(model, optimizer, mover)
+        return made
+
+    def _attach(self, model: nn.Module, optimizer: Optimizer, mover: Mover) -> None:
+        check_fits(model, mover.support)
+        self._model, self._mover = model, mover
+        self._initial = _copied(model) if any(u.rewind for u in mover.plan.values()) else None
+        self._mask = _agreed(mover.moved(0, model, mover.support))
+        parameters = {name: model.get_parameter(name) for name in mover.support}
+        self._hold = Hold(optimizer, parameters, self._mask, self)
+
+    @property
+    def mask(self) -> Mask:
+        """The mask at hand."""
+        return self._mask
+
+    @property
+    def step(self) -> int:
+        """Steps of the optimiser taken so far."""
+        return self._hold.step
+
+    @property
+    def mover(self) -> Mover:
+        """What says where the mask moves; its ``plan`` lists every update."""
+        return self._mover
+
+    def wants_gradients(self, step: int) -> bool:
+        """Return whether the update after ``step`` steps looks at gradients; torch's hook asks."""
+        return self._mover.wants_gradients(step)
+
+    def stepped(self, step: int, gradients: Mapping[str, Tensor] | None) -> None:
+        """Move the mask if an update is due after ``step`` steps; torch's hook calls it."""
+        update = self._mover.plan.get(step)
+        if update is None:
+            return
+        self._take(self._mover.moved(step, self._model, self._mask, gradients))
+        if update.rewind and self._initial is not None:
+            self._rewind(self._initial)
+
+    def finish(self) -> Mask:
+        """End holding, and return the final mask.
+
+        Where training ended before the last update, the mask falls to its final number of weights
+        now. The model then has exactly the weights that the mask keeps; others are zero.
+        """
+        last = self._mover.last
+        if self.step < last:
+            self._take(self._mover.moved(last, self._model, self._mask))
+        self._hold.clear()
+        self._hold.release()
+        return self._mask
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to go on: the step and the mask, as tensors and numbers."""
+        initial = {} if self._initial is None else {"initial": self._initial}
+        return {"step": self.step, "mask": dict(self._mask), **initial}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, on a model and an optimiser that have loaded theirs.
+
+        Raises:
+            MaskError: the state is of another model.
+        """
+        mask = Mask(state["mask"])
+        check_fits(self._model, mask)
+        if list(mask) != list(self._mask):
+            raise MaskError(
+                f"the state is of the layers {', '.join(mask)} and this sparsifier prunes "
+                f"{', '.join(self._mask)}: make it with the settings that the state was made with"
+            )
+        self._hold.step = int(state["step"])
+        self._initial = state.get("initial", self._initial)
+        self._take(mask)
+
+    def _take(self, mask: Mask) -> None:
+        if mask is not self._mask:
+            self._mask = _agreed(mask)
+            self._hold.set(self._mask)
+
+    @torch.no_grad()
+    def _rewind(self, initial: Mapping[str, Tensor]) -> None:
+        """Set all parameters to what they were at first, and forget the optimiser's memory."""
+        for name, parameter in self._model.named_parameters():
+            parameter.copy_(initial[name])
+        self._hold.optimizer.state.clear()
+        self._hold.clear()
+
+
+def _with_granularity(
+    method: Method, granularity: Granularity | str | None, block: int | None
+) -> Method:
+    """Return the method with another granularity, if one is given."""
+    if isinstance(granularity, Granularity):
+        if block is not None:
+            granularity = replace(granularity, block=block)
+        return replace(method, granularity=granularity)
+    kind = granularity or ("block" if block is not None else None)
+    if kind is None:
+        return method
+    return replace(method, granularity=Granularity(kind, BLOCK if block is None else block))
+
+
+def _examples(data: Any) -> Examples:
+    """Return inputs and targets of a batch, or of the first that ``data`` yields."""
+    if data is None:
+        return None, None
+    if isinstance(data, Tensor):
+        return data, None
+    if not (isinstance(data, tuple | list) and all(isinstance(part, Tensor) for part in data)):
+        if not isinstance(data, Iterable):
+            raise SettingError(
+                f"data {data!r} is none: give a batch (inputs, targets), or a loader of batches"
+            )
+        return _examples(next(iter(data), None))
+    if len(data) != 2:
+        raise SettingError(f"a batch of {len(data)} tensors: give (inputs, targets)")
+    return data[0], data[1]
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network inside the wrappers that train one on several devices."""
+    while isinstance(model, DataParallel | DistributedDataParallel):
+        model = model.module
+    return model
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def _agreed(mask: Mask) -> Mask:
+    """Return the mask of the first of all processes that train together, so that all have one."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return mask
+    if distributed.get_world_size() == 1:
+        return mask
+    layers = {}
+    for name, layer in mask.items():
+        shared = layer.to(torch.uint8).to(_communication_device())
+        distributed.broadcast(shared, 0)
+        layers[name] = shared.to(layer.device) != 0
+    return Mask(layers)
+
+
+def _communication_device() -> torch.device:
+    """Return the device whose tensors the processes exchange: NCCL knows only those on GPUs."""
+    nccl = distributed.get_backend() == "nccl"
+    return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
