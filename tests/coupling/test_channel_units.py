@@ -7,15 +7,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+from coupled_models import magnitudes, names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bogp.coupling import channel_units, couplings
 from bogp.errors import MaskError, SettingError, SparsityError, UnknownNameError
-from bogp.export import compact
-from bogp.masks import Mask, complete_mask, prunable_layers
-from bogp.training import model_factory
+from bogp.masks import Mask, complete_mask
 
 seeds = st.integers(0, 10_000)
 
@@ -27,24 +26,6 @@ def perceptron(sizes: list[int], seed: int = 0) -> nn.Sequential:
         for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), nn.Sigmoid()]
         return nn.Sequential(*layers[:-1])
-
-
-def names(model: nn.Module) -> tuple[str, ...]:
-    return tuple(layer.name for layer in prunable_layers(model))
-
-
-def magnitudes(model: nn.Module) -> dict[str, Tensor]:
-    return {name: model.get_parameter(name).detach().abs() for name in names(model)}
-
-
-def zoo(spec: str, shape: tuple[int, ...], seed: int) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = model_factory(spec, shape, 10)()
-        for name, value in (*model.named_parameters(), *model.named_buffers()):
-            if value.ndim == 1:  # biases, gains and running statistics that say something
-                value.data = torch.rand_like(value) + 0.3 * ("var" in name)
-    return model.eval()
 
 
 def brute_force(model: nn.Sequential, kept: int, scope: str) -> tuple[int, list[list[int]]]:
@@ -150,29 +131,6 @@ def test_a_flattened_channel_goes_with_all_its_places() -> None:
     mask = units.choose(scores, 58, scope="global", support=support, seed=0)
     assert mask.kept == 58
     assert mask["hidden.weight"].any(0).tolist() == [True] * 4 + [False] * 4 + [True] * 4
-
-
-@given(seed=seeds, share=st.floats(0.05, 0.9), scope=st.sampled_from(["global", "uniform"]))
-@settings(max_examples=6)
-@pytest.mark.parametrize(
-    ("spec", "shape"), [("mlp:12,9,12", (4, 4)), ("lenet-5", (28, 28)), ("resnet-8", (12, 12))]
-)
-def test_the_masked_network_is_the_one_without_the_channels(
-    spec: str, shape: tuple[int, ...], seed: int, share: float, scope: str
-) -> None:
-    model = zoo(spec, shape, seed)
-    example = torch.rand(2, *shape, generator=torch.Generator().manual_seed(seed))
-    support = complete_mask(model, names(model))
-    units = channel_units(model, names(model), example)
-    kept = round(share * support.total)
-    mask = units.choose(magnitudes(model), kept, scope=scope, support=support, seed=seed)
-    small = compact(model, example, mask).model  # compares the outputs
-    sizes = {
-        name: layer.flatten(2).sum(2) if layer.ndim > 2 else layer for name, layer in mask.items()
-    }
-    for name, layer in sizes.items():
-        kept_shape = int(layer.any(1).sum()), int(layer.any(0).sum())
-        assert tuple(small.get_parameter(name).shape[:2]) == kept_shape
 
 
 def test_channels_that_left_stay_away_and_the_support_bounds_what_stays() -> None:

@@ -260,7 +260,7 @@ def test_concatenated_branches_lose_their_own_channels() -> None:
     assert found.model.end.in_channels == 4
 
 
-def test_a_depthwise_channel_goes_with_its_partner_other_groups_stay() -> None:
+def test_a_depthwise_channel_goes_with_its_partner_and_all_groups_lose_the_same() -> None:
     model = nn.Sequential(
         nn.Conv2d(2, 4, 1),
         nn.Conv2d(4, 8, 3, padding=1, groups=4),
@@ -272,12 +272,13 @@ def test_a_depthwise_channel_goes_with_its_partner_other_groups_stay() -> None:
     with torch.no_grad():
         model[3].weight[:, 2:4] = 0.0  # both outputs of depthwise channel 1
         model[3].weight[:, 4] = 0.0  # one of two of channel 2, which stays
-        model[4].weight[:, 0] = 0.0
+        model[4].weight[:, 0] = 0.0  # the first input of each group
     smaller = check_laws(model, torch.randn(2, 2, 6, 6))
     depthwise = smaller[1]
     assert (depthwise.in_channels, depthwise.out_channels, depthwise.groups) == (3, 6, 3)
     assert smaller[2].num_parameters == 6
-    assert smaller[3].weight.shape[:2] == (4, 6)
+    assert smaller[3].weight.shape[:2] == (2, 6)
+    assert smaller[4].weight.shape[:2] == (4, 1)
 
 
 @pytest.mark.parametrize("offset", [0, 4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -27,6 +28,42 @@ class Channels:
     axis: int
     units: Tensor
     constants: Tensor
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The channels of a tensor that is split among the heads of attention.
+
+    Attributes:
+        axes: the dimensions of the heads and of the channels within a head.
+        units: the unit of each channel (H, E), int64.
+        constants: the value of each (H, E), float64, NaN where it is not known to be constant.
+        maker: the call that made the channels, if it only was split and moved since.
+    """
+
+    axes: tuple[int, int]
+    units: Tensor
+    constants: Tensor
+    maker: fx.Node | None
+
+
+@dataclass(frozen=True)
+class Match:
+    """Queries and keys of which a product is taken, channel by channel.
+
+    Attributes:
+        queries: their channels; unit k of the queries and of the keys go together.
+        keys: theirs.
+        output: the channels that depend on the product; None where they cannot be told.
+        softmax: whether only differences between keys count, so that constant keys do not.
+        scaled: whether torch divides by the root of the number of channels that are left.
+    """
+
+    queries: Heads
+    keys: Heads
+    output: Heads | None
+    softmax: bool
+    scaled: bool
 
 
 @final
@@ -83,13 +120,16 @@ class Layer:
     """A layer that can lose channels.
 
     Attributes:
-        name: the module's name.
+        name: the module's name, or the parameter's.
         kind: ``"reader"`` mixes its input channels (linear, convolution); ``"channelwise"`` gives
-            each input channel its own outputs (depthwise convolution, norm, PReLU).
+            each input channel its own outputs (depthwise convolution, batch norm, PReLU);
+            ``"norm"`` does that by statistics over them (layer norm); ``"table"`` looks its outputs
+            up (embedding); ``"parameter"`` is a parameter that the network reads directly.
         node: the call in the graph.
         source: the channels of its input; None where they are not understood.
         output: the channels of its output.
-        reads: whether output o has a weight other than 0 on input i, (out, in); only for a reader.
+        reads: whether output o has a weight other than 0 on input i, (out, in), in all groups of a
+            convolution together; only for a reader.
         gathers: whether its input is the network's, so that it may select the features it reads.
     """
 
@@ -121,9 +161,14 @@ class Flow:
         fixed: names of modules whose weights must not change: tied, used twice, read directly.
         units: the units and their ties.
         channels: the channels of each node's output, where they are understood.
+        heads: the same, where they are split among heads.
+        even: units (P, E) of which each row must keep as many.
+        matches: products of queries and keys.
         layers: the layers that can lose channels, in the order of their calls.
         inputs: nodes that hold the network's input, flattened perhaps.
         reshapes: nodes with a number of features written into them, which must become a flatten.
+        splits: nodes with a number of channels written into them, which must become -1, and the
+            positions of that number: the argument and, where that is a list, the place in it.
         pads: nodes that pad channels: the position of the amounts among their arguments, and the
             channels added before and after.
     """
@@ -133,9 +178,13 @@ class Flow:
     fixed: frozenset[str]
     units: Ties = field(default_factory=Ties)
     channels: dict[fx.Node, Channels] = field(default_factory=dict)
+    heads: dict[fx.Node, Heads] = field(default_factory=dict)
+    even: list[Tensor] = field(default_factory=list)
+    matches: list[Match] = field(default_factory=list)
     layers: list[Layer] = field(default_factory=list)
     inputs: set[fx.Node] = field(default_factory=set)
     reshapes: list[fx.Node] = field(default_factory=list)
+    splits: dict[fx.Node, tuple[int, int | None]] = field(default_factory=dict)
     pads: dict[fx.Node, tuple[int, Channels, Channels]] = field(default_factory=dict)
 
     def fresh(self, axis: int, constants: Tensor) -> Channels:
@@ -147,11 +196,19 @@ class Flow:
         return len(self.shapes[node])
 
 
+Found = Channels | Heads | None
+"""The channels of a node's output; None where they are not understood."""
+
+Rule = Callable[[Flow, fx.Node], Found]
+"""What a kind of call does to channels."""
+
+
 def opaque(flow: Flow, node: fx.Node) -> Channels | None:
     """Pin all channels that the node reads, and return None: its output is not understood."""
     for source in node.all_input_nodes:
-        if source in flow.channels:
-            flow.units.pin(flow.channels[source].units, _reason(flow, node))
+        for known in (flow.channels.get(source), flow.heads.get(source)):
+            if known is not None:
+                flow.units.pin(known.units.flatten(), _reason(flow, node))
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bogp.coupling.channels import Layer
+from bogp.coupling.channels import Flow, Layer
 from bogp.coupling.reading import Reading, Readings, read_model
 from bogp.errors import MaskError, first_line
 
@@ -52,10 +52,13 @@ class Group:
     Attributes:
         members: the parameters that hold the channels.
         size: the number of units.
+        parts: into how many equal parts the units fall, one after the other, of which each must
+            keep as many: the heads of attention.
     """
 
     members: tuple[Member, ...]
     size: int
+    parts: int = 1
 
     def having(self, role: Role) -> Iterator[Member]:
         """Yield the members of one role."""
@@ -122,43 +125,60 @@ def _collected(model: nn.Module, readings: Readings) -> Couplings:
 
 def _groups(part: Reading, names: Mapping[nn.Parameter, str]) -> list[Group]:
     """Return the groups of one traced module."""
-    roots, pinned = part.flow.units.roots().tolist(), part.flow.units.pinned()
-    places: dict[int, dict[tuple[str, int, Role], list[int]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for layer in part.flow.layers:
-        for parameter, axis, role, units in _held(
-            part.flow.module.get_submodule(layer.name), layer
-        ):
+    flow = part.flow
+    roots, pinned = flow.units.roots().tolist(), flow.units.pinned()
+    places: dict[int, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for layer in flow.layers:
+        for parameter, axis, role, units in _held(flow, layer):
             for position, unit in enumerate(units.tolist()):
                 if not pinned[roots[unit]]:
                     places[roots[unit]][names[parameter], axis, role].append(position)
-    alike: dict[tuple[tuple[Place, int], ...], list[int]] = defaultdict(list)
+    rows = {root: at for at, units in enumerate(flow.even) for root in units.flatten().tolist()}
+    alike: dict[object, list[int]] = defaultdict(list)
     for root in sorted(places):
         if {"makes", "reads"} <= {role for _, _, role in places[root]}:
-            shape = tuple((place, len(positions)) for place, positions in places[root].items())
-            alike[shape].append(root)
-    return [
-        Group(
-            tuple(
-                Member(
-                    name, axis, role, torch.tensor([places[root][name, axis, role] for root in own])
-                )
-                for (name, axis, role), _ in shape
-            ),
-            len(own),
-        )
-        for shape, own in alike.items()
-    ]
+            held = tuple((place, len(positions)) for place, positions in places[root].items())
+            alike[rows.get(root), held].append(root)
+    found = []
+    for own in alike.values():
+        parts = 1
+        if own[0] in rows:
+            units = flow.even[rows[own[0]]]
+            own, parts = units.flatten().tolist(), len(units)
+        found.append(_group(own, parts, places))
+    return found
 
 
-def _held(module: Any, layer: Layer) -> Iterator[tuple[nn.Parameter, int, Role, Tensor]]:
-    """Yield what the parameters of a layer have of its channels: parameter, axis, role, units."""
-    makes: Role = "makes" if layer.kind == "reader" else "carries"
+def _group(own: list[int], parts: int, places: Mapping[int, Mapping[Place, list[int]]]) -> Group:
+    """Return the group of the sets ``own``, which all lie in the same places."""
+    members = tuple(
+        Member(*place, positions=torch.tensor([places[root][place] for root in own]))
+        for place in places[own[0]]
+    )
+    return Group(members, len(own), parts)
+
+
+def _held(flow: Flow, layer: Layer) -> Iterator[tuple[nn.Parameter, int, Role, Tensor]]:
+    """Yield what parameters have of a layer's channels: parameter, axis, role, units by position.
+
+    Keys count as what reads: they are what the queries' channels are multiplied by.
+    """
+    output = layer.output.units
+    if layer.kind == "parameter":
+        yield flow.module.get_parameter(layer.name), layer.output.axis, "makes", output
+        return
+    module: Any = flow.module.get_submodule(layer.name)
+    if layer.kind == "table":
+        yield module.weight, 1, "makes", output
+        return
+    keys = any(torch.equal(match.keys.units.flatten(), output) for match in flow.matches)
+    makes: Role = "reads" if keys else "makes"
     for name, parameter in module.named_parameters(recurse=False):
-        yield parameter, 0, makes if name == "weight" else "carries", layer.output.units
-        if layer.kind == "reader" and name == "weight" and layer.source is not None:
-            yield parameter, 1, "reads", layer.source.units
+        mixes = layer.kind == "reader" and name == "weight"
+        yield parameter, 0, makes if mixes else "carries", output
+        if mixes and layer.source is not None:
+            # The groups of a convolution have the same units in the same order.
+            yield parameter, 1, "reads", layer.source.units[: parameter.shape[1]]
 
 
 def _fixed(part: Reading) -> dict[str, str]:
@@ -168,7 +188,7 @@ def _fixed(part: Reading) -> dict[str, str]:
     found = {}
     for layer in part.flow.layers:
         why = [reasons[root] for root in roots[layer.output.units].tolist() if root in reasons]
-        if layer.kind == "reader" and why:
+        if layer.kind in ("reader", "table") and why:
             name = part.full(layer.name)
             found[name] = f"the channels of {name!r} stay: {why[0]}"
     return found

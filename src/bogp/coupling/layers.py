@@ -52,11 +52,40 @@ def convolution(flow: Flow, node: fx.Node) -> Channels | None:
     batched = flow.rank(source) == len(module.kernel_size) + 2
     if str(node.target) in flow.fixed or not batched:
         return opaque(flow, node)
-    if module.groups == 1:
-        return _reader(flow, node, 1)
-    if module.groups == module.in_channels:
+    if module.groups == module.in_channels and module.groups > 1:
         return _depthwise(flow, node, module)
-    return opaque(flow, node)
+    return _reader(flow, node, 1)
+
+
+def embedding(flow: Flow, node: fx.Node) -> Channels | None:
+    """Return new channels along the last axis, which are looked up."""
+    module = module_of(flow, node)
+    if str(node.target) in flow.fixed or module.max_norm is not None:
+        return opaque(flow, node)
+    output = flow.fresh(flow.rank(node) - 1, _constant(module.weight, 1))
+    flow.layers.append(Layer(str(node.target), "table", node, None, output))
+    return output
+
+
+def parameter(flow: Flow, node: fx.Node) -> Channels | None:
+    """Return new channels of a parameter, along the only axis that has any, or along the last."""
+    held = dict(flow.module.named_parameters()).get(str(node.target))
+    if held is None or held.ndim == 0:
+        return None
+    for layer in flow.layers:
+        if layer.kind == "parameter" and layer.name == str(node.target):
+            return layer.output
+    wide = [axis for axis, size in enumerate(held.shape) if size > 1]
+    axis = wide[0] if len(wide) == 1 else held.ndim - 1
+    output = flow.fresh(axis, _constant(held, axis))
+    flow.layers.append(Layer(str(node.target), "parameter", node, None, output))
+    return output
+
+
+def _constant(weight: Tensor, axis: int) -> Tensor:
+    """Return the constants along an axis of a parameter: what it holds nothing else of."""
+    each = weight.detach().double().movedim(axis, 0).reshape(weight.shape[axis], -1)
+    return torch.where((each == each[:, :1]).all(1), each[:, 0], UNKNOWN)
 
 
 def zero_padded(module: Any) -> bool:
@@ -74,7 +103,8 @@ def _reader(flow: Flow, node: fx.Node, axis: int) -> Channels:
     if source is not None and (source.axis != axis or isinstance(module, GatheredLinear)):
         opaque(flow, node)
         source = None
-    weight = module.weight.detach().double()[:, :, None].flatten(2)  # (out, in, taps)
+    groups = getattr(module, "groups", 1)
+    weight = whole_weight(module).flatten(2)  # (out, in, taps)
     reads = (weight != 0).any(2)
     known = torch.full((reads.shape[1],), UNKNOWN, dtype=torch.float64)
     if source is not None:
@@ -85,9 +115,31 @@ def _reader(flow: Flow, node: fx.Node, axis: int) -> Channels:
         values = values + module.bias.detach().double()
     values[(reads & known.isnan()).any(1)] = UNKNOWN
     output = flow.fresh(axis, values)
+    # A channel of one group goes with the same one of the others, so that groups stay equal.
+    for units in (output.units,) if source is None else (output.units, source.units):
+        for others in units.view(groups, -1)[1:]:
+            flow.units.tie(units[: len(others)], others)
     gathers = source_of(node) in flow.inputs and module.weight.ndim == 2
     flow.layers.append(Layer(str(node.target), "reader", node, source, output, reads, gathers))
     return output
+
+
+def whole_weight(module: Any) -> Tensor:
+    """Return the weight of a linear layer or convolution without groups (out, in, ...), float64.
+
+    Of a grouped convolution it is 0 between channels of different groups.
+    """
+    weight: Tensor = module.weight.detach().double()
+    groups = getattr(module, "groups", 1)
+    if weight.ndim == 2:
+        return weight[:, :, None]
+    if groups == 1:
+        return weight.clone()
+    out, each, *taps = weight.shape
+    whole = weight.new_zeros(groups, out // groups, groups, each, *taps)
+    for group, part in enumerate(weight.view(groups, out // groups, each, *taps)):
+        whole[group, :, group] = part
+    return whole.view(out, groups * each, *taps)
 
 
 def foldable(constants: Tensor, padded: bool) -> Tensor:
@@ -112,23 +164,6 @@ def _depthwise(flow: Flow, node: fx.Node, module: Any) -> Channels | None:
     if module.bias is not None:
         values = values + module.bias.detach().double()
     output = Channels(1, source.units.repeat_interleave(each), values)
-    flow.layers.append(Layer(str(node.target), "channelwise", node, source, output))
-    return output
-
-
-def batch_norm(flow: Flow, node: fx.Node) -> Channels | None:
-    """Return the channels of axis 1, each scaled and shifted by its running statistics."""
-    source, module = flow.channels.get(source_of(node)), module_of(flow, node)
-    if source is None or source.axis != 1 or str(node.target) in flow.fixed:
-        return opaque(flow, node)
-    values = torch.full_like(source.constants, UNKNOWN)
-    if module.running_mean is not None:
-        scale = (module.running_var.double() + module.eps).rsqrt()
-        values = (source.constants - module.running_mean.double()) * scale
-        if module.weight is not None:
-            gain = module.weight.detach().double()
-            values = torch.where(gain == 0, 0.0, values * gain) + module.bias.detach().double()
-    output = Channels(1, source.units, values)
     flow.layers.append(Layer(str(node.target), "channelwise", node, source, output))
     return output
 

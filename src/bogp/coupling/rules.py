@@ -3,24 +3,52 @@
 A rule takes what is known so far and a node, and returns the channels of the node's output, or None
 where they are not understood. A call without a rule pins the channels that it reads: that is never
 wrong, and only leaves the network larger than it could be. The rules of layers with weights are in
-``layers.py``, those of changes of shape in ``shapes.py``.
+``layers.py`` and ``norms.py``, those of changes of shape in ``shapes.py``, and those of channels
+that are split among heads in ``attention.py``.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from bogp.coupling.channels import UNKNOWN, Channels, Flow, argument, module_of, opaque, source_of
-from bogp.coupling.layers import GatheredLinear, batch_norm, convolution, linear, prelu
-from bogp.coupling.shapes import cat, flatten, mean, pad, permute, reshape, slices
-
-Rule = Callable[[Flow, fx.Node], Channels | None]
+from bogp.coupling.attention import HEADS
+from bogp.coupling.channels import (
+    UNKNOWN,
+    Channels,
+    Flow,
+    Heads,
+    Rule,
+    argument,
+    module_of,
+    opaque,
+    source_of,
+)
+from bogp.coupling.layers import (
+    GatheredLinear,
+    convolution,
+    embedding,
+    linear,
+    parameter,
+    prelu,
+)
+from bogp.coupling.norms import batch_norm, group_norm, layer_norm, over_kept
+from bogp.coupling.shapes import (
+    cat,
+    flatten,
+    mean,
+    pad,
+    permute,
+    reshape,
+    slices,
+    unflatten,
+    zeros_like,
+)
 
 PRODUCTS = (operator.mul, operator.imul, torch.mul, "mul", "mul_")
 """Calls that give 0 where one input is 0."""
@@ -32,15 +60,22 @@ def read_graph(flow: Flow, graph: fx.Graph, gather: bool) -> None:
         if node.op == "placeholder" and gather:
             flow.inputs.add(node)
         found = _rule(flow, node)(flow, node)
-        if found is not None:
+        if isinstance(found, Heads):
+            flow.heads[node] = found
+        elif found is not None:
             flow.channels[node] = found
 
 
 def _rule(flow: Flow, node: fx.Node) -> Rule:
     """Return the rule of a node; it is `opaque` where there is none."""
+    if any(source in flow.heads for source in node.all_input_nodes):
+        return HEADS.get(node.target, opaque)
+    if node.op == "get_attr":
+        return parameter
     if node.op == "call_module":
         module = flow.module.get_submodule(str(node.target))
-        hooked = module._forward_hooks or module._forward_pre_hooks
+        hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+        hooked = any(hook is not over_kept for hook in hooks)
         if hooked or len(node.args) + len(node.kwargs) != 1:
             return opaque
         return MODULES.get(type(module), opaque)
@@ -208,10 +243,14 @@ _POOLS = {
 MODULES: dict[type, Rule] = {
     nn.Linear: linear,
     GatheredLinear: linear,
+    nn.Embedding: embedding,
     nn.PReLU: prelu,
     nn.Flatten: flatten,
+    nn.GroupNorm: group_norm,
+    nn.LayerNorm: layer_norm,
     **dict.fromkeys(_named(nn, "Conv1d Conv2d Conv3d"), convolution),
     **dict.fromkeys(_named(nn, "BatchNorm1d BatchNorm2d BatchNorm3d"), batch_norm),
+    **dict.fromkeys(_named(nn, "InstanceNorm1d InstanceNorm2d InstanceNorm3d"), batch_norm),
     **dict.fromkeys(
         _named(nn, "Identity Dropout Dropout1d Dropout2d Dropout3d AlphaDropout"), identity
     ),
@@ -238,6 +277,8 @@ FUNCTIONS: dict[Any, Rule] = {
     torch.flatten: flatten,
     torch.reshape: reshape,
     torch.cat: cat,
+    torch.unflatten: unflatten,
+    torch.zeros_like: zeros_like,
     torch.permute: permute,
     torch.transpose: permute,
     getattr: sizes,
@@ -253,6 +294,7 @@ METHODS: dict[str, Rule] = {
     "flatten": flatten,
     "view": reshape,
     "reshape": reshape,
+    "unflatten": unflatten,
     "permute": permute,
     "transpose": permute,
     "size": sizes,

@@ -1,22 +1,27 @@
 """Channels as units of a mask: a channel is kept or pruned with everything that is coupled to it.
 
-A mask names weights alone. Where a channel is gone the mask prunes its row in every weight that
-makes it and its column in every weight that reads it. What else holds a number for it (a bias, a
-normalisation's gain and running statistics) stays as it is: the channel is then a constant that no
-kept weight reads, so that the masked network is the one from which the channel is really removed.
-That is so with batch normalisation, whose channels have statistics of their own.
+A mask names the weights that can be pruned. Where a channel is gone it prunes the channel's row in
+every weight that makes it and its column in every weight that reads it. Other parameters hold a
+number for it too: biases, the gains of normalisations, embeddings. Where nothing but weights reads
+the channel, in a chain of layers with batch normalisation or none, these do no harm: the channel is
+a constant that no kept weight reads. Where a layer normalisation reads it, or a head that shares
+the weight of an embedding, they count, so that whoever holds a mask on a network holds
+:meth:`ChannelUnits.with_carriers` of it, and calls :func:`bogp.coupling.normalise_over_kept` once.
+The masked network then is the one from which the channels are really removed, as
+:func:`bogp.compact` removes them.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from bogp.coupling.groups import Group, Member, couplings
+from bogp.coupling.groups import Group, Role, couplings
 from bogp.errors import MaskError, SettingError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import Mask, prunable_layers
@@ -25,6 +30,10 @@ from bogp.masks.select import Layers, checked_support
 
 SCOPES = ("global", "uniform")
 """How widths share what is kept: all channels ranked together, or the same share of each width."""
+
+
+ROLES: tuple[Role, Role] = ("makes", "reads")
+"""The two sides of a channel, of which a score is the product."""
 
 
 def channel_units(
@@ -63,6 +72,8 @@ def channel_units(
     groups, reasons = [], []
     for group in found.groups:
         held = [member for member in group.members if member.parameter in shapes]
+        if not held:
+            continue
         missing = [member for member in held if member.parameter not in names]
         if missing:
             reasons.append(
@@ -70,14 +81,20 @@ def channel_units(
                 f"channels of {held[0].parameter!r}"
             )
         elif {"makes", "reads"} <= {member.role for member in held}:
-            groups.append(Group(tuple(held), group.size))
+            groups.append(group)
     if not groups:
         why = next((f" ({reason})" for reason in (*reasons, *found.fixed.values())), "")
         raise MaskError(
             f"no channel of the model can go{why}: name the weights of a hidden layer and of all "
             "that read it, or prune weights"
         )
-    return ChannelUnits(tuple(groups), {name: tuple(shapes[name]) for name in names}, multiple)
+    carried = {
+        member.parameter: tuple(model.get_parameter(member.parameter).shape)
+        for group in groups
+        for member in group.members
+        if member.parameter not in shapes
+    }
+    return ChannelUnits(groups, {name: shapes[name] for name in names}, carried, multiple)
 
 
 @final
@@ -85,21 +102,27 @@ class ChannelUnits(Units):
     """The channels of one network; see :func:`channel_units`.
 
     Attributes:
-        groups: the channels that can go, with what weights hold of them.
+        groups: the channels that can go, with what parameters hold of them.
         shapes: the weights of the mask and their shapes.
+        carried: the other parameters that hold something of the channels, and their shapes.
         multiple: what widths are a multiple of.
     """
 
     def __init__(
-        self, groups: Sequence[Group], shapes: Mapping[str, tuple[int, ...]], multiple: int = 1
+        self,
+        groups: Sequence[Group],
+        shapes: Mapping[str, tuple[int, ...]],
+        carried: Mapping[str, tuple[int, ...]],
+        multiple: int = 1,
     ) -> None:
-        self.groups, self.shapes, self.multiple = tuple(groups), dict(shapes), multiple
+        self.groups, self.multiple = tuple(groups), multiple
+        self.shapes, self.carried = dict(shapes), dict(carried)
         starts = itertools.accumulate((group.size for group in groups), initial=0)
         self._numbers = [torch.arange(a, b) for a, b in itertools.pairwise(starts)]
-        # The unit at each position of a weight's outputs and inputs; -1 where none can go.
+        # The unit at each position of an axis of a parameter; -1 where none can go.
         self._places = {
-            name: [torch.full(((*shape, 1)[axis],), -1) for axis in (0, 1)]
-            for name, shape in self.shapes.items()
+            name: [torch.full((size,), -1) for size in (*shape, 1)]
+            for name, shape in (self.shapes | self.carried).items()
         }
         for group, numbers in zip(self.groups, self._numbers, strict=True):
             for member in group.members:
@@ -134,30 +157,61 @@ class ChannelUnits(Units):
         if scope not in SCOPES:
             raise UnknownNameError("scope of channels", scope, SCOPES)
         inside = checked_support({name: scores[name] for name in self.shapes}, kept, scope, support)
-        counts = {name: _flat(layer).sum(2).cpu().double() for name, layer in inside.items()}
+        counts = {name: _counts(layer) for name, layer in inside.items()}
         present = self._present(counts)
         order = self._order(self._values(scores, inside, present), present, scope, seed)
-        least = sum(bool(present[numbers].any()) for numbers in self._numbers)
-        steps = _nearest(
-            lambda steps: self._weights(counts, self._staying(order[:steps])),
-            least,
-            len(order),
-            kept,
+        least = sum(
+            bool(present[numbers].view(group.parts, -1).any(1).all())
+            for group, numbers in zip(self.groups, self._numbers, strict=True)
         )
-        return self._mask(inside, self._staying(order[:steps]))
+
+        def weights(steps: int) -> int:
+            return self._weights(counts, self._staying(order[:steps]))
+
+        steps = _nearest(weights, least, len(order), kept)
+        stays = self._staying(order[:steps])
+        return Mask(
+            {
+                name: layer & self._between(name, stays).to(layer.device)
+                for name, layer in inside.items()
+            }
+        )
+
+    def with_carriers(self, mask: Mask) -> Mask:
+        """Return ``mask`` with the other parameters that hold something of its channels.
+
+        Of these it prunes what is a channel's that is gone: its bias, its gain, its column of an
+        embedding.
+
+        >>> network = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> units = channel_units(network, ["0.weight", "2.weight"], torch.zeros(1, 1))
+        >>> gone = torch.tensor([[True], [False]])
+        >>> whole = units.with_carriers(Mask({"0.weight": gone, "2.weight": gone.T}))
+        >>> whole["0.bias"].tolist()
+        [True, False]
+        """
+        stays = _and_more(self._present({name: _counts(mask[name]) for name in self.shapes}))
+        return Mask(dict(mask) | {name: self._between(name, stays) for name in self.carried})
 
     def _present(self, counts: Layers) -> Tensor:
         """Return which units the support has, on the side that makes them and on the other."""
-        found = [
-            torch.stack(
-                [
-                    torch.stack([_along(counts, member) for member in group.having(role)]).sum(0)
-                    for role in ("makes", "reads")
-                ]
-            )
-            for group in self.groups
-        ]
-        return (torch.cat(found, 1) > 0).all(0)
+        found = []
+        for group in self.groups:
+            there = torch.ones(group.size, dtype=torch.bool)
+            for role in ROLES:
+                there &= self._sum(counts, group, role) > 0
+            found.append(there)
+        return torch.cat(found)
+
+    def _sum(self, weights: Layers, group: Group, role: Role) -> Tensor:
+        """Return the sum of what weights (out, in) of one role have of each unit of a group."""
+        return torch.stack(
+            [
+                weights[member.parameter].sum(1 - member.axis)[member.positions].sum(1)
+                for member in group.having(role)
+                if member.parameter in weights
+            ]
+        ).sum(0)
 
     def _values(self, scores: Layers, inside: Layers, present: Tensor) -> Tensor:
         """Return the score of each unit, float64."""
@@ -166,70 +220,63 @@ class ChannelUnits(Units):
             for name, layer in inside.items()
         }
         # How many weights count: those between channels that are both there.
-        sizes = {name: self._grid(name, present) * _taps(inside[name]) for name in inside}
+        stays = _and_more(present)
+        sizes = {name: _counts(self._between(name, stays)) for name in inside}
         found = []
         for group in self.groups:
             value = torch.ones(group.size, dtype=torch.float64)
-            for role in ("makes", "reads"):
-                members = list(group.having(role))
-                total = torch.stack([_along(squares, member) for member in members]).sum(0)
-                number = torch.stack([_along(sizes, member) for member in members]).sum(0)
-                value *= (total / number.clamp(min=1)).sqrt()
+            for role in ROLES:
+                number = self._sum(sizes, group, role).clamp(min=1)
+                value *= (self._sum(squares, group, role) / number).sqrt()
             found.append(value)
         return torch.cat(found)
 
     def _order(self, values: Tensor, present: Tensor, scope: str, seed: int) -> list[Tensor]:
         """Return the present units in the order in which they come back, some at a time.
 
-        What comes at a time are ``multiple`` units of one group, or the last few of all its units.
-        The first of each group come first of all.
+        What comes at a time are ``multiple`` units of one group, as many of each of its parts, or
+        the last few of all its units. The first of each group come first of all.
         """
         generator = torch.Generator().manual_seed(derive_seed(seed, "channels"))
         luck = torch.randperm(len(values), generator=generator).tolist()
         found = []
-        for numbers in self._numbers:
-            ranked = sorted(
-                numbers[present[numbers]].tolist(), key=lambda k: (-float(values[k]), luck[k])
-            )
-            for start in range(0, len(ranked), self.multiple):
-                some = torch.tensor(ranked[start : start + self.multiple])
-                whole = len(some) == self.multiple or start + len(some) == len(numbers)
-                if start == 0 or whole:
-                    share = (start + self.multiple / 2) / len(numbers)
-                    rank = share if scope == "uniform" else -float(values[some].mean())
-                    found.append((start > 0, rank, luck[numbers[0]], start, some))
+        for group, numbers in zip(self.groups, self._numbers, strict=True):
+            some = self.multiple // math.gcd(self.multiple, group.parts)
+            ranked = [
+                sorted(part[present[part]].tolist(), key=lambda k: (-float(values[k]), luck[k]))
+                for part in numbers.view(group.parts, -1)
+            ]
+            full, width = len(numbers) // group.parts, min(map(len, ranked))
+            for start in range(0, width, some):
+                end = min(start + some, width)
+                if start == 0 or end == start + some or end == full:
+                    units = torch.tensor([part[start:end] for part in ranked]).flatten()
+                    share = (start + some / 2) / full
+                    rank = share if scope == "uniform" else -float(values[units].mean())
+                    found.append((start > 0, rank, luck[numbers[0]], start, units))
         return [each[-1] for each in sorted(found, key=lambda each: each[:-1])]
 
     def _staying(self, chosen: Sequence[Tensor]) -> Tensor:
-        """Return which units stay, bool; the one more at the end stands for what cannot go."""
-        stays = torch.zeros(sum(len(numbers) for numbers in self._numbers) + 1, dtype=torch.bool)
-        stays[torch.cat([*chosen, torch.tensor([-1])])] = True
-        return stays
+        """Return which units stay, bool, and one more."""
+        stays = torch.zeros(sum(len(numbers) for numbers in self._numbers), dtype=torch.bool)
+        stays[torch.cat([torch.tensor([], dtype=torch.int64), *chosen])] = True
+        return _and_more(stays)
 
     def _weights(self, counts: Layers, stays: Tensor) -> int:
         """Return how many weights of the support lie between channels that stay."""
-        return sum(
-            int(stays[rows].double() @ counts[name] @ stays[columns].double())
-            for name, (rows, columns) in self._places.items()
-        )
+        total = 0
+        for name, count in counts.items():
+            rows, columns = (stays[place].double() for place in self._places[name][:2])
+            total += int(rows @ count @ columns)
+        return total
 
-    def _grid(self, name: str, stays: Tensor) -> Tensor:
-        """Return which channels of a weight are both there (out, in), float64."""
-        there = torch.cat([stays, torch.ones(1, dtype=torch.bool)])
-        rows, columns = (there[place].double() for place in self._places[name])
-        return torch.outer(rows, columns)
-
-    def _mask(self, inside: Layers, stays: Tensor) -> Mask:
-        """Return the mask of the support's weights between channels that stay."""
-        return Mask(
-            {
-                name: layer
-                & (self._grid(name, stays[:-1]) > 0)
-                .view(*layer.shape[:2], *[1] * (layer.ndim - 2))
-                .to(layer.device)
-                for name, layer in inside.items()
-            }
-        )
+    def _between(self, name: str, stays: Tensor) -> Tensor:
+        """Return which numbers of a parameter lie between channels that stay, of its shape."""
+        shape = (self.shapes | self.carried)[name]
+        found = torch.ones(shape, dtype=torch.bool)
+        for axis, place in enumerate(self._places[name][: len(shape)]):
+            found &= stays[place].view(-1, *[1] * (len(shape) - axis - 1))
+        return found
 
 
 def _flat(weight: Tensor) -> Tensor:
@@ -237,14 +284,14 @@ def _flat(weight: Tensor) -> Tensor:
     return weight.reshape(len(weight), weight.shape[1] if weight.ndim > 1 else 1, -1)
 
 
-def _taps(weight: Tensor) -> int:
-    return _flat(weight).shape[2]
+def _counts(layer: Tensor) -> Tensor:
+    """Return how many weights of each pair of channels a mask's layer keeps (out, in), float64."""
+    return _flat(layer).sum(2).cpu().double()
 
 
-def _along(weights: Layers, member: Member) -> Tensor:
-    """Return the sum over what a weight (out, in) has of each unit of a member's group."""
-    sums = weights[member.parameter].sum(1 - member.axis)
-    return sums[member.positions].sum(1)
+def _and_more(stays: Tensor) -> Tensor:
+    """Return which units stay, and one more at the end, which is what cannot go."""
+    return torch.cat([stays, torch.ones(1, dtype=torch.bool)])
 
 
 def _nearest(weights: Callable[[int], int], least: int, most: int, kept: int) -> int:

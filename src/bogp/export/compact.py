@@ -17,7 +17,8 @@ from bogp.export.models import (
     probes,
     run_example,
 )
-from bogp.export.shrink import Verdict, judge, kept_inputs, rebuild, rewritten
+from bogp.export.needs import Verdict, judge
+from bogp.export.shrink import kept_inputs, rebuild, rewritten
 from bogp.masks import Mask
 
 TOLERANCE = 1e-5
@@ -104,10 +105,8 @@ def _shrink(model: nn.Module, readings: Readings) -> tuple[nn.Module, dict[str, 
     verdicts = []
     for part in readings.parts:
         verdict = judge(part.flow)
-        changed = rebuild(part.flow, verdict)
         removed |= _lost(part, verdict)
-        for target, layer in changed.items():
-            part.flow.module.set_submodule(target, layer)
+        rebuild(part.flow, verdict)
         verdicts.append(verdict)
     # A graph holds the modules that it calls: those inside it first.
     for part, verdict in reversed(list(zip(readings.parts, verdicts, strict=True))):
@@ -123,7 +122,8 @@ def _lost(part: Reading, verdict: Verdict) -> dict[str, LayerSize]:
     """Return the layers that lose channels, by name."""
     found = {}
     for layer in part.flow.layers:
-        inputs, outputs = kept_inputs(layer, verdict), verdict.keeps(layer.output)
+        outputs = verdict.keeps(layer.output)
+        inputs = kept_inputs(layer, verdict)
         before = len(inputs), len(outputs)
         after = int(inputs.sum()), int(outputs.sum())
         if before != after:

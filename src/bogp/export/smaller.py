@@ -12,14 +12,21 @@ from bogp.coupling.layers import GatheredLinear
 
 
 def smaller_reader(module: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    """Return a linear layer or convolution (of one group) with another weight and bias."""
+    """Return a linear layer or convolution with another weight (out, in, ...) and bias.
+
+    The weight of a grouped convolution is that of all groups, 0 between them.
+    """
     layer = copy.deepcopy(module)
-    _set(layer, "weight", weight)
-    _set(layer, "bias", bias)
+    if isinstance(layer, nn.Linear | GatheredLinear):
+        weight = weight.flatten(1)
     if isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = weight.shape
     elif not isinstance(layer, GatheredLinear):
         layer.out_channels, layer.in_channels = weight.shape[:2]
+        rows = weight.chunk(layer.groups)
+        weight = torch.cat([row.chunk(layer.groups, 1)[k] for k, row in enumerate(rows)])
+    _set(layer, "weight", weight)
+    _set(layer, "bias", bias)
     return layer  # type: ignore[no-any-return]
 
 
@@ -39,12 +46,32 @@ def smaller_channelwise(module: Any, inputs: Tensor, outputs: Tensor) -> nn.Modu
     count = int(inputs.sum())
     if isinstance(layer, nn.PReLU):
         layer.num_parameters = count
+    elif isinstance(layer, nn.LayerNorm):
+        layer.normalized_shape = (count,)
+    elif isinstance(layer, nn.GroupNorm):
+        layer.num_groups = count * layer.num_groups // layer.num_channels
+        layer.num_channels = count
     elif hasattr(layer, "num_features"):
         layer.num_features = count
     else:
         layer.in_channels = layer.groups = count
         layer.out_channels = int(outputs.sum())
     return layer  # type: ignore[no-any-return]
+
+
+def smaller_table(module: Any, outputs: Tensor) -> nn.Module:
+    """Return an embedding with some of its channels, ``outputs`` (out,), bool."""
+    layer = copy.deepcopy(module)
+    _set(layer, "weight", module.weight[:, outputs])
+    layer.embedding_dim = int(outputs.sum())
+    return layer  # type: ignore[no-any-return]
+
+
+def smaller_parameter(module: nn.Module, name: str, axis: int, kept: Tensor) -> None:
+    """Leave of a module's parameter what is ``kept`` (C,), bool, along an axis."""
+    path, _, own = name.rpartition(".")
+    old = module.get_parameter(name)
+    _set(module.get_submodule(path), own, old.index_select(axis, kept.nonzero().flatten()))
 
 
 def _set(layer: nn.Module, name: str, value: Tensor | None) -> None:
@@ -64,7 +91,7 @@ def gathered(module: Any, features: Tensor, weight: Tensor, bias: Tensor | None)
     """Return ``module`` reading only the ``features`` (k,) of its input."""
     if isinstance(module, GatheredLinear):
         features = module.features[features]
-    layer = GatheredLinear(features.clone(), weight.detach().clone(), bias)
+    layer = GatheredLinear(features.clone(), weight.detach().flatten(1).clone(), bias)
     return layer.train(module.training)
 
 

@@ -112,6 +112,10 @@ class Units(ABC):
             UnknownNameError: no such scope.
         """
 
+    def with_carriers(self, mask: Mask) -> Mask:
+        """Return ``mask`` with what else must be held at 0: of channels, their biases and gains."""
+        return mask
+
 
 @final
 class WeightUnits(Units):

@@ -1,0 +1,183 @@
+"""Networks whose channels left: the masked one is the one from which they are really removed."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from coupled_models import inputs, names, pruned, zoo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from bogp.coupling import channel_units, couplings, normalise_over_kept
+from bogp.coupling.norms import is_over_kept
+from bogp.export import compact
+from bogp.masks import complete_mask
+
+seeds = st.integers(0, 10_000)
+
+MODELS: list[tuple[str, tuple[int, ...]]] = [
+    ("mlp:12,9,12", (4, 4)),
+    ("lenet-5", (28, 28)),
+    ("resnet-8:width=8", (8, 8)),
+    ("resnet-20:width=4", (8, 8)),
+    ("vit:width=16,heads=2", (8, 8)),
+    ("vit:width=16,heads=4,pool=token", (8, 8)),
+    ("gpt:width=16,heads=2", (8,)),
+]
+
+
+@pytest.mark.parametrize(("spec", "shape"), MODELS)
+@given(seed=seeds, share=st.floats(0.05, 0.9), scope=st.sampled_from(["global", "uniform"]))
+@settings(max_examples=4)
+def test_the_masked_network_is_the_one_without_the_channels(
+    spec: str, shape: tuple[int, ...], seed: int, share: float, scope: str
+) -> None:
+    model, example = zoo(spec, shape, seed), inputs(spec, shape, seed)
+    whole = pruned(model, example, share, scope, seed)
+    found = compact(model, example, whole)  # compares the outputs
+    assert found.difference < 1e-5
+    for name, kept in whole.items():
+        widths = [
+            int(kept.movedim(axis, 0).reshape(size, -1).any(1).sum())
+            for axis, size in enumerate(kept.shape)
+        ]
+        # A bias of a channel that is gone is False, so that every width is what stays of it.
+        assert list(found.model.get_parameter(name).shape) == widths, name
+    assert not any(module._forward_hooks for module in found.model.modules())
+    assert compact(found.model, example).removed == {}
+
+
+@pytest.mark.parametrize(("spec", "shape"), [MODELS[2], MODELS[4], MODELS[6]])
+def test_the_smaller_network_trains_and_keeps_its_classes(
+    spec: str, shape: tuple[int, ...]
+) -> None:
+    model, example = zoo(spec, shape, 1), inputs(spec, shape, 1)
+    small = compact(model, example, pruned(model, example, 0.3, "uniform", 1)).model.train()
+    kinds = [type(module) for module in model.modules() if not list(module.children())]
+    used = [type(module) for module in small.modules() if not list(module.children())]
+    assert sorted(map(str, used)) == sorted(str(kind) for kind in kinds)
+    if spec.startswith("gpt"):
+        assert small.head.weight is small.token.weight
+    before = [parameter.detach().clone() for parameter in small.parameters()]
+    optimiser = torch.optim.SGD(small.parameters(), 0.1)
+    small(example).square().mean().backward()
+    optimiser.step()
+    moved = [not torch.equal(a, b) for a, b in zip(before, small.parameters(), strict=True)]
+    assert sum(moved) > 0.8 * len(moved)
+
+
+def test_widths_of_heads_and_streams_are_held_to_multiples() -> None:
+    spec, shape = "vit:width=32,heads=2", (8, 8)
+    model, example = zoo(spec, shape, 0), inputs(spec, shape, 0)
+    small = compact(model, example, pruned(model, example, 0.3, "uniform", 0, multiple=8)).model
+    widths = {parameter.shape[0] for parameter in small.parameters() if parameter.ndim == 1}
+    assert {width % 8 for width in widths - {10}} == {0}
+    assert small.norm.normalized_shape[0] < 32
+
+
+def test_queries_and_keys_of_two_heads_worked_out_by_hand() -> None:
+    class Attends(nn.Module):
+        """Two heads of two channels over features that stay."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.v = (nn.Linear(3, 4, bias=False) for _ in range(3))
+            self.o = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = (part(x).unflatten(-1, (2, -1)).transpose(1, 2) for part in self.parts())
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+            out: Tensor = self.o(mixed.transpose(1, 2).flatten(2))
+            return out
+
+        def parts(self) -> tuple[nn.Module, ...]:
+            return self.q, self.k, self.v
+
+    torch.manual_seed(0)
+    model, example = Attends(), torch.randn(2, 5, 3)
+    found = couplings(model, example).groups
+    assert [[(m.parameter, m.axis, m.role) for m in group.members] for group in found] == [
+        [("q.weight", 0, "makes"), ("k.weight", 0, "reads")],
+        [("v.weight", 0, "makes"), ("o.weight", 1, "reads")],
+    ]
+    assert [group.parts for group in found] == [2, 2]
+    units = channel_units(model, names(model), example)
+    support = complete_mask(model, names(model))
+    scores = {name: torch.ones(layer.shape) for name, layer in support.items()}
+    # The best two of four are of one head, but each head keeps one: channels 1 and 2.
+    scores["q.weight"] *= torch.tensor([[3.0], [4.0], [2.0], [1.0]])
+    mask = units.choose(scores, 24, scope="uniform", support=support, seed=0)
+    assert mask["k.weight"].any(1).tolist() == [False, True, True, False]
+    masked = copy.deepcopy(model)
+    mask.apply(masked)
+    small = compact(model, example, mask).model
+    # torch divides by the root of 1 instead of 2, which the queries make up for.
+    torch.testing.assert_close(small.q.weight, masked.q.weight[[1, 2]] / 2**0.5)
+    torch.testing.assert_close(small.k.weight, masked.k.weight[[1, 2]])
+
+
+def test_a_layer_norm_over_what_is_kept_is_the_narrow_one() -> None:
+    torch.manual_seed(0)
+    wide, x = nn.LayerNorm(6), torch.randn(4, 6)
+    kept = torch.tensor([True, False, True, True, False, True])
+    with torch.no_grad():
+        wide.weight.uniform_(0.5, 2.0)
+        wide.bias.uniform_()
+    torch_s = wide(x)
+    narrow = nn.LayerNorm(4)
+    narrow.load_state_dict({name: value[kept] for name, value in wide.state_dict().items()})
+    normalise_over_kept(wide)
+    normalise_over_kept(wide)
+    assert len(wide._forward_hooks) == 1
+    torch.testing.assert_close(wide(x), torch_s)
+    wide.weight.data[~kept] = 0.0
+    for norm in (wide, copy.deepcopy(wide), pickle.loads(pickle.dumps(wide))):
+        torch.testing.assert_close(norm(x)[:, kept], narrow(x[:, kept]))
+    # Stacked parameters, as populations have them, and gradients that stop at what is gone.
+    stacked = {name: torch.stack([value, 2 * value]) for name, value in wide.named_parameters()}
+    outputs = torch.vmap(lambda own: torch.func.functional_call(wide, own, (x,)))(stacked)
+    torch.testing.assert_close(outputs[1], 2 * wide(x))
+    x.requires_grad_(True)
+    wide(x).square().sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad.any(0), kept)
+
+
+def test_compaction_believes_a_layer_norm_that_is_not_told() -> None:
+    """Without the hook torch's statistics are over all channels, and none of them can go."""
+    model = nn.Sequential(nn.Linear(3, 6), nn.LayerNorm(6), nn.Linear(6, 2)).eval()
+    model[1].weight.data[2] = model[2].weight.data[:, 2] = 0.0
+    assert compact(model, torch.randn(2, 3)).removed == {}
+    normalise_over_kept(model)
+    small = compact(model, torch.randn(2, 3)).model
+    assert small[1].normalized_shape == (5,)
+    assert not is_over_kept(small[1])
+
+
+@given(seed=seeds, groups=st.sampled_from([1, 2, 4]))
+@settings(max_examples=6)
+def test_grouped_convolutions_and_group_norms_lose_the_same_in_every_group(
+    seed: int, groups: int
+) -> None:
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(2, 8, 3, padding=1),
+        nn.GroupNorm(2, 8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, padding=1, groups=groups),
+        nn.InstanceNorm2d(16, affine=True),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, groups=16),
+        nn.Conv2d(16, 3, 1),
+    ).eval()
+    example = torch.randn(2, 2, 6, 6)
+    whole = pruned(model, example, 0.3, "uniform", seed)
+    found = compact(model, example, whole)
+    assert found.model[3].groups == groups
+    assert found.model[6].groups == found.model[6].out_channels < 16
+    outputs = 3  # whose biases nothing goes with
+    assert found.parameters_after == sum(int(kept.sum()) for kept in whole.values()) + outputs
