@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from bogp.masks import save_model as save_model
     from bogp.masks import select as select
     from bogp.masks import with_torch_prune as with_torch_prune
+    from bogp.nn import Blocks as Blocks
+    from bogp.nn import GraphLinear as GraphLinear
     from bogp.pipeline import Candidate as Candidate
     from bogp.pipeline import Evidence as Evidence
     from bogp.pipeline import FunctionTrainer as FunctionTrainer
@@ -91,6 +93,7 @@ _HOMES = {
         "bogp.masks": "Granularity Mask PrunableLayer choose_layers load_mask load_model "
         "mask_from_torch_prune prunable_layers read_mask save_mask save_model select "
         "with_torch_prune",
+        "bogp.nn": "Blocks GraphLinear",
         "bogp.pipeline": "Candidate Evidence FunctionTrainer ModelAnalysis "
         "SearchResult TrainingResult analyze known_candidate mask prune_and_train "
         "prune_and_train_population screen search synthesize",
