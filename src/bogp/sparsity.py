@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from bogp.errors import SparsityError
 
 
@@ -26,3 +29,29 @@ def kept_count(total: int, sparsity: float) -> int:
     10035
     """
     return round((1.0 - check_sparsity(sparsity)) * total)
+
+
+EFFECTIVE = "effective s"
+"""The heading of a table's column of :func:`effective_sparsity`."""
+
+EFFECTIVE_NOTE = (
+    "Effective sparsity (effective s): kept weights on no path from the input to the output count "
+    "as removed; – where paths cannot be told."
+)
+
+
+def effective_sparsity(records: Iterable[Mapping[str, Any] | None]) -> float | None:
+    """Return the mean effective sparsity of masks, from the records of their trainings.
+
+    A record is that of a :class:`bogp.TrainingResult`. The result is None where there is no record,
+    or the paths of a network cannot be told (:func:`bogp.structure`).
+
+    >>> effective_sparsity({"structure": {"effective_sparsity": s}} for s in (0.9, 0.92))
+    0.91
+    >>> effective_sparsity([{"structure": None}, {"structure": {"effective_sparsity": 0.9}}])
+    """
+    found = [
+        ((record or {}).get("structure") or {}).get("effective_sparsity") for record in records
+    ]
+    known = [value for value in found if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(found) else None

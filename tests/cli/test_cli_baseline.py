@@ -36,6 +36,19 @@ def test_criteria_scopes_and_methods_are_listed(capsys):
         assert all(listed[kind].values())
 
 
+def test_the_effective_sparsity_is_the_mean_over_seeds_and_a_dash_where_it_cannot_be_told(capsys):
+    words = ("-s", 0.97, "--data", "digits", "--seeds", 2, "--quiet", "--model")
+    runs = json.loads(run(capsys, "baseline", "random", *words, "mlp:16", "--json"))["runs"]
+    each = [one["structure"]["effective_sparsity"] for one in runs]
+    assert each[0] != each[1]
+    shown = run(capsys, "baseline", "random", *words, "mlp:16")
+    (row,) = (line.split() for line in shown.splitlines() if line.strip().startswith("0.9"))
+    assert row[:2] == [f"{runs[0]['sparsity']:.4f}", f"{sum(each) / 2:.4f}"]
+    shown = run(capsys, "baseline", "random", *words, "vit:width=16,depth=1")
+    (row,) = (line.split() for line in shown.splitlines() if line.strip().startswith("0.9"))
+    assert row[1] == "–"
+
+
 def test_the_narrower_network_is_a_dense_one_of_another_width(capsys):
     words = ("--data", "digits", "--layers", "all", "--seeds", 2, "--quiet")
     wide = ("narrower", "-s", 0.9, "--model", "mlp:16")

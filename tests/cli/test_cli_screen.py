@@ -38,6 +38,11 @@ def test_ranking_cost_and_correlation_are_printed(database, tmp_path, capsys):
     accuracies = [graph["accuracy"] for graph in found["graphs"]]
     assert accuracies == sorted(accuracies, reverse=True)
     assert again.err == ""
+    best = found["graphs"][0]
+    (row,) = (
+        line.split() for line in shown.out.splitlines() if line.split()[:1] == [str(best["graph"])]
+    )
+    assert row[1:3] == [f"{best['accuracy']:.4f}", f"{best['structure']['effective_sparsity']:.4f}"]
 
 
 def test_rungs_stop_the_poorer_half(database, capsys):

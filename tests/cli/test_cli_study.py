@@ -92,6 +92,20 @@ def test_show_prints_settings_trials_batches_and_failures(path, capsys):
     assert found["arms"]["search"]["trials"][0]["record"]["loss"] is None
 
 
+def test_show_prints_the_effective_sparsity_where_a_record_has_it(tmp_path, capsys):
+    path = tmp_path / "study.db"
+    with Study(path, SETTINGS, space=SPACE) as study:
+        batch = study.open_batch("search", ask(2))
+        study.begin(batch, (0, 1))
+        study.finish(batch, 0, 0.5, {"structure": {"effective_sparsity": 0.9125}})
+        study.finish(batch, 1, 0.25, {"structure": None})
+    rows = run(capsys, "show", path).out
+    first, second = (line.split() for line in rows.splitlines() if "support_density 0.25" in line)
+    assert first[:4] == ["1", "0.5000", "0.9125", "1.1"]
+    assert second[:4] == ["2", "0.2500", "–", "1.2"]
+    assert "kept weights on no path" in " ".join(rows.split())
+
+
 def test_show_says_who_runs_what_until_when(tmp_path, capsys):
     path = tmp_path / "study.db"
     with Study(path, SETTINGS, space=SPACE) as study:

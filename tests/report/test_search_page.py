@@ -105,6 +105,26 @@ def test_the_best_candidates_are_by_mean_over_whole_trials(found):
         assert sum(row[2] for row in table.rows) == len(whole)
 
 
+def test_effective_sparsity_stands_beside_the_nominal_one(found, front):
+    """It is the mean over the trainings of a candidate, from their records."""
+    value = found.best.record["structure"]["effective_sparsity"]
+    assert value > found.best.record["sparsity"]  # at a tenth some weight is on no path
+    assert cells(winner_table(found))["its effective sparsity"] == (f"{value:.4f}",)
+    unknown = replace(found.best, record={**found.best.record, "structure": None})
+    assert cells(winner_table(replace(found, best=unknown)))["its effective sparsity"] == ("–",)
+    (own,) = (row for row in leader_table(found).rows if row[0] == winner_name(found))
+    index = found.best.point["index"]
+    means = [
+        trial.record["structure"]["effective_sparsity"]
+        for trial in found.trials
+        if trial.point["index"] == index and not trial.stopped
+    ]
+    assert own[3] == pytest.approx(sum(means) / len(means))
+    for row, entry in zip(front_table(front).rows, front.front, strict=True):
+        assert row[0] == f"{entry.point.sparsity:g}"
+        assert row[1] >= entry.point.sparsity - 1e-3
+
+
 def test_the_page_holds_all_of_it_and_asks_for_nothing(found, database, tmp_path):
     path = write_search_report(tmp_path / "report.html", found, database, "bogp search graphs.db")
     page = path.read_text()

@@ -108,24 +108,23 @@ def _smaller(
 def _print(runs: list[dict[str, Any]], title: str, smaller: Narrower | None) -> None:
     from bogp.analysis import mean_interval
     from bogp.report import Cell, Table
+    from bogp.sparsity import EFFECTIVE, EFFECTIVE_NOTE, effective_sparsity
 
     row: list[Cell] = [
-        f"{runs[0]['sparsity']:.4f}",
+        runs[0]["sparsity"],
+        effective_sparsity(runs),
         mean_interval([run["test"] for run in runs]),
         str(runs[0]["epochs"]),
     ]
-    columns = ["sparsity", "test accuracy", "epochs a seed"]
-    notes = ["Mean over the seeds [95 % interval, Student t]."]
+    columns = ["sparsity", EFFECTIVE, "test accuracy", "epochs a seed"]
+    notes = ["Mean over the seeds [95 % interval, Student t].", EFFECTIVE_NOTE]
     if smaller is not None:
         notes.append(f"The narrower network: {smaller}.")
     if empty := sorted({name for run in runs for name in run.get("collapsed", ())}):
         notes.append(f"No weight is kept of {', '.join(empty)}, of at least one seed.")
     if shape := runs[0]["structure"]:
-        effective = shape["effective_sparsity"]
         notes.append(
-            f"First seed: effective sparsity {'–' if effective is None else f'{effective:.4f}'} "
-            "(kept weights on no path count as removed), "
-            f"{shape['compression']:.1f} times smaller, "
-            f"{shape['speed_up']:.1f} times less arithmetic at best."
+            f"First seed: {shape['compression']:.1f} times smaller, {shape['speed_up']:.1f} times "
+            "less arithmetic at best."
         )
     print_table(Table(title, columns, [row], notes, digits=4))

@@ -81,15 +81,23 @@ def _summary(result: Screening) -> dict[str, Any]:
 
 
 def _print(result: Screening, best: int) -> None:
-    from bogp.report import Table, format_interval
+    from bogp.report import Cell, Column, Table, decimals, format_interval
+    from bogp.sparsity import EFFECTIVE, EFFECTIVE_NOTE, effective_sparsity
 
-    rows = [
-        [str(trial.point["graph"]), f"{trial.value:.4f}", str(trial.record["epochs"]), _end(trial)]
+    rows: list[list[Cell]] = [
+        [
+            str(trial.point["graph"]),
+            f"{trial.value:.4f}",
+            effective_sparsity([trial.record]),
+            str(trial.record["epochs"]),
+            _end(trial),
+        ]
         for trial in result.trials[:best]
     ]
     notes = [
         f"{len(result.trials)} graphs, {result.epochs} of {result.full_epochs} epochs trained, "
-        f"{result.seconds:.1f} s. Accuracy on the data that selects, one training each."
+        f"{result.seconds:.1f} s. Accuracy on the data that selects, one training each.",
+        EFFECTIVE_NOTE,
     ]
     for epoch, found in enumerate(result.correlations(), 1):
         value = "undefined" if found.interval is None else format_interval(found.interval, digits=2)
@@ -98,7 +106,14 @@ def _print(result: Screening, best: int) -> None:
             "over the graphs that no rung stopped."
         )
     title = f"Best graphs at sparsity {result.settings['sparsity']:g}"
-    print_table(Table(title, ["graph", "accuracy", "epochs", ""], rows, notes))
+    columns: list[str | Column] = [
+        "graph",
+        "accuracy",
+        Column(EFFECTIVE, decimals(4)),
+        "epochs",
+        "",
+    ]
+    print_table(Table(title, columns, rows, notes))
 
 
 def _end(trial: FinishedTrial) -> str:

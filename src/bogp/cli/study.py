@@ -215,6 +215,7 @@ def _goal(found: StudyRecord) -> str:
 
 
 def _print_arm(name: str, arm: ArmRecord, best: int) -> None:
+    from bogp.sparsity import EFFECTIVE, EFFECTIVE_NOTE, effective_sparsity
     from bogp.tables import Column, Table, decimals
 
     leaders = arm.whole()[:best]
@@ -223,17 +224,19 @@ def _print_arm(name: str, arm: ArmRecord, best: int) -> None:
             trial.number + 1,
             trial.value,
             trial.second,
+            effective_sparsity([trial.record]),
             f"{trial.batch + 1}.{trial.position + 1}",
             ", ".join(f"{key} {_short(value)}" for key, value in trial.parameters.items()),
         ]
         for trial in leaders
     ]
-    values = [Column("value", decimals(4)), Column("second", decimals(4))]
+    values = [Column(head, decimals(4)) for head in ("value", "second", EFFECTIVE)]
     counts = arm.counts()
     notes = [
         f"{len(arm.batches)} batches, {arm.asked} trials asked; {counts['ended']} ended, "
         f"{counts['stopped']} stopped early, {counts['failed']} attempts failed, "
-        f"{counts['running']} running; {arm.epochs()} epochs."
+        f"{counts['running']} running; {arm.epochs()} epochs.",
+        EFFECTIVE_NOTE,
     ]
     columns: list[str | Column] = ["trial", *values, "batch", "parameters"]
     table = Table(f"Best trials of arm {name}", columns, rows, notes)

@@ -16,7 +16,7 @@ from bogp.report.graph_figures import graph_and_mask
 from bogp.report.page import Section, versions, write_report
 from bogp.report.pictures import Picture
 from bogp.report.style import GREY, look, open_figure, plural, styled, titled
-from bogp.tables import Cell, Column, Table
+from bogp.tables import DASH, Cell, Column, Table
 
 MOST_PICTURES = 40
 """Layers that get a picture of their own on a page."""
@@ -57,7 +57,7 @@ def wiring_table(found: ModelAnalysis, name: str) -> Table:
     effective = found.effective_sparsity
     title = (
         f"{name}: {found.kept} of {found.total} weights kept, sparsity {found.sparsity:.4f}"
-        f"{'' if effective is None else f', effective sparsity {effective:.4f}'}"
+        f", effective sparsity {DASH if effective is None else f'{effective:.4f}'}"
     )
     columns = ["layer", "shape", "kept", "density", f"{word} in", f"{word} out"]
     columns += ["components", "Ramanujan gap", "bound", "σ1", "σ2"]

@@ -20,7 +20,8 @@ from bogp.report.pictures import Picture
 from bogp.report.search_page import controls_text, search_sections
 from bogp.report.search_tables import table_beside
 from bogp.report.style import plural
-from bogp.tables import Cell, Table, format_interval
+from bogp.sparsity import EFFECTIVE_NOTE
+from bogp.tables import DASH, Cell, Table, format_interval
 from bogp.training import Structure
 
 
@@ -50,7 +51,7 @@ def result_table(
         ["how", how(found)],
         ["weights kept", f"{mask.kept:,} of {mask.total:,} in {plural(len(mask), 'layer')}"],
         ["sparsity of these layers", f"{mask.sparsity:.4f}"],
-        ["on a path only", None if effective is None else f"{effective:.4f}"],
+        ["their effective sparsity", DASH if effective is None else f"{effective:.4f}"],
         ["parameters of the network", f"{shape.compression:.2f} × fewer"],
         [
             "multiply-adds, linear and conv",
@@ -67,6 +68,7 @@ def result_table(
         f"{plural(found.pruned.count, 'fresh seed')}, 95 % intervals; the test set "
         f"({len(dataset.test_targets):,} examples) chose nothing. The model that is returned is "
         "that of the first fresh seed.",
+        EFFECTIVE_NOTE,
         f"Training spent: {sum(found.epochs.values()):,} epochs of one network ({spent}).",
     ]
     if empty := collapsed(mask):

@@ -10,7 +10,8 @@ from bogp.analysis import Interval, mean_interval
 from bogp.pipeline import Comparison, Evidence, Point, SearchResult
 from bogp.report.accuracy_figures import PAPER_TABLE2
 from bogp.report.style import plural
-from bogp.tables import Cell, Column, Table, format_interval, scaled
+from bogp.sparsity import EFFECTIVE, EFFECTIVE_NOTE, effective_sparsity
+from bogp.tables import DASH, Cell, Column, Table, format_interval, scaled
 
 _LEADERS = 10
 """Candidates in the table of the best."""
@@ -61,6 +62,7 @@ def winner_table(result: SearchResult) -> Table:
     rows: list[list[Cell]] = [
         ["winner", winner_name(result)],
         ["its sparsity", f"{result.best.record['sparsity']:.4f}"],
+        ["its effective sparsity", _effective(result)],
         [
             f"best trial, {chosen_on}{goal}",
             "– (no trial of it ended whole)" if math.isnan(evidence.selected) else selected,
@@ -83,6 +85,7 @@ def winner_table(result: SearchResult) -> Table:
             ["ICC of a trial", _icc(evidence)],
         ]
     notes = [
+        EFFECTIVE_NOTE,
         *_protocol_notes(result),
         *_runner_up_notes(evidence),
         "Corrected: estimates of the winner's true value that allow for its having been chosen, "
@@ -91,6 +94,12 @@ def winner_table(result: SearchResult) -> Table:
         _cost_note(result),
     ]
     return Table(f"Engine pool, {plural(len(result.trials), 'trial')}", _FACTS, rows, notes)
+
+
+def _effective(result: SearchResult) -> str:
+    """Return the effective sparsity of the best trial's mask."""
+    value = effective_sparsity([result.best.record])
+    return DASH if value is None else f"{value:.4f}"
 
 
 _FACTS = ("", "result")
@@ -205,9 +214,13 @@ def front_table(result: SearchResult, arm: str = "search") -> Table:
             result.random_trials,
         )
         more = []
+    records: dict[Point, list[Mapping[str, Any]]] = {}
+    for trial in trials:
+        records.setdefault(Point.from_record(trial.point), []).append(trial.record)
     rows: list[list[Cell]] = [
         [
             f"{entry.point.sparsity:g}",
+            effective_sparsity(records.get(entry.point, ())),
             str(entry.point),
             f"{entry.posterior[0]:.4f} ± {entry.posterior[1]:.4f}",
             entry.fresh,
@@ -217,13 +230,15 @@ def front_table(result: SearchResult, arm: str = "search") -> Table:
     ]
     columns: list[str | Column] = [
         "sparsity",
+        EFFECTIVE,
         "candidate",
         "posterior ± SD",
         Column(f"{chosen_on}, fresh seeds", align="left"),
         Column(f"{reported_on}, fresh seeds", align="left"),
     ]
     title = f"{title}, {plural(len(trials), 'trial')}"
-    return Table(title, columns, rows, [*_protocol_notes(result), *more], digits=4)
+    notes = [EFFECTIVE_NOTE, *_protocol_notes(result), *more]
+    return Table(title, columns, rows, notes, digits=4)
 
 
 def alpha_table(result: SearchResult) -> Table:
@@ -246,21 +261,30 @@ def leader_table(result: SearchResult) -> Table:
     """Return the candidates with the highest mean over their trials that ended whole."""
     values: dict[int, list[float]] = {}
     points: dict[int, Point] = {}
+    records: dict[int, list[Mapping[str, Any]]] = {}
     for trial in result.trials:
         if not trial.stopped:
+            records.setdefault(trial.point["index"], []).append(trial.record)
             values.setdefault(trial.point["index"], []).append(trial.value)
             points[trial.point["index"]] = Point.from_record(trial.point)
     order = sorted(values, key=lambda index: (-len(values[index]), -max(values[index])))
     order = sorted(order, key=lambda index: -sum(values[index]) / len(values[index]))
     rows: list[list[Cell]] = [
-        [str(points[index]), mean_interval(values[index]).estimate, len(values[index])]
+        [
+            str(points[index]),
+            mean_interval(values[index]).estimate,
+            len(values[index]),
+            effective_sparsity(records[index]),
+        ]
         for index in order[:_LEADERS]
     ]
     notes = [
         "Mean value over the trials that ended whole. The posterior mean decides the winner, which "
-        "counts how often a candidate was trained: one lucky trial does not win."
+        "counts how often a candidate was trained: one lucky trial does not win.",
+        EFFECTIVE_NOTE,
     ]
-    return Table("The best candidates", ["candidate", "mean", "trials"], rows, notes, digits=4)
+    columns = ["candidate", "mean", "trials", EFFECTIVE]
+    return Table("The best candidates", columns, rows, notes, digits=4)
 
 
 def change_table(result: SearchResult) -> Table | None:
@@ -296,6 +320,7 @@ def trial_table(result: SearchResult) -> Table:
     rows: list[list[Cell]] = [
         ["winner", f"trial {best.number + 1}, {winner_name(result)}"],
         ["sparsity of the pruned layers", f"{best.record['sparsity']:.4f}"],
+        ["their effective sparsity", _effective(result)],
         [
             f"its accuracy on the {data_sets(result)[0]}",
             f"{best.record['accuracy']:.4f} (best of all)",
@@ -308,7 +333,7 @@ def trial_table(result: SearchResult) -> Table:
         rows.append(["test accuracy on fresh seeds", format_interval(interval, digits=4)])
     rows.append(["training time of the trials", f"{result.seconds:.1f} s"])
     title = f"Engine {result.settings['engine']}, {plural(len(result.trials), 'trial')}"
-    return Table(title, _FACTS, rows, _protocol_notes(result))
+    return Table(title, _FACTS, rows, [EFFECTIVE_NOTE, *_protocol_notes(result)])
 
 
 def cost_table(result: SearchResult) -> Table:
