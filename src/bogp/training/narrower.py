@@ -106,7 +106,7 @@ def no_narrower(model: str) -> str:
     """Return the sentence that says why a model of the user's own has no narrower network."""
     return (
         f"bogp can shrink the widths of its own models alone ({', '.join(MODELS)}), and {model!r} "
-        "is none of them: give a narrower one to the command yourself"
+        "is none of them: make a narrower one yourself and train it dense beside"
     )
 
 
