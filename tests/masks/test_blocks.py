@@ -427,6 +427,20 @@ def test_an_infinite_score_is_first_or_last_and_extreme_ones_keep_their_order():
     assert choose((layer,), Granularity("block", 1), scores, 4, support)["0"].sum() == 4
 
 
+@pytest.mark.parametrize("options", [{}, {"shared": True}, {"equal_rows": True}])
+def test_what_is_kept_with_an_infinite_score_comes_first(options):
+    # So a mask grows: by what is best beside all that it has.
+    found = named([PrunableLayer("", "", "linear", (12, 12))] * 2)
+    granularity = Granularity("block", 2, **options)
+    scores, support = drawn(found, 0)
+    small = choose(found, granularity, scores, 120, support)
+    other, _ = drawn(found, 1)
+    best = {name: torch.where(small[name], math.inf, other[name]) for name in small}
+    grown = choose(found, granularity, best, 190, support)
+    assert all((grown[name] | small[name]).equal(grown[name]) for name in small)
+    assert grown.kept > small.kept
+
+
 def test_what_cannot_be_done_is_refused():
     layer = PrunableLayer("w", "", "linear", (8, 8))
     granularity = Granularity("block", 2)

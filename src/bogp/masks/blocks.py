@@ -86,6 +86,24 @@ class BlockUnits(Units):
             {name: each.mask(wirings[name]) & allowed[name] for name, each in blocks.items()}
         )
 
+    def least(self, support: Layers) -> int:
+        """Return the weights on the self-loops of a shared wiring."""
+        grid = grids(self.layers, self.granularity)
+        return sum(
+            int(
+                block_sums(support[layer.name].double(), layer, grid[layer.name])
+                .view(-1, *grid[layer.name])
+                .diagonal(dim1=1, dim2=2)
+                .sum()
+            )
+            for layer in self.layers
+            if layer.name in support and self._shares(grid[layer.name])
+        )
+
+    def _shares(self, grid: Grid) -> bool:
+        """Return whether a layer carries the shared wiring: has two nodes or more on both sides."""
+        return self.granularity.shared and min(grid) > 1
+
     def _blocks(self, scores: Layers, allowed: Layers) -> dict[str, _Blocks]:
         """Return the blocks of each layer, by the parameter's name."""
         layers = {layer.name: layer for layer in self.layers}
@@ -109,10 +127,7 @@ class BlockUnits(Units):
 
     def _rankings(self, blocks: dict[str, _Blocks], seed: int) -> list[_Ranking]:
         """Return the units of each layer, those of a shared wiring first."""
-        shared: dict[str, _Blocks] = {}
-        if self.granularity.shared:
-            # A layer that is too narrow for the graph has one node on one of its sides.
-            shared = {name: each for name, each in blocks.items() if min(each.grid) > 1}
+        shared = {name: each for name, each in blocks.items() if self._shares(each.grid)}
         found = [_ranked_edges(shared, seed)] if shared else []
         for name, each in blocks.items():
             if name not in shared:
@@ -182,7 +197,8 @@ def _ranked_edges(blocks: dict[str, _Blocks], seed: int) -> _Ranking:
     sums, touched, sizes = torch.zeros(3, *first.grid, dtype=first.means.dtype)
     for each in blocks.values():
         inside = each.sizes > 0
-        scale = each.means.abs().sum() / inside.sum()
+        finite = each.means[inside & each.means.isfinite()]  # an infinite score is above all others
+        scale = finite.abs().mean() if len(finite) else 0.0
         relative = each.means / scale if scale > 0 else each.means
         sums += relative.view(-1, *each.grid).sum(0)
         touched += inside.view(-1, *each.grid).sum(0)

@@ -116,6 +116,10 @@ class Units(ABC):
         """Return ``mask`` with what else must be held at 0: of channels, their biases and gains."""
         return mask
 
+    def least(self, support: Layers) -> int:
+        """Return how many weights of ``support`` every mask inside it keeps."""
+        return 0
+
 
 @final
 class WeightUnits(Units):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from bogp.cores import torch_threads
@@ -78,16 +79,31 @@ class Mover:
         update = self.plan.get(step)
         if update is None:
             return mask
-        if update.kept < mask.kept:
-            mask = self.pruned(update.number, update.kept, model, mask)
-        elif update.kept > mask.kept:
-            scores = self._scores(
-                moves_of(self.method).grow, "grow", update, model, mask, gradients
-            )
-            mask = self._with(mask, list(mask), scores, update.kept - mask.kept, update)
+        mask = self._fitted(step, update, model, mask, gradients)
         if update.regrow > 0.0:
             mask = self._regrown(model, mask, update, gradients)
+            # Units of unequal size seldom take the places of others exactly.
+            mask = self._fitted(step, update, model, mask, gradients)
         return mask
+
+    def _fitted(
+        self,
+        step: int,
+        update: Update,
+        model: nn.Module,
+        mask: Mask,
+        gradients: Mapping[str, Tensor] | None,
+    ) -> Mask:
+        """Return the mask with as many weights as the update wants."""
+        if update.kept < mask.kept:
+            return self.pruned(update.number, update.kept, model, mask)
+        before = [earlier.kept for place, earlier in self.plan.items() if place < step]
+        rises = update.regrow > 0.0 or update.kept > min(before, default=self.support.kept)
+        # Whole units may be fewer weights than are wanted: that alone grows none.
+        if not rises or update.kept <= mask.kept:
+            return mask
+        scores = self._scores(moves_of(self.method).grow, "grow", update, model, mask, gradients)
+        return self._with(mask, list(mask), scores, update.kept, update)
 
     def pruned(self, number: int, kept: int, model: nn.Module, mask: Mask) -> Mask:
         """Return the mask of ``kept`` weights inside ``mask`` that the method's criterion chooses.
@@ -123,20 +139,24 @@ class Mover:
         together = [list(mask)] if self.method.granularity.shared else [[name] for name in mask]
         for names in together:
             kept = sum(int(mask[name].sum()) for name in names)
-            stay = kept - round(update.regrow * kept)
+            least = self.units.least({name: mask[name] for name in names})
+            stay = max(least, kept - round(update.regrow * kept))
             remaining = self._choose({n: dropping[n] for n in names}, mask, stay, update, "drop")
             left = Mask({**mask, **remaining})
-            mask = self._with(left, names, growing, kept - remaining.kept, update)
+            mask = self._with(left, names, growing, kept, update)
         return mask
 
     def _with(
-        self, mask: Mask, names: Sequence[str], scores: Scores, count: int, update: Update
+        self, mask: Mask, names: Sequence[str], scores: Scores, kept: int, update: Update
     ) -> Mask:
-        """Return the mask with ``count`` weights more in the layers ``names``, if there is room."""
-        free = {name: self.support[name] & ~mask[name] for name in names}
-        count = min(count, sum(int(layer.sum()) for layer in free.values()))
-        grown = self._choose({n: scores[n] for n in names}, free, count, update, "grow")
-        return Mask({**mask, **{name: mask[name] | layer for name, layer in grown.items()}})
+        """Return the mask with more weights in the layers ``names``, ``kept`` in all of them.
+
+        What the mask keeps has a score above all others, so that whole units, too, are chosen once.
+        """
+        best = {name: torch.where(mask[name], torch.inf, scores[name]) for name in names}
+        allowed = {name: self.support[name] for name in names}
+        kept = min(kept, sum(int(layer.sum()) for layer in allowed.values()))
+        return Mask({**mask, **self._choose(best, allowed, kept, update, "grow")})
 
     def _choose(
         self, scores: Scores, support: Mapping[str, Tensor], count: int, update: Update, what: str
