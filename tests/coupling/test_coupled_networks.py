@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from bogp.coupling import channel_units, couplings, normalise_over_kept
 from bogp.coupling.norms import is_over_kept
+from bogp.coupling.opened import OpenAttention, pack_attention
 from bogp.export import compact
-from bogp.masks import complete_mask
+from bogp.masks import Mask, complete_mask
 
 seeds = st.integers(0, 10_000)
 
@@ -27,6 +28,8 @@ MODELS: list[tuple[str, tuple[int, ...]]] = [
     ("vit:width=16,heads=2", (8, 8)),
     ("vit:width=16,heads=4,pool=token", (8, 8)),
     ("gpt:width=16,heads=2", (8,)),
+    ("vit:width=16,heads=2,attention=packed", (8, 8)),
+    ("gpt:width=16,heads=4,attention=packed", (8,)),
 ]
 
 
@@ -40,7 +43,7 @@ def test_the_masked_network_is_the_one_without_the_channels(
     whole = pruned(model, example, share, scope, seed)
     found = compact(model, example, whole)  # compares the outputs
     assert found.difference < 1e-5
-    for name, kept in whole.items():
+    for name, kept in opened_parts(found.model, whole).items():
         widths = [
             int(kept.movedim(axis, 0).reshape(size, -1).any(1).sum())
             for axis, size in enumerate(kept.shape)
@@ -49,6 +52,60 @@ def test_the_masked_network_is_the_one_without_the_channels(
         assert list(found.model.get_parameter(name).shape) == widths, name
     assert not any(module._forward_hooks for module in found.model.modules())
     assert compact(found.model, example).removed == {}
+
+
+def opened_parts(model: nn.Module, whole: Mask) -> dict[str, Tensor]:
+    """Return the mask's layers by the names that attention has where it is opened."""
+    found: dict[str, Tensor] = {}
+    for name, kept in whole.items():
+        path, _, own = name.rpartition(".")
+        if own.startswith("in_proj"):
+            if isinstance(model.get_submodule(path), OpenAttention):
+                for part, rows in zip("qkv", kept.chunk(3), strict=True):
+                    found[f"{path}.{part}.{own[8:]}"] = rows
+        elif path.endswith("out_proj"):
+            if isinstance(model.get_submodule(path[:-9]), OpenAttention):
+                found[f"{path[:-8]}o.{own}"] = kept
+        else:
+            found[name] = kept
+    return found
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("biased", [True, False])
+def test_attention_opened_is_attention_packed(batch_first: bool, biased: bool) -> None:
+    packed = nn.MultiheadAttention(8, 2, bias=biased, batch_first=batch_first).eval()
+    nn.init.normal_(packed.out_proj.weight)
+    opened, x = OpenAttention(packed), torch.randn(3, 5, 8)
+    n, t = (3, 5) if batch_first else (5, 3)
+    padding = torch.arange(t).expand(n, t) == 0
+    for masks in (
+        {},
+        {"attn_mask": torch.ones(t, t, dtype=torch.bool).triu(1)},
+        {"key_padding_mask": padding},
+        {
+            "attn_mask": torch.randn(2 * n, t, t),
+            "key_padding_mask": torch.zeros(n, t).masked_fill(padding, float("-inf")),
+        },
+    ):
+        expected, _ = packed(x, x, x, need_weights=False, **masks)
+        torch.testing.assert_close(opened(x, x, x, need_weights=False, **masks)[0], expected)
+    again = pack_attention(opened)
+    assert isinstance(again, nn.MultiheadAttention)
+    state = again.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in packed.state_dict().items())
+
+
+def test_attention_is_packed_again_where_its_widths_allow_it() -> None:
+    spec, shape = "vit:width=16,heads=2,attention=packed", (8, 8)
+    model, example = zoo(spec, shape, 0), inputs(spec, shape, 0)
+    small = compact(model, example, pruned(model, example, 0.35, "uniform", 0, multiple=8)).model
+    widths = {
+        tuple(module.in_proj_weight.shape)
+        for module in small.modules()
+        if isinstance(module, nn.MultiheadAttention)
+    }
+    assert widths == {(24, 8)}
 
 
 @pytest.mark.parametrize(("spec", "shape"), [MODELS[2], MODELS[4], MODELS[6]])

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from bogp.coupling.channels import Flow, Layer
-from bogp.coupling.reading import Reading, Readings, read_model
+from bogp.coupling.opened import first_names, open_attention, packed_names
+from bogp.coupling.reading import Reading, read_model
 from bogp.errors import MaskError, first_line
 
 Role = Literal["makes", "reads", "carries"]
@@ -102,19 +103,18 @@ def couplings(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Couplin
     {'2': "the channels of '2' stay: they are an output of the model"}
     """
     plain = copy.deepcopy(model).cpu().eval()
+    firsts = first_names(plain)
     inputs = (example,) if isinstance(example, Tensor) else tuple(example)
+    inputs = tuple(each.detach().cpu() for each in inputs)
     try:
-        readings = read_model(plain, tuple(each.detach().cpu() for each in inputs))
+        plain = open_attention(plain, inputs)
+        readings = read_model(plain, inputs)
     except Exception as error:  # whatever a foreign forward raises
         raise MaskError(
             f"the model cannot be run on the example ({first_line(error)}): give a batch of its "
             "inputs"
         ) from error
-    return _collected(plain, readings)
-
-
-def _collected(model: nn.Module, readings: Readings) -> Couplings:
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names = packed_names(firsts, plain)
     groups: list[Group] = []
     fixed: dict[str, str] = {}
     for part in readings.parts:
@@ -123,16 +123,17 @@ def _collected(model: nn.Module, readings: Readings) -> Couplings:
     return Couplings(tuple(groups), fixed)
 
 
-def _groups(part: Reading, names: Mapping[nn.Parameter, str]) -> list[Group]:
+def _groups(part: Reading, names: Mapping[nn.Parameter, tuple[str, int]]) -> list[Group]:
     """Return the groups of one traced module."""
     flow = part.flow
     roots, pinned = flow.units.roots().tolist(), flow.units.pinned()
     places: dict[int, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(list))
     for layer in flow.layers:
         for parameter, axis, role, units in _held(flow, layer):
-            for position, unit in enumerate(units.tolist()):
+            name, start = names[parameter]
+            for position, unit in enumerate(units.tolist(), start if axis == 0 else 0):
                 if not pinned[roots[unit]]:
-                    places[roots[unit]][names[parameter], axis, role].append(position)
+                    places[roots[unit]][name, axis, role].append(position)
     rows = {root: at for at, units in enumerate(flow.even) for root in units.flatten().tolist()}
     alike: dict[object, list[int]] = defaultdict(list)
     for root in sorted(places):

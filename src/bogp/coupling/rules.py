@@ -298,5 +298,5 @@ METHODS: dict[str, Rule] = {
     "permute": permute,
     "transpose": permute,
     "size": sizes,
-    "dim": nothing,
+    **dict.fromkeys(["dim", "new_empty", "new_full", "new_ones", "new_zeros"], nothing),
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from bogp.coupling.opened import open_attention, pack_attention
 from bogp.coupling.reading import Reading, Readings, read_model
 from bogp.export.models import (
     Example,
@@ -91,8 +92,10 @@ def compact(
     inputs = as_inputs(example)
     dense, smaller = plain_copy(model, mask), plain_copy(model, mask)
     run_example(dense, inputs)
+    smaller = open_attention(smaller, inputs)
     readings = read_model(smaller, inputs, gather=True)
     smaller, removed = _shrink(smaller, readings)
+    smaller = pack_attention(smaller)
     compared = probes(inputs, seed)
     difference = checked_difference("the compacted model", smaller, dense, compared, tolerance)
     counts = parameter_count(dense), parameter_count(smaller)

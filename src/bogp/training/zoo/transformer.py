@@ -26,7 +26,7 @@ class Block(nn.Module):
         self, width: int, heads: int, ratio: int, attention: Projections, causal: bool = False
     ) -> None:
         super().__init__()
-        self.causal = causal
+        self.causal, self.packed = causal, attention == "packed"
         self.norm1 = nn.LayerNorm(width)
         self.attention: nn.Module = (
             Attention(width, heads, causal)
@@ -45,7 +45,7 @@ class Block(nn.Module):
         return found
 
     def _attended(self, tokens: Tensor) -> Tensor:
-        if not isinstance(self.attention, nn.MultiheadAttention):
+        if not self.packed:
             found: Tensor = self.attention(tokens)
             return found
         later = None
