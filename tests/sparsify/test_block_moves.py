@@ -33,16 +33,13 @@ def random_gradients(model, seed):
     }
 
 
-def history(method, granularity, sparsity, steps=1000, support=None):
+def history(method, granularity, sparsity, support=None, **moves):
     """The mover, and (step, mask) after every update of a network whose weights drift at random."""
     model = network()
-    mover = make_mover(
-        model,
-        replace(METHODS[method], granularity=granularity),
-        sparsity,
-        steps=steps,
-        support=support,
-    )
+    found = replace(METHODS[method], granularity=granularity)
+    if moves:
+        found = replace(found, moves=replace(found.moves, **moves))
+    mover = make_mover(model, found, sparsity, steps=1000, support=support)
     mask, masks = mover.support, []
     for step in sorted(mover.plan):
         mask = mover.moved(step, model, mask, random_gradients(model, step))
@@ -83,7 +80,9 @@ def test_every_update_has_whole_blocks_of_the_nearest_number(method, sparsity, g
 @pytest.mark.parametrize("method", ["set", "rigl"])
 def test_a_shared_wiring_of_little_more_than_self_loops_moves_the_few_edges_it_has(method):
     granularity = Granularity("block", block=4, shared=True)
-    mover, masks = history(method, granularity, 0.85)  # 256 of 307 weights are on self-loops
+    mover, masks = history(
+        method, granularity, 0.85, regrow=0.5
+    )  # 256 of 307 weights are on self-loops
     assert {mask.kept for _, mask in masks} == {320}
     loops = make_units(granularity, network(), tuple(mover.support)).least(mover.support)
     assert loops == 2 * 32 * 4
