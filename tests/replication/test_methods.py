@@ -29,7 +29,7 @@ from bogp.replication.publish import publish
 from bogp.replication.replications import REPLICATIONS, setup_of, train
 from bogp.replication.request import ReproduceSettings
 from bogp.replication.setup import Inputs, Run, Setup
-from bogp.replication.trainings import methods_job, run_job, search_job
+from bogp.replication.trainings import method_job, methods_job, run_job, search_job
 from bogp.training import Recipe
 
 TINY = Recipe(learning_rate=0.05, batch_size=64, epochs=1)
@@ -239,3 +239,17 @@ def test_a_quick_run_has_every_cell_and_is_published(quick_run):
     for stem in ("methods-hidden", "leads-hidden"):
         assert (folder / f"{stem}.png").stat().st_size > 10_000
         assert f"{stem}.svg" in text
+
+
+def test_the_narrower_network_is_the_dense_one_of_its_own_name(tmp_path):
+    """Of 16 hidden units, with 74 weights each, two have the tenth that a mask would keep."""
+    inputs = Inputs({"digits": load_dataset("digits")})
+    shared = {"layers": "all", "protocol": "holdout", "recipe": TINY, "data": "digits", "seed": 4}
+    for make, more in ((method_job, {}), (methods_job, {"runs": 2})):
+        narrow = make(inputs, "narrower", model="mlp:16", sparsity=0.9, **more, **shared)
+        assert narrow.fields["narrower"] == "mlp:2"
+        dense = make(inputs, "dense", model="mlp:2", sparsity=None, **more, **shared)
+        first, second = (
+            run_job(job, tmp_path, lambda done, total: None)["result"] for job in (narrow, dense)
+        )
+        assert {**first, "seconds": 0} == {**second, "seconds": 0}

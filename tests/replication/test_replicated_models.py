@@ -14,6 +14,7 @@ from bogp.replication.models import (
     leads,
     long_table,
     model_table,
+    model_tables,
     models_jobs,
     models_publication,
     models_setup,
@@ -96,6 +97,21 @@ def test_the_committed_records_are_those_that_the_table_asks_for(tmp_path):
     assert {job.key for job in wanted} <= held
 
 
+def test_records_without_effective_sparsities_have_no_table_of_them(tmp_path):
+    run = made_up(tmp_path)
+    assert [table.title for table in model_tables(run, FIRST)] == [model_table(run, FIRST).title]
+    for record in run.records.values():
+        if record["fields"].get("name") == "snip":
+            values = [0.5 + record["fields"]["sparsity"] / 2]
+            record["result"]["effective_sparsity"] = values
+        if record["fields"].get("name") == "erk":
+            record["result"]["effective_sparsity"] = [0.9, None]
+    _, table = model_tables(run, FIRST)
+    cells = {row[0]: row[1:] for row in table.texts()}
+    assert cells["SNIP, global"] == ["0.7500", "0.9500"]
+    assert cells["random, ERK"] == cells["magnitude, global"] == ["–", "–"]
+
+
 def test_quick_is_one_network_of_each_kind(tmp_path):
     setup = models_setup(Setup(tmp_path), quick=True)
     assert [entry.label for entry in setup.entries] == ["LeNet-300-100", "LeNet-5", "ViT"]
@@ -114,7 +130,11 @@ def test_a_small_run_has_every_cell_and_is_published(tmp_path, run_here, monkeyp
     assert [table.title for table in shown] == [
         "bogp.prune against the best criterion",
         "LeNet-300-100 on digits",
+        "LeNet-300-100: effective sparsity",
     ]
+    sparse = {row[0]: row[1] for row in shown[2].rows}
+    assert set(sparse) == {row.label for row in METHODS.values()} | {"bogp.prune, search"}
+    assert all(0.89 < value <= 1.0 for value in sparse.values())
     assert shown[1].title in report.read_text()
     assert len((tmp_path / "models.csv").read_text().splitlines()) == 1 + 8
     assert "](leads.svg)" in (tmp_path / "results.md").read_text()

@@ -80,6 +80,7 @@ def every_kind(inputs):
         search_job(inputs, **wanted, **SHARED),
         method_job(inputs, "glob5", sparsity=0.5, seed=1, **SHARED),
         method_job(inputs, "dense", sparsity=None, seed=1, **SHARED),
+        method_job(inputs, "narrower", sparsity=0.5, seed=1, **SHARED),
         methods_job(inputs, "glob5", sparsity=0.5, seed=1, runs=2, **SHARED),
         prune_job(inputs, sparsity=0.5, seed=1, trials=3, **SHARED),
         graph_job(inputs, sparsity=0.5, seed=1, **wiring, **SHARED),

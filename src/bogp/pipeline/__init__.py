@@ -12,6 +12,7 @@ from bogp.pipeline.evidence import Comparison as Comparison
 from bogp.pipeline.evidence import Evidence as Evidence
 from bogp.pipeline.evidence import Final as Final
 from bogp.pipeline.masking import mask as mask
+from bogp.pipeline.narrowing import narrower_for_sparsity as narrower_for_sparsity
 from bogp.pipeline.records import search_record as search_record
 from bogp.pipeline.results import FrontPoint as FrontPoint
 from bogp.pipeline.results import SearchResult as SearchResult

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from bogp.analysis import Interval, mean_interval, paired_interval
 from bogp.replication.claims import NEGLIGIBLE, sign
 from bogp.replication.jobs import Records
-from bogp.replication.records import Row, mean
-from bogp.report import Column, Holds, Table, Verdict, interval_figure
+from bogp.replication.records import Row, mean, pick
+from bogp.report import Column, Holds, Table, Verdict, decimals, interval_figure
+from bogp.sparsity import EFFECTIVE_NOTE
 
 HIGH = 0.9
 """From this sparsity on a search is to be the best method."""
@@ -47,6 +48,24 @@ def accuracy_table(
         cells.append([row.label, *(mean_interval(each) if each else None for each in numbers)])
     columns = [Column(f"s = {sparsity:g}", plus_minus) for sparsity in sparsities]
     return Table(title, ["method", *columns], cells, notes)
+
+
+def effective_tables(
+    title: str, rows: Iterable[Row], records: Records, sparsities: Sequence[float], **where: Any
+) -> list[Table]:
+    """Return the mean effective sparsities of methods as a table; none where no record has them."""
+    cells = []
+    for row in rows:
+        found = [pick(records, row.kind, **where, **row.fields, sparsity=s) for s in sparsities]
+        values = [
+            [v for one in each for v in one["result"].get("effective_sparsity", ())]
+            for each in found
+        ]
+        cells.append([row.label, *(mean(v) if v and None not in v else None for v in values)])
+    if all(cell is None for row in cells for cell in row[1:]):
+        return []
+    columns = [Column(f"s = {sparsity:g}", decimals(4)) for sparsity in sparsities]
+    return [Table(f"{title}: effective sparsity", ["method", *columns], cells, [EFFECTIVE_NOTE])]
 
 
 def plus_minus(interval: Interval) -> str:

@@ -15,6 +15,7 @@ from bogp.replication.comparison import (
     DENSE,
     Lead,
     accuracy_table,
+    effective_tables,
     judge,
     lead,
     lead_figure,
@@ -132,7 +133,12 @@ def _section(run: Run, layers: str) -> Section:
     return Section(
         reading[0].upper() + reading[1:],
         "",
-        [method_table(run, layers), lead_table(run, layers), control_table(run, layers)],
+        [
+            method_table(run, layers),
+            *_effective(run, layers),
+            lead_table(run, layers),
+            control_table(run, layers),
+        ],
         [
             Picture(
                 accuracies,
@@ -189,6 +195,13 @@ def method_table(run: Run, layers: str) -> Table:
         notes,
         layers=layers,
     )
+
+
+def _effective(run: Run, layers: str) -> list[Table]:
+    """Return the effective sparsities of the methods, where they are recorded."""
+    rows = rows_of({**RANDOM_MASKS, **BASELINES}, layers).values()
+    title, sparsities = f"Methods, {READINGS[layers]}", run.setup.sparsities
+    return effective_tables(title, rows, run.records, sparsities, layers=layers)
 
 
 def leads(run: Run, layers: str) -> dict[float, Lead]:

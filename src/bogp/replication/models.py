@@ -14,6 +14,7 @@ from bogp.replication.comparison import (
     DENSE,
     Lead,
     accuracy_table,
+    effective_tables,
     lead,
     lead_figure,
     long_rows,
@@ -109,10 +110,17 @@ def models_publication(run: Run) -> Publication:
         f"{seeds}, one pruning round, all layers, test set sealed",
         [
             Section("The search", "", [lead_table(run, ahead)], [picture]),
-            *(Section(each.label, "", [model_table(run, each)]) for each in run.setup.entries),
+            *(Section(each.label, "", model_tables(run, each)) for each in run.setup.entries),
         ],
         {"models": long_table(run)},
     )
+
+
+def model_tables(run: Run, entry: Entry) -> list[Table]:
+    """Return the accuracies of one model and, where they are recorded, effective sparsities."""
+    rows, where = [*METHODS.values(), SEARCH], {"model": entry.model}
+    sparse = effective_tables(entry.label, rows, run.records, run.setup.sparsities, **where)
+    return [model_table(run, entry), *sparse]
 
 
 def model_table(run: Run, entry: Entry) -> Table:

@@ -20,10 +20,12 @@ from bogp.keys import derive_seed
 from bogp.pipeline import (
     RANDOM,
     WINNER,
+    Candidate,
     Evidence,
     SearchResult,
     TrainingResult,
     known_candidate,
+    narrower_for_sparsity,
     prune_and_train,
     prune_and_train_population,
     search,
@@ -32,7 +34,8 @@ from bogp.pipeline import (
 from bogp.pruning import prune
 from bogp.replication.jobs import Job
 from bogp.replication.setup import Inputs
-from bogp.sparsify import METHODS
+from bogp.sparsify import METHODS, NARROWER
+from bogp.sparsity import effective_sparsity
 from bogp.training import ModelFactory, Recipe, model_factory, relational_network
 from bogp.types import Progress
 
@@ -52,10 +55,17 @@ def search_job(inputs: Inputs, *, data: str, trials: int, finals: int, **setting
 
 
 def method_job(inputs: Inputs, name: str, **settings: Any) -> Job:
-    """Return the job of one training by a method of ``bogp.sparsify.METHODS``."""
+    """Return the job of one training by a method of ``bogp.sparsify.METHODS``.
+
+    The fields of the narrower network hold its name.
+    """
     method = METHODS[name]
     described = None if method is None else method.record()
     trainings = 1 if method is None else method.trainings
+    if name == NARROWER:
+        chosen = (settings[field] for field in ("layers", "sparsity"))
+        dataset = inputs.datasets[settings["data"]]
+        settings[NARROWER] = narrower_for_sparsity(settings["model"], dataset, *chosen).spec
     return _job("method", inputs, trainings, name=name, method=described, **settings)
 
 
@@ -74,7 +84,8 @@ def prune_job(inputs: Inputs, *, trials: int, **settings: Any) -> Job:
 
     A method's job of the same seed trains from the same initial weights on the same batches.
     """
-    return _job("prune", inputs, trials + 3, trials=trials, begin="known", **settings)
+    # Beside the trials: the winner, the dense network, two narrower ones, and the winner once more.
+    return _job("prune", inputs, trials + 5, trials=trials, begin="known", **settings)
 
 
 def graph_job(inputs: Inputs, **settings: Any) -> Job:
@@ -178,8 +189,9 @@ def _with_evidence(result: SearchResult, evidence: Evidence) -> Result:
 
 def _method(job: Job, studies: Path, progress: Progress) -> Result:
     seed = job.fields["seed"]
-    known = known_candidate(job.fields["name"], job.fields["sparsity"], seed)
-    return _trained(job, method=known.method, mask_seed=known.mask_seed, seed=seed)
+    known = _known(job, seed)
+    sparsity, mask_seed = known.sparsity, known.mask_seed
+    return _trained(job, method=known.method, sparsity=sparsity, mask_seed=mask_seed, seed=seed)
 
 
 def _methods(job: Job, studies: Path, progress: Progress) -> Result:
@@ -191,7 +203,7 @@ def _methods(job: Job, studies: Path, progress: Progress) -> Result:
             _factory(job),
             _split(job.data, fields["protocol"]),
             Recipe(**fields["recipe"]),
-            [known_candidate(fields["name"], fields["sparsity"], seed)],
+            [_known(job, seed)],
             seeds=[seed],
             layers=fields["layers"],
             order_seed=derive_seed(fields["seed"], "final order", number),
@@ -203,6 +215,7 @@ def _methods(job: Job, studies: Path, progress: Progress) -> Result:
         "selected": [one.selected.accuracy for one in found],
         "reported": [one.reported.accuracy for one in found if one.reported],
         "sparsity": [one.sparsity for one in found],
+        "effective_sparsity": [effective_sparsity([one.record()]) for one in found],
         **({"collapsed": emptied} if emptied else {}),
         "epochs": {"methods": sum(one.epochs for one in found)},
     }
@@ -230,6 +243,7 @@ def _prune(job: Job, studies: Path, progress: Progress) -> Result:
         "reported": [result.pruned.estimate],
         "dense": [result.dense.estimate],
         "sparsity": [record["sparsity"]],
+        "effective_sparsity": [effective_sparsity([record])],
         "collapsed": record["collapsed"],
         "epochs": record["epochs"],
     }
@@ -288,6 +302,7 @@ def _trained(job: Job, *, factory: ModelFactory | None = None, **settings: Any) 
     kept = ("accuracy", "loss", "examples", "sparsity", "mask", "epochs", "seconds", "diverged")
     return {
         **{name: record[name] for name in (*kept, "collapsed") if name in record},
+        "effective_sparsity": effective_sparsity([record]),
         "reported": {
             "accuracy": found.reported.accuracy,
             "loss": loss if math.isfinite(loss) else None,
@@ -295,9 +310,17 @@ def _trained(job: Job, *, factory: ModelFactory | None = None, **settings: Any) 
     }
 
 
+def _known(job: Job, seed: int) -> Candidate:
+    """Return the candidate of a method's job, of the network that ``_factory`` makes."""
+    fields = job.fields
+    known = known_candidate(fields["name"], fields["sparsity"], seed, fields.get(NARROWER))
+    return replace(known, model=None)
+
+
 def _factory(job: Job) -> ModelFactory:
     dataset = _dataset(job.data)
-    return model_factory(job.fields["model"], dataset.shape, dataset.classes)
+    model = job.fields.get(NARROWER, job.fields["model"])
+    return model_factory(model, dataset.shape, dataset.classes)
 
 
 @functools.lru_cache(maxsize=2)
