@@ -1,8 +1,11 @@
 """Layers that hold and compute only the kept blocks of a mask, and networks made of them."""
 
+from bogp.nn.attention import GraphMultiheadAttention as GraphMultiheadAttention
 from bogp.nn.blocks import Blocks as Blocks
 from bogp.nn.blocks import blocks_of_mask as blocks_of_mask
 from bogp.nn.blocks import even_blocks as even_blocks
+from bogp.nn.conv import GraphConv1d as GraphConv1d
+from bogp.nn.conv import GraphConv2d as GraphConv2d
 from bogp.nn.costs import DEFAULT as DEFAULT
 from bogp.nn.costs import Costs as Costs
 from bogp.nn.linear import GraphLinear as GraphLinear

@@ -37,32 +37,35 @@ class HeldBlocks(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.blocks = blocks
-        self.weight = nn.Parameter(torch.empty(blocks.kept, *shape, device=device, dtype=dtype))
+        self.weight = nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
         self.bias = (
             nn.Parameter(torch.empty(blocks.out_channels, device=device, dtype=dtype))
             if bias
             else None
         )
         self.register_buffer("wiring", torch.from_numpy(blocks.wiring.copy()).to(device))
-        self.reset_parameters()
 
     @abstractmethod
-    def _as_blocks(self) -> Tensor:
-        """Return the weights as (blocks, out channels, in channels, *kernel): a view."""
+    def blocks_held(self) -> Tensor:
+        """Return the weights as (blocks, out channels, in channels, *kernel)."""
+
+    @abstractmethod
+    def hold(self, values: Tensor) -> None:
+        """Take weights (blocks, out channels, in channels, *kernel)."""
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw weights and biases as torch's layers do, of as many inputs as each node reads."""
-        blocks, held = self.blocks, self._as_blocks()
-        inputs = torch.from_numpy(blocks.wiring @ np.array(blocks.in_sizes))
-        bounds = (inputs * held.shape[3:].numel()).clamp(min=1).rsqrt() * (inputs > 0)
-        rows, columns = self._pairs()
-        sizes = held.shape[1:3]
-        whole = _first(blocks.out_sizes, sizes[0])[rows, :, None]
-        whole = whole & _first(blocks.in_sizes, sizes[1])[columns, None, :]
-        scale = whole * bounds[rows, None, None]
-        scale = scale.view(*scale.shape, *(1,) * (held.ndim - 3))
+        blocks = self.blocks
         with torch.no_grad():
-            held.uniform_(-1.0, 1.0, generator=generator).mul_(scale.to(held))
+            drawn = torch.empty_like(self.blocks_held(), memory_format=torch.contiguous_format)
+            inputs = torch.from_numpy(blocks.wiring @ np.array(blocks.in_sizes))
+            bounds = (inputs * drawn.shape[3:].numel()).clamp(min=1).rsqrt() * (inputs > 0)
+            rows, columns = self._pairs()
+            owned = _owned(blocks.out_sizes)[rows.cpu(), :, None]
+            owned = owned & _owned(blocks.in_sizes)[columns.cpu(), None, :]
+            scale = (owned * bounds[rows.cpu(), None, None]).to(drawn)
+            scale = scale.reshape(*scale.shape, *(1,) * (drawn.ndim - 3))
+            self.hold(drawn.uniform_(-1.0, 1.0, generator=generator).mul_(scale))
             if self.bias is not None:
                 each = bounds.repeat_interleave(torch.tensor(blocks.out_sizes))
                 self.bias.uniform_(-1.0, 1.0, generator=generator).mul_(each.to(self.bias))
@@ -72,13 +75,13 @@ class HeldBlocks(nn.Module, ABC):
         rows, columns = self._pairs()
         nodes = spread(spread(weight.detach(), self.blocks.out_sizes, 0), self.blocks.in_sizes, 2)
         with torch.no_grad():
-            self._as_blocks().copy_(nodes[rows, :, columns])
+            self.hold(nodes[rows, :, columns])
             if self.bias is not None and bias is not None:
                 self.bias.copy_(bias)
 
     def dense_weight(self) -> Tensor:
         """Return the weight (out, in, *kernel), zeros for the blocks that are not kept."""
-        held, (rows, columns) = self._as_blocks(), self._pairs()
+        held, (rows, columns) = self.blocks_held(), self._pairs()
         shape = len(self.blocks.out_sizes), held.shape[1], len(self.blocks.in_sizes)
         nodes = held.new_zeros(*shape, *held.shape[2:])
         nodes[rows, :, columns] = held
@@ -150,6 +153,6 @@ class HeldBlocks(nn.Module, ABC):
         )
 
 
-def _first(sizes: Sequence[int], widest: int) -> Tensor:
-    """Return which of a node's channels it owns, bool (nodes, widest)."""
-    return torch.arange(widest)[None, :] < torch.tensor(sizes)[:, None]
+def _owned(sizes: Sequence[int]) -> Tensor:
+    """Return which of the widest node's channels each node has, bool (nodes, widest)."""
+    return torch.arange(max(sizes))[None, :] < torch.tensor(sizes)[:, None]

@@ -57,7 +57,7 @@ class GraphLinear(HeldBlocks):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        shape = max(blocks.in_sizes), max(blocks.out_sizes)
+        shape = blocks.kept, max(blocks.in_sizes), max(blocks.out_sizes)
         super().__init__(blocks, shape, bias, device=device, dtype=dtype)
         self.plan = quickest(block_plans(blocks, rows, costs=costs), kind)
         back = quickest(block_plans(blocks, rows, costs=costs, turned=True))
@@ -67,6 +67,7 @@ class GraphLinear(HeldBlocks):
         self._inputs = blocks.in_channels
         self._even = min(blocks.out_sizes) == max(blocks.out_sizes)
         self._hold_tables(tables, device)
+        self.reset_parameters()
 
     @classmethod
     def from_dense(cls, layer: nn.Linear, mask: Tensor | Blocks, **settings: Any) -> GraphLinear:
@@ -100,8 +101,13 @@ class GraphLinear(HeldBlocks):
             )
         )
 
-    def _as_blocks(self) -> Tensor:
+    def blocks_held(self) -> Tensor:
+        """Return the weights as (blocks, out channels, in channels), a view."""
         return self.weight.transpose(1, 2)
+
+    def hold(self, values: Tensor) -> None:
+        """Take weights (blocks, out channels, in channels)."""
+        self.weight.copy_(values.transpose(1, 2))
 
     @property
     def in_features(self) -> int:
