@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from bogp.settings.prune import PruneSettings as PruneSettings
     from bogp.settings.search import ScreenSettings as ScreenSettings
     from bogp.settings.search import SearchSettings as SearchSettings
+    from bogp.sparsify import DrawnGraph as DrawnGraph
     from bogp.sparsify import Method as Method
     from bogp.sparsify import Moves as Moves
     from bogp.sparsify import Sparsifier as Sparsifier
@@ -104,7 +105,7 @@ _HOMES = {
         "bogp.settings.database": "DatabaseSettings",
         "bogp.settings.prune": "PruneSettings",
         "bogp.settings.search": "ScreenSettings SearchSettings",
-        "bogp.sparsify": "Method Moves Sparsifier",
+        "bogp.sparsify": "DrawnGraph Method Moves Sparsifier",
         "bogp.engines": "ParetoSearch PoolSampler PoolSearch",
         "bogp.training": "Halving Recipe evaluate mlp relational_network structure train "
         "train_population",

@@ -187,9 +187,9 @@ def test_supports_that_fit_nothing_are_refused():
         support_mask(graph_of(13, 0), model, NAMES)
     with pytest.raises(GraphError, match=r"'conv1.weight': 5 nodes do not fit .* 3 inputs"):
         support_mask({"conv1.weight": graph_of(5, 0)}, model, NAMES)
-    with pytest.raises(MaskError, match=r"a graph for 'fc.bias', which is not a layer to prune"):
+    with pytest.raises(MaskError, match=r"a support for .fc.bias., which is not a layer to prune"):
         support_mask({"fc.bias": graph_of(5, 0)}, model, NAMES)
-    with pytest.raises(MaskError, match=r"a graph for 'fc.weight', which is not"):
+    with pytest.raises(MaskError, match=r"a support for .fc.weight., which is not"):
         support_mask({"fc.weight": graph_of(5, 0)}, model, NAMES[:-1])
     with pytest.raises(MaskError, match=r"fits none of the layers .*\(8, 3, 3, 3\)"):
         support_mask({}, model, NAMES)

@@ -13,8 +13,11 @@ from bogp.errors import MaskError
 from bogp.graphs import RelationalGraph
 from bogp.masks import Mask
 
-Support = RelationalGraph | Mapping[str, RelationalGraph] | Tensor | Mask | None
-"""What bounds a mask: a graph, a graph for each layer, one layer's mask, a whole mask, nothing."""
+LayerBound = RelationalGraph | Tensor | None
+"""What bounds one layer's mask: a graph, a mask or nothing."""
+
+Bound = LayerBound | Mapping[str, LayerBound] | Mask
+"""What bounds a mask: one thing for all layers that it fits, one for each, or a whole mask."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Winner:
     """
 
     mask: Mask
-    support: Support
+    support: Bound
     available: Mask
     graph: RelationalGraph | None
     criterion: str
@@ -49,7 +52,7 @@ class Drawn:
         other_weights: whether it starts from other initial weights than the winner.
     """
 
-    support: Support
+    support: Bound
     whole: bool = False
     inverted: bool = False
     other_weights: bool = False

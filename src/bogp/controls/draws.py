@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bogp.controls.control import LayerBound
 from bogp.errors import SettingError
 from bogp.graphs import RelationalGraph
 from bogp.graphs.rewiring import swap_ends
@@ -105,14 +106,16 @@ def rewire(graph: RelationalGraph, seed: int) -> RelationalGraph:
     return RelationalGraph(_one_swap(adjacency, np.random.default_rng(derive_seed(seed, _REWIRE))))
 
 
-def rewire_each(graphs: Mapping[str, RelationalGraph], seed: int) -> dict[str, RelationalGraph]:
-    """Return the graph of each layer, rewired where it can be; layers that share one still do."""
-    distinct = {id(graph): graph for graph in graphs.values()}
+def rewire_each(bounds: Mapping[str, LayerBound], seed: int) -> dict[str, LayerBound]:
+    """Return what bounds each layer, a graph rewired where it can be; layers still share one."""
+    distinct = {id(bound): bound for bound in bounds.values()}
     others = {
-        key: graph if why_not_rewire(graph) else rewire(graph, derive_seed(seed, number))
-        for number, (key, graph) in enumerate(distinct.items())
+        key: rewire(bound, derive_seed(seed, number))
+        if isinstance(bound, RelationalGraph) and why_not_rewire(bound) is None
+        else bound
+        for number, (key, bound) in enumerate(distinct.items())
     }
-    return {name: others[id(graph)] for name, graph in graphs.items()}
+    return {name: others[id(bound)] for name, bound in bounds.items()}
 
 
 def why_not_rewire(graph: RelationalGraph) -> str | None:

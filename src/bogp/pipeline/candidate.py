@@ -23,7 +23,7 @@ class Candidate:
 
     Attributes:
         support: outside it no weight is kept; None is the complete support
-            (:func:`bogp.sparsify.support_mask`).
+            (:func:`bogp.sparsify.find_support`).
         method: criterion, scope, schedule, rounds, rewinding, pretraining.
         sparsity: share of the prunable weights to remove; None is the dense network, for which
             nothing else counts.

@@ -11,7 +11,7 @@ from bogp.masks import Mask
 from bogp.pipeline.candidate import Candidate
 from bogp.pipeline.rounds import initial_seed
 from bogp.pipeline.sharing import one_graph
-from bogp.sparsify import GRAPH, inverted, support_mask
+from bogp.sparsify import GRAPH, drawn_support, inverted, support_mask
 from bogp.training import ModelFactory, initialise
 
 Seeded = tuple[Candidate, int]
@@ -40,11 +40,12 @@ class ControlMaker:
             mask: its mask.
             seed: seed of its initial weights.
         """
+        support = drawn_support(winner.support, tuple(mask), winner.mask_seed)
         known = Winner(
             mask=mask,
-            support=winner.support,
-            available=support_mask(winner.support, initialise(self.factory, 0), tuple(mask)),
-            graph=one_graph(winner.support),
+            support=support,
+            available=support_mask(support, initialise(self.factory, 0), tuple(mask)),
+            graph=one_graph(support),
             criterion=criterion(winner.method.criterion).name,
             fixed_weights=self.fixed_weights,
         )
@@ -65,7 +66,10 @@ class ControlMaker:
     ) -> Change:
         """Return what a control did to the winner's mask, graph and initial weights."""
         graphs, differing = None, 0.0
-        first, second = one_graph(winner[0].support), one_graph(control[0].support)
+        first, second = (
+            one_graph(drawn_support(each.support, tuple(before), each.mask_seed))
+            for each in (winner[0], control[0])
+        )
         if first is not None and second is not None:
             graphs = first, second
         if control[1] != winner[1]:

@@ -39,8 +39,8 @@ def mask(
         method: a name of :data:`bogp.sparsify.METHODS`, ``"magnitude"``, or a
             :class:`bogp.Method` of one pruning round without ``pretrain``.
         sparsity: the share of the weights of the chosen layers to remove.
-        support: bounds the mask: a relational graph, a graph for each layer, one layer's mask, or a
-            whole mask; by default every weight may be kept.
+        support: bounds the mask: a relational graph, one for each layer, a graph to draw, or a
+            mask (:func:`bogp.sparsify.find_support`); by default every weight may be kept.
         layers: ``"all"``, ``"hidden"`` (all but the last) or names of parameters, those of
             :func:`bogp.choose_layers` say.
         seed: of all that is random about the mask.

@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from bogp.analysis import Interval, mean_interval
+from bogp.controls import Bound
 from bogp.criteria import criterion
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
@@ -32,8 +33,8 @@ from bogp.pipeline.sharing import Group, graph_groups, one_graph
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
-from bogp.sparsify import Method
-from bogp.sparsify.supports import Support, carries
+from bogp.sparsify import Method, drawn_support
+from bogp.sparsify.supports import carries
 from bogp.training import ModelFactory, Narrower, initialise
 from bogp.types import BoolArray
 
@@ -267,7 +268,8 @@ def _network(
             f"the pruned network's training diverged: lower the learning rate from "
             f"{opened.settings.recipe.learning_rate}, or look for what makes its outputs NaN"
         )
-    graph = one_graph(candidate.support)
+    support = drawn_support(candidate.support, tuple(mask), candidate.mask_seed)
+    graph = one_graph(support)
     source = opened.settings.model
     why = why_no_narrower(source)
     smaller = {} if why is not None else narrower_for_mask(source, opened.dataset, mask)
@@ -288,16 +290,16 @@ def _network(
         search=search,
         epochs=spent,
         links=None if graph is None else graph.adjacency,
-        bound=() if graph is None else _bound(candidate.support, graph, mask, opened.factory),
+        bound=() if graph is None else _bound(support, graph, mask, opened.factory),
     )
 
 
 def _bound(
-    support: Support, graph: RelationalGraph, mask: Mask, factory: ModelFactory
+    support: Bound, graph: RelationalGraph, mask: Mask, factory: ModelFactory
 ) -> tuple[str, ...]:
     """Return the layers that have a graph and can carry it."""
     if isinstance(support, Mapping):
-        return tuple(name for name in mask if name in support)
+        return tuple(name for name in mask if isinstance(support.get(name), RelationalGraph))
     model = initialise(factory, 0)
     able = {layer.name for layer in prunable_layers(model) if carries(layer, graph.nodes)}
     return tuple(name for name in mask if name in able)

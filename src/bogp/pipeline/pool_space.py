@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+from bogp.controls import Bound
 from bogp.database import GraphDatabase
 from bogp.errors import SparsityError
 from bogp.masks import choose_layers, complete_mask, prunable_layers
@@ -13,11 +14,11 @@ from bogp.pipeline.rounds import draw_mask
 from bogp.pipeline.sharing import Group, candidate_support, groups_of_database
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
 from bogp.settings.search import SearchSettings
-from bogp.sparsify import Support, support_mask
+from bogp.sparsify import support_mask
 from bogp.sparsity import kept_count
 from bogp.training import ModelFactory, initialise
 
-Supports = Callable[[Point], Support]
+Supports = Callable[[Point], Bound]
 """From a point to what bounds its mask."""
 
 
@@ -84,7 +85,7 @@ def _supports(database: GraphDatabase, settings: SearchSettings, factory: ModelF
         groups = groups_of_database(layers, settings.graph_per, database.nodes, settings.nodes)
 
     @functools.lru_cache(maxsize=4096)
-    def stored(graph: int) -> Support:
+    def stored(graph: int) -> Bound:
         return candidate_support(database.record(graph), groups, settings.graph_per)
 
     return lambda point: None if point.graph is None else stored(point.graph)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 from scipy.linalg import block_diag
 
+from bogp.controls import Bound, LayerBound
 from bogp.database import GraphRecord
 from bogp.errors import DatabaseError, GraphError
 from bogp.graphs import RelationalGraph, edges_for_sparsity, generate
 from bogp.keys import derive_seed
 from bogp.masks import Mask, PrunableLayer
-from bogp.sparsify.supports import Support, carries, share_groups
+from bogp.sparsify.supports import carries, share_groups
 
 MOST_NODES = 64
 """How many nodes a graph has at most, unless a number is asked for."""
@@ -120,7 +121,7 @@ def groups_of_database(
     return (Group(first.name, able, nodes), *groups[1:])
 
 
-def candidate_support(record: GraphRecord, groups: Sequence[Group], share: str) -> Support:
+def candidate_support(record: GraphRecord, groups: Sequence[Group], share: str) -> Bound:
     """Return the support of a candidate that has this graph of the database.
 
     Raises:
@@ -153,16 +154,16 @@ def _alike(record: GraphRecord, group: Group) -> RelationalGraph:
         ) from error
 
 
-def distinct_graphs(support: Mapping[str, RelationalGraph]) -> list[RelationalGraph]:
+def distinct_graphs(support: Mapping[str, LayerBound]) -> list[RelationalGraph]:
     """Return the graphs of a support in the order of their layers, each once."""
     found: list[RelationalGraph] = []
-    for graph in support.values():
-        if not any(graph is other for other in found):
-            found.append(graph)
+    for bound in support.values():
+        if isinstance(bound, RelationalGraph) and not any(bound is other for other in found):
+            found.append(bound)
     return found
 
 
-def one_graph(support: Support) -> RelationalGraph | None:
+def one_graph(support: Bound) -> RelationalGraph | None:
     """Return a support's graphs as one graph, side by side; None if it has no graph.
 
     >>> pair, lone = RelationalGraph([[1, 1], [1, 1]]), RelationalGraph([[1]])
@@ -174,4 +175,6 @@ def one_graph(support: Support) -> RelationalGraph | None:
     if not isinstance(support, Mapping) or isinstance(support, Mask):
         return None
     graphs = distinct_graphs(support)
+    if not graphs:
+        return None
     return RelationalGraph(block_diag(*(graph.adjacency for graph in graphs)))

@@ -1,5 +1,6 @@
 """How a mask is chosen, where it may be, and how it moves while a network trains."""
 
+from bogp.sparsify.drawn_graph import DrawnGraph as DrawnGraph
 from bogp.sparsify.hold import Hold as Hold
 from bogp.sparsify.methods import BASELINES as BASELINES
 from bogp.sparsify.methods import GRAPH as GRAPH
@@ -20,4 +21,7 @@ from bogp.sparsify.scoring import kept_counts as kept_counts
 from bogp.sparsify.scoring import scored_mask as scored_mask
 from bogp.sparsify.sparsifier import Sparsifier as Sparsifier
 from bogp.sparsify.supports import Support as Support
+from bogp.sparsify.supports import drawn_support as drawn_support
+from bogp.sparsify.supports import find_support as find_support
 from bogp.sparsify.supports import support_mask as support_mask
+from bogp.sparsify.supports import support_record as support_record

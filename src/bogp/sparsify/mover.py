@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -18,7 +19,7 @@ from bogp.sparsify.methods import GRAPH, Method, pruning_method
 from bogp.sparsify.moves import Given, Moves
 from bogp.sparsify.plan import Plan, Update, make_plan
 from bogp.sparsify.scoring import Examples, check_scores, scored_mask
-from bogp.sparsify.supports import Support, support_mask
+from bogp.sparsify.supports import Support, drawn_support, support_mask
 from bogp.sparsify.units import make_units
 
 
@@ -53,10 +54,9 @@ class Mover:
 
     def wants_gradients(self, step: int) -> bool:
         """Return whether an update after ``step`` steps looks at their last one's gradients."""
-        update = self.plan.get(step)
-        if update is None or update.regrow == 0.0:
+        if self.method.moves is None or step not in self.plan:
             return False
-        return criterion(moves_of(self.method).grow).name == "gradient"
+        return criterion(self.method.moves.grow).name == "gradient"
 
     def moved(
         self,
@@ -213,7 +213,7 @@ def make_mover(
         sparsity: share of the prunable weights to remove in the end.
         steps: steps of the optimiser in the whole training.
         layers: ``"all"``, ``"hidden"`` or names of weights (see :func:`bogp.choose_layers`).
-        support: bounds the mask (:func:`bogp.sparsify.support_mask`).
+        support: bounds the mask (:func:`bogp.sparsify.find_support`).
         seed: decides all that is random about the mask.
         examples: inputs (N, *shape) and targets that criteria score on, where they need some.
 
@@ -225,12 +225,13 @@ def make_mover(
     chosen = pruning_method(method)
     names = choose_layers(model, layers)
     units = make_units(chosen.granularity, model, names, examples[0])
-    bound = support_mask(support, model, names)
+    bound = support_mask(drawn_support(support, names, seed), model, names)
     plan = make_plan(chosen, bound, sparsity, steps)
     wanted = plan[max(plan)].kept
     if wanted > bound.kept:
         raise SparsityError(
-            f"cannot keep {wanted} of the {bound.kept} weights in the support: "
-            "take a denser support or a higher sparsity"
+            f"the support has {bound.kept} of the {bound.total} weights, a density of "
+            f"{bound.density:.4g}, and sparsity {sparsity:g} keeps {wanted}: take a denser support "
+            f"or a sparsity of at least {math.ceil(1e4 * bound.sparsity) / 1e4:g}"
         )
     return Mover(chosen, bound, plan, units, seed, examples)

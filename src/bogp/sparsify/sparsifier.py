@@ -68,7 +68,7 @@ class Sparsifier:
                 :class:`bogp.Granularity`, instead of the method's own.
             block: channels of a node, for blocks.
             layers: ``"all"``, ``"hidden"`` (all but the last) or names of parameters.
-            support: bounds where weights may be kept (:func:`bogp.sparsify.support_mask`).
+            support: bounds where weights may be kept (:func:`bogp.sparsify.find_support`).
             data: what criteria that run the network score on, and channels are followed with: a
                 batch (inputs, targets), or what yields such batches, of which the first is taken.
             seed: decides all that is random about the mask.

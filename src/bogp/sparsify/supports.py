@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bogp.errors import GraphError, MaskError, UnknownNameError
+from bogp.controls import Bound, LayerBound
+from bogp.errors import GraphError, MaskError, SettingError, UnknownNameError
 from bogp.graphs import RelationalGraph
 from bogp.masks import (
     Mask,
@@ -16,49 +17,132 @@ from bogp.masks import (
     check_fits,
     complete_mask,
     prunable_layers,
+    read_mask,
     wiring_mask,
 )
+from bogp.sparsify.drawn_graph import DrawnGraph, read_drawn
 
-Support = RelationalGraph | Mapping[str, RelationalGraph] | Tensor | Mask | None
-"""What bounds a mask: a graph, a graph for each layer, one layer's mask, a whole mask, or None."""
+Support = Bound | DrawnGraph | str | Sequence[str] | Mapping[str, LayerBound | DrawnGraph]
+"""What bounds a mask (:func:`find_support`), a graph perhaps that is drawn when a mask is made."""
+
+FIRST = "first"
+"""The name of the first layer to prune, where a support is given layer by layer."""
+
+FILES = (".safetensors", ".pt", ".pth")
+"""How the names of files with masks end."""
 
 SHARES = ("model", "stage", "layer")
 """Which layers share one graph: all of a model, those of a stage, or each layer has its own."""
 
 
-def support_mask(support: Support, model: nn.Module, names: tuple[str, ...]) -> Mask:
+def find_support(given: Any) -> Support:
+    """Return a support, read from texts if it is given as such.
+
+    It is one of these:
+
+    - None bounds nothing;
+    - a :class:`bogp.RelationalGraph` bounds each layer that is wide enough for it;
+    - a :class:`bogp.DrawnGraph` too, a graph that each mask draws by its own seed;
+    - one layer's mask, a bool tensor, bounds each layer of its shape;
+    - a :class:`bogp.Mask` bounds its layers;
+    - a mapping has a graph, a drawn graph, a mask or None for each layer that it names, and bounds
+      no other; the name ``"first"`` is the first of the layers to prune;
+    - a text, or several, has the form of the command line: ``ring_lattice:nodes=64,density=0.25``
+      for all layers, ``none``, the path of a file that :func:`bogp.read_mask` reads, or with
+      ``first=`` or the name of a layer and ``=`` before it one for that layer.
+
+    Raises:
+        MaskError: it is none of these, or the file holds no mask.
+        SettingError, UnknownNameError, SparsityError, GraphError: a text that says no graph.
+
+    >>> find_support("first=ring_lattice:nodes=8,density=0.5")["first"].graph(0)
+    RelationalGraph(nodes=8, edges=12)
+    """
+    if isinstance(given, str):
+        return _read([given])
+    if isinstance(given, list | tuple) and given and all(isinstance(one, str) for one in given):
+        return _read(given)
+    if isinstance(given, Mapping) and not isinstance(given, Mask):
+        for name, one in given.items():
+            if one is not None and not isinstance(one, RelationalGraph | DrawnGraph | Tensor):
+                raise MaskError(
+                    f"the support {one!r} of {name!r} is none: give a bogp.RelationalGraph, a "
+                    "bogp.DrawnGraph, the layer's mask or None"
+                )
+    elif given is not None and not isinstance(given, RelationalGraph | DrawnGraph | Tensor | Mask):
+        raise MaskError(
+            f"support {given!r} is none: give a bogp.RelationalGraph, a bogp.DrawnGraph, a graph "
+            "for each layer, a bogp.Mask or one layer's mask"
+        )
+    return cast("Support", given)
+
+
+def drawn_support(support: Support, names: Sequence[str], seed: int) -> Bound:
+    """Return a support for the layers ``names`` with its graphs drawn by the seed of a mask."""
+    found = find_support(support)
+    graphs: dict[DrawnGraph, RelationalGraph] = {}
+
+    def drawn(one: Any) -> Any:
+        if isinstance(one, DrawnGraph):
+            return graphs.setdefault(one, one.graph(seed))
+        return one
+
+    if not isinstance(found, Mapping) or isinstance(found, Mask):
+        return cast("Bound", drawn(found))
+    return {
+        names[0] if name == FIRST and FIRST not in names else name: drawn(one)
+        for name, one in found.items()
+    }
+
+
+def support_record(support: Support) -> Any:
+    """Return a support as a JSON value, for the keys of records.
+
+    >>> support_record({"0.weight": None, "2.weight": RelationalGraph(torch.eye(2))})
+    {'0.weight': None, '2.weight': {'nodes': 2, 'edges': '00'}}
+    """
+    found = find_support(support)
+    if found is None or isinstance(found, str):
+        return None
+    if isinstance(found, RelationalGraph):
+        return {"nodes": found.nodes, "edges": found.packed().hex()}
+    if isinstance(found, DrawnGraph):
+        return found.record()
+    if isinstance(found, Tensor):
+        return Mask({"mask": found}).fingerprint
+    if isinstance(found, Mask):
+        return found.fingerprint
+    assert isinstance(found, Mapping)
+    return {name: support_record(one) for name, one in found.items()}
+
+
+def support_mask(support: Bound, model: nn.Module, names: tuple[str, ...]) -> Mask:
     """Return ``support`` as a mask of the parameters ``names`` of ``model``.
 
-    A graph is laid over each layer by :func:`layer_support`; a mapping gives each layer a graph of
-    its own. A layer gets the complete support if it has no graph or cannot carry it: a graph needs
-    as many inputs and outputs as it has nodes (the 10 classes of MNIST are too few), and one
-    layer's mask needs its shape. In the complete support the random criterion draws the paper's
-    plain random 0-1 mask.
+    A graph is laid over each layer by :func:`layer_support`. A layer gets the complete support if
+    nothing bounds it or it cannot carry its graph: a graph needs as many inputs and outputs as it
+    has nodes (the 10 classes of MNIST are too few), and one layer's mask needs its shape. In the
+    complete support the random criterion draws the paper's plain random 0-1 mask.
 
     Raises:
         GraphError: no layer is wide enough for its graph.
-        MaskError: no layer has the mask's shape, a whole mask lacks a layer, or a graph is for a
-            layer that is not to be pruned.
+        MaskError: no layer has the mask's shape, a whole mask lacks a layer, or a layer is bounded
+            that is not to be pruned.
     """
-    mask, given = complete_mask(model, names), cast("Any", support)
+    mask = complete_mask(model, names)
     if support is None:
         return mask
-    if not isinstance(given, RelationalGraph | Mapping | Tensor):
-        raise MaskError(
-            f"support {given!r} is none: give a bogp.RelationalGraph, a graph for each layer, a "
-            "bogp.Mask or one layer's mask"
-        )
     if isinstance(support, Tensor):
         bound = {name: support for name in names if mask[name].shape == support.shape}
     elif isinstance(support, Mask):
         check_fits(model, support)
         bound = {name: support[name] for name in names if name in support}
     else:
-        bound = _from_graphs(support, _layers(model, names))
-    if not bound:
+        bound = _by_layer(support, _layers(model, names))
+    if not bound and not (isinstance(support, Mapping) and None in support.values()):
         shapes_text = ", ".join(str(tuple(layer.shape)) for layer in mask.values())
         raise MaskError(f"the support fits none of the layers to prune (shapes {shapes_text})")
-    return Mask({**mask, **bound})
+    return Mask({**mask, **{name: layer.cpu() for name, layer in bound.items()}})
 
 
 def layer_support(graph: RelationalGraph, layer: PrunableLayer) -> Tensor:
@@ -126,28 +210,66 @@ def share_groups(
     return groups
 
 
-def _from_graphs(
-    support: RelationalGraph | Mapping[str, RelationalGraph], layers: Sequence[PrunableLayer]
+def _by_layer(
+    support: RelationalGraph | Mapping[str, LayerBound], layers: Sequence[PrunableLayer]
 ) -> dict[str, Tensor]:
-    """Return the masks of the layers that can carry their graph; raise if no layer can."""
+    """Return the masks of the layers that are bounded; raise if no layer can carry its graph."""
     if isinstance(support, RelationalGraph):
         support = {layer.name: support for layer in layers}
-    names = {layer.name for layer in layers}
-    for name in support:
-        if name not in names:
+    known = {layer.name: layer for layer in layers}
+    bound: dict[str, Tensor] = {}
+    narrow: list[tuple[PrunableLayer, RelationalGraph]] = []
+    for name, one in support.items():
+        if name not in known:
             raise MaskError(
-                f"there is a graph for {name!r}, which is not a layer to prune: choose from "
-                f"{', '.join(sorted(names))}"
+                f"there is a support for {name!r}, which is not a layer to prune: choose from "
+                f"{', '.join(sorted(known))}"
             )
-    bound = {
-        layer.name: layer_support(support[layer.name], layer)
-        for layer in layers
-        if layer.name in support and carries(layer, support[layer.name].nodes)
-    }
-    if support and not bound:
-        widest = max((layer for layer in layers if layer.name in support), key=_width)
-        layer_support(support[widest.name], widest)  # Raises, in numbers.
+        layer = known[name]
+        if isinstance(one, Tensor):
+            if tuple(one.shape) != layer.shape:
+                raise MaskError(
+                    f"the support of {name!r} has the shape {tuple(one.shape)} and the layer "
+                    f"{layer.shape}: give one bool for each weight"
+                )
+            bound[name] = one
+        elif one is not None and carries(layer, one.nodes):
+            bound[name] = layer_support(one, layer)
+        elif one is not None:
+            narrow.append((layer, one))
+    if narrow and not bound:
+        layer, graph = max(narrow, key=lambda each: _width(each[0]))
+        layer_support(graph, layer)  # Raises, in numbers.
     return bound
+
+
+def _read(texts: Sequence[str]) -> Support:
+    """Return the support that texts say, one for all layers or one for each that is named."""
+    alone = [text for text in texts if "=" not in text.partition(":")[0]]
+    if len(texts) == 1 and alone:
+        return _read_one(texts[0])
+    if alone:
+        raise SettingError(
+            f"support {alone[0]!r} is for all layers, and there is more: write LAYER={alone[0]}, "
+            "first=... for the first layer say"
+        )
+    found: dict[str, LayerBound | DrawnGraph] = {}
+    for text in texts:
+        head, colon, rest = text.partition(":")
+        name, _, family = head.rpartition("=")
+        if name in found:
+            raise SettingError(f"there are two supports for {name!r}: give one")
+        one = _read_one(family + colon + rest)
+        if isinstance(one, Mask):
+            raise SettingError(f"support {text!r} is a whole mask: leave out {name}=")
+        found[name] = one
+    return found
+
+
+def _read_one(text: str) -> LayerBound | DrawnGraph | Mask:
+    if text == "none":
+        return None
+    return read_mask(text) if text.endswith(FILES) else read_drawn(text)
 
 
 def _layers(model: nn.Module, names: Sequence[str]) -> list[PrunableLayer]:
