@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bogp.coupling import channel_units, normalise_over_kept
+from bogp.coupling import channel_units
 from bogp.masks import Mask, complete_mask, prunable_layers
 from bogp.training import model_factory
 
@@ -44,5 +44,5 @@ def pruned(
     units = channel_units(model, names(model), example, multiple=multiple)
     kept = round(share * support.total)
     mask = units.choose(magnitudes(model), kept, scope=scope, support=support, seed=seed)
-    normalise_over_kept(model)
+    units.prepare(model)
     return units.with_carriers(mask)

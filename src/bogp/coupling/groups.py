@@ -16,8 +16,9 @@ from bogp.coupling.opened import first_names, open_attention, packed_names
 from bogp.coupling.reading import Reading, read_model
 from bogp.errors import MaskError, first_line
 
-Role = Literal["makes", "reads", "carries"]
-"""What a parameter does with a channel: computes it, is multiplied by it, or changes it alone."""
+Role = Literal["makes", "reads", "carries", "normalises"]
+"""What a parameter does with a channel: computes it, is multiplied by it, changes it alone, or
+changes it by statistics over it and others."""
 
 
 Place = tuple[str, int, Role]
@@ -31,7 +32,7 @@ class Member:
     Attributes:
         parameter: its name in the model.
         axis: the dimension along which the units lie.
-        role: whether these positions make the channel, read it, or carry it through.
+        role: whether these positions make the channel, read it, or change it on its way.
         positions: where each unit lies (units, P), int64. A channel that was flattened has as many
             positions as it had places.
     """
@@ -174,9 +175,10 @@ def _held(flow: Flow, layer: Layer) -> Iterator[tuple[nn.Parameter, int, Role, T
         return
     keys = any(torch.equal(match.keys.units.flatten(), output) for match in flow.matches)
     makes: Role = "reads" if keys else "makes"
+    carries: Role = "normalises" if layer.kind == "norm" else "carries"
     for name, parameter in module.named_parameters(recurse=False):
         mixes = layer.kind == "reader" and name == "weight"
-        yield parameter, 0, makes if mixes else "carries", output
+        yield parameter, 0, makes if mixes else carries, output
         if mixes and layer.source is not None:
             # The groups of a convolution have the same units in the same order.
             yield parameter, 1, "reads", layer.source.units[: parameter.shape[1]]

@@ -2,13 +2,13 @@
 
 A mask names the weights that can be pruned. Where a channel is gone it prunes the channel's row in
 every weight that makes it and its column in every weight that reads it. Other parameters hold a
-number for it too: biases, the gains of normalisations, embeddings. Where nothing but weights reads
-the channel, in a chain of layers with batch normalisation or none, these do no harm: the channel is
-a constant that no kept weight reads. Where a layer normalisation reads it, or a head that shares
-the weight of an embedding, they count, so that whoever holds a mask on a network holds
-:meth:`ChannelUnits.with_carriers` of it, and calls :func:`bogp.coupling.normalise_over_kept` once.
-The masked network then is the one from which the channels are really removed, as
-:func:`bogp.compact` removes them.
+number for it too: biases, the gains of normalisations, embeddings. Where weights of the mask alone
+make and read the channel, in a chain of layers with batch normalisation or none, within attention
+and in a residual network, these do no harm: the channel is a constant that no kept weight reads.
+Where a layer normalisation takes statistics over it, or an embedding or a head of its weight has a
+column of it, they count. So whoever holds a mask on a network calls :meth:`ChannelUnits.prepare`
+once and holds :meth:`ChannelUnits.with_carriers` of the mask. The masked network then is the one
+from which the channels are really removed, as :func:`bogp.compact` removes them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from bogp.coupling.groups import Group, Role, couplings
+from bogp.coupling.norms import normalise_over_kept
 from bogp.errors import MaskError, SettingError, UnknownNameError
 from bogp.keys import derive_seed
 from bogp.masks import Mask, prunable_layers
@@ -91,6 +92,9 @@ def channel_units(
     carried = {
         member.parameter: tuple(model.get_parameter(member.parameter).shape)
         for group in groups
+        if any(
+            member.role != "carries" and member.parameter not in shapes for member in group.members
+        )
         for member in group.members
         if member.parameter not in shapes
     }
@@ -104,7 +108,7 @@ class ChannelUnits(Units):
     Attributes:
         groups: the channels that can go, with what parameters hold of them.
         shapes: the weights of the mask and their shapes.
-        carried: the other parameters that hold something of the channels, and their shapes.
+        carried: the other parameters that count where a channel is gone, and their shapes.
         multiple: what widths are a multiple of.
     """
 
@@ -126,6 +130,8 @@ class ChannelUnits(Units):
         }
         for group, numbers in zip(self.groups, self._numbers, strict=True):
             for member in group.members:
+                if member.parameter not in self._places:
+                    continue
                 place = self._places[member.parameter][member.axis]
                 place[member.positions] = numbers[:, None].expand_as(member.positions)
 
@@ -177,17 +183,25 @@ class ChannelUnits(Units):
             }
         )
 
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Return ``model``, its layer norms made to take their statistics over what is kept.
+
+        See :func:`bogp.coupling.normalise_over_kept`; a network without layer norms stays as it is.
+        """
+        if any(list(group.having("normalises")) for group in self.groups):
+            normalise_over_kept(model)
+        return model
+
     def with_carriers(self, mask: Mask) -> Mask:
-        """Return ``mask`` with the other parameters that hold something of its channels.
+        """Return ``mask`` with the other parameters that count where a channel is gone.
 
-        Of these it prunes what is a channel's that is gone: its bias, its gain, its column of an
-        embedding.
+        Of these it prunes what is the channel's: its bias, its gain, its column of an embedding.
 
-        >>> network = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> network = nn.Sequential(nn.Linear(1, 2), nn.LayerNorm(2), nn.Linear(2, 1))
         >>> units = channel_units(network, ["0.weight", "2.weight"], torch.zeros(1, 1))
         >>> gone = torch.tensor([[True], [False]])
         >>> whole = units.with_carriers(Mask({"0.weight": gone, "2.weight": gone.T}))
-        >>> whole["0.bias"].tolist()
+        >>> whole["1.weight"].tolist()
         [True, False]
         """
         stays = _and_more(self._present({name: _counts(mask[name]) for name in self.shapes}))

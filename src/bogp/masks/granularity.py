@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
+from torch import nn
+
 from bogp.errors import SettingError, UnknownNameError
 from bogp.masks.mask import Mask
 from bogp.masks.select import Layers, select
@@ -112,8 +114,12 @@ class Units(ABC):
             UnknownNameError: no such scope.
         """
 
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Return ``model``, changed in place so that it heeds a mask of these units."""
+        return model
+
     def with_carriers(self, mask: Mask) -> Mask:
-        """Return ``mask`` with what else must be held at 0: of channels, their biases and gains."""
+        """Return ``mask`` with what else is held at 0: of channels, gains and embeddings."""
         return mask
 
     def least(self, support: Layers) -> int:

@@ -106,9 +106,11 @@ class Sparsifier:
         check_fits(model, mover.support)
         self._model, self._mover = model, mover
         self._initial = _copied(model) if any(u.rewind for u in mover.plan.values()) else None
+        mover.units.prepare(model)
         self._mask = _agreed(mover.moved(0, model, mover.support))
-        parameters = {name: model.get_parameter(name) for name in mover.support}
-        self._hold = Hold(optimizer, parameters, self._mask, self)
+        held = mover.units.with_carriers(self._mask)
+        parameters = {name: model.get_parameter(name) for name in held}
+        self._hold = Hold(optimizer, parameters, held, self)
 
     @property
     def mask(self) -> Mask:
@@ -176,7 +178,7 @@ class Sparsifier:
     def _take(self, mask: Mask) -> None:
         if mask is not self._mask:
             self._mask = _agreed(mask)
-            self._hold.set(self._mask)
+            self._hold.set(self._mover.units.with_carriers(self._mask))
 
     @torch.no_grad()
     def _rewind(self, initial: Mapping[str, Tensor]) -> None:
