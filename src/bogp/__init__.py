@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bogp.nn import GraphConv2d as GraphConv2d
     from bogp.nn import GraphLinear as GraphLinear
     from bogp.nn import GraphMultiheadAttention as GraphMultiheadAttention
+    from bogp.nn import to_graph as to_graph
     from bogp.pipeline import Candidate as Candidate
     from bogp.pipeline import Evidence as Evidence
     from bogp.pipeline import FunctionTrainer as FunctionTrainer
@@ -97,7 +98,7 @@ _HOMES = {
         "bogp.masks": "Granularity Mask PrunableLayer choose_layers load_mask load_model "
         "mask_from_torch_prune prunable_layers read_mask save_mask save_model select "
         "with_torch_prune",
-        "bogp.nn": "Blocks GraphConv1d GraphConv2d GraphLinear GraphMultiheadAttention",
+        "bogp.nn": "Blocks GraphConv1d GraphConv2d GraphLinear GraphMultiheadAttention to_graph",
         "bogp.pipeline": "Candidate Evidence FunctionTrainer ModelAnalysis "
         "SearchResult TrainingResult analyze known_candidate mask prune_and_train "
         "prune_and_train_population screen search synthesize",

@@ -105,7 +105,8 @@ def compiled(plan: Plan, blocks: int, tables: list[Tensor]) -> Program:
     if plan.added:
         order = table(_places(rows[plan.shape[0] :], plan.shape[0]))
     else:
-        order = table(_places(rows, plan.shape[0]), range(plan.shape[0]))
+        # A last node that reads nothing would stand in its place, but for the row of zeros.
+        order = table(_places(rows, plan.shape[0]), range(len(rows)))
     positions = [held[block] for block in range(blocks)]
     return Program(
         tuple(steps), plan.shape[1], plan.shape[0], plan.added, order, table(positions, range(at))

@@ -1,0 +1,348 @@
+"""A masked network as one whose block-sparse layers compute only what they keep."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from bogp.errors import ExportError, MaskError, first_line
+from bogp.masks import Mask, PrunableLayer, check_fits, prunable_layers
+from bogp.nn.attention import PARTS, GraphMultiheadAttention, projection_masks, projections
+from bogp.nn.blocks import blocks_of_mask
+from bogp.nn.conv import GraphConv1d, GraphConv2d
+from bogp.nn.costs import DEFAULT, Costs
+from bogp.nn.linear import GraphLinear
+from bogp.nn.plan import Kind, Plan, plan_blocks
+
+Example = Tensor | tuple[Tensor, ...]
+"""A batch of a model's input, (N, ...), or of each of its inputs."""
+
+ROWS = 64
+"""How many rows a linear layer is taken to get at a time where no example says it."""
+
+PLACES = 1024
+"""How many places a convolution is taken to compute at a time where no example says it."""
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """What was done with one layer, or one projection of an attention.
+
+    Attributes:
+        name: the module's name; of a projection followed by ``query``, ``key``, ``value`` or
+            ``output``.
+        kind: what layer it is, one of :data:`bogp.masks.KINDS`.
+        done: ``"graph"`` if it is a graph layer now, ``"dense"`` if it stayed.
+        plan: how it is computed, see :class:`bogp.nn.Plan`.
+        density: the share of its weights that the mask keeps.
+        rows: for how many rows at a time that was decided.
+        gain: how many times faster the costs predict it to be; 1 where it stayed.
+        why: why it stayed, a clause; empty where it did not.
+
+    >>> print(LayerChange("0", "linear", "graph", "window", 0.1, 64, 6.5))
+    '0' is a graph layer (window, density 0.1), 6.5 times faster
+    >>> print(LayerChange("2", "linear", "dense", "dense", 0.9, 64, 1.0, "dense is quicker"))
+    '2' stays dense (density 0.9): dense is quicker
+    """
+
+    name: str
+    kind: str
+    done: Literal["graph", "dense"]
+    plan: Kind
+    density: float
+    rows: int
+    gain: float
+    why: str = ""
+
+    def __str__(self) -> str:
+        if self.done == "dense":
+            return f"{self.name!r} stays dense (density {self.density:.3g}): {self.why}"
+        return (
+            f"{self.name!r} is a graph layer ({self.plan}, density {self.density:.3g}), "
+            f"{self.gain:.1f} times faster"
+        )
+
+
+class Converted(NamedTuple):
+    """A network of graph layers.
+
+    Attributes:
+        model: the network.
+        layers: what was done with each layer of the mask.
+    """
+
+    model: nn.Module
+    layers: tuple[LayerChange, ...]
+
+
+def to_graph(
+    model: nn.Module,
+    mask: Mask,
+    *,
+    example: Example | None = None,
+    costs: Costs = DEFAULT,
+    dense: Collection[str] = (),
+) -> Converted:
+    """Return the network that computes what the masked model does, in graph layers where quicker.
+
+    A layer of whole blocks is replaced where the costs predict that it gains a tenth or more; the
+    others stay as they are, their pruned weights 0. ``model`` is not changed.
+
+    Args:
+        model: the network.
+        mask: what is pruned; layers that it does not name stay as they are.
+        example: inputs (N, ...), or a tuple of them, of the batch size that counts: layers are
+            chosen for the rows that they get from it, and the outputs are compared.
+        costs: what the parts of a layer take on this machine, see :func:`bogp.nn.measured`.
+        dense: names of modules that stay.
+
+    Raises:
+        MaskError: the mask is of another model, or no layer of it keeps whole blocks.
+        ExportError: the new network cannot be run on the example, or gives other outputs.
+
+    >>> from bogp.nn import even_blocks
+    >>> ring = torch.eye(32) + torch.eye(32).roll(1, 0) + torch.eye(32).roll(-1, 0)
+    >>> layer = nn.Linear(1024, 1024)
+    >>> blocks = even_blocks((ring > 0).numpy(), 1024, 1024)
+    >>> found = to_graph(nn.Sequential(layer), Mask({"0.weight": blocks.mask()}))
+    >>> type(found.model[0]).__name__, found.layers[0].plan
+    ('GraphLinear', 'window')
+    """
+    check_fits(model, mask)
+    found = copy.deepcopy(model)
+    mask.apply(found)
+    # Nodes that nothing reads or feeds will leave here: what couples channels gives a narrower
+    # network and its mask, and all below goes on with these.
+    inputs = None if example is None else (example,) if isinstance(example, Tensor) else example
+    expected, rows = ([], {}) if inputs is None else _run(found, inputs)
+    changes: list[LayerChange] = []
+    for name, layers in _modules(found, mask).items():
+        module = found.get_submodule(name)
+        masks = {
+            each.name.removeprefix(f"{name}.") if name else each.name: mask[each.name]
+            for each in layers
+        }
+        make = _attention if isinstance(module, nn.MultiheadAttention) else _layer
+        why = _why_it_stays(found, module, name in dense)
+        new, done = make(name, module, masks, rows.get(name), costs, why)
+        changes += done
+        if new is not None:
+            found = _replaced(found, module, new)
+    if all(each.why == _UNBLOCKED for each in changes):
+        raise MaskError(
+            "no layer of the mask keeps whole blocks, which graph layers are made of: prune with "
+            "block=32"
+        )
+    _leave_fused_code(found)
+    if inputs is not None and any(each.done == "graph" for each in changes):
+        _check(found, inputs, expected)
+    return Converted(found, tuple(changes))
+
+
+_UNBLOCKED = "its mask does not keep whole blocks"
+
+
+def _modules(model: nn.Module, mask: Mask) -> dict[str, list[PrunableLayer]]:
+    """Return the masked weights of each module, an attention's with those of its output."""
+    attentions = {
+        name for name, module in model.named_modules() if isinstance(module, nn.MultiheadAttention)
+    }
+    found: dict[str, list[PrunableLayer]] = {}
+    for layer in prunable_layers(model, with_frozen=True):
+        if layer.name in mask:
+            parent = layer.module.rpartition(".")[0]
+            owner = parent if parent in attentions and layer.module != parent else layer.module
+            found.setdefault(owner, []).append(layer)
+    return found
+
+
+def _why_it_stays(model: nn.Module, module: nn.Module, asked: bool) -> str:
+    """Return why a module cannot be replaced, or nothing."""
+    if asked:
+        return "it was asked to"
+    mine = {id(each) for each in module.parameters()}
+    inside = set(module.modules())
+    for other in model.modules():
+        if other not in inside and any(id(each) in mine for each in other._parameters.values()):
+            return "its weight is shared with another module"
+    if isinstance(module, nn.MultiheadAttention):
+        if type(module) is not nn.MultiheadAttention:
+            return "its class has a forward of its own"
+        added = module.bias_k is not None or module.add_zero_attn
+        return "it adds keys or values" if added else ""
+    if isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups > 1:
+        return "it is a grouped convolution"
+    if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+        return "there is no graph layer of its kind"
+    known = type(module).forward in (nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward)
+    return "" if known else "its class has a forward of its own"
+
+
+def _plan(kind: str, mask: Tensor, rows: int, costs: Costs) -> Plan | None:
+    """Return the plan of a layer; None where its mask does not keep whole blocks."""
+    try:
+        blocks = blocks_of_mask(mask)
+    except MaskError:
+        return None
+    places = mask[0, 0].numel()
+    return plan_blocks(blocks, rows, places=places, costs=costs, windows=kind == "linear")
+
+
+def _layer(
+    name: str,
+    module: nn.Module,
+    masks: Mapping[str, Tensor],
+    rows: int | None,
+    costs: Costs,
+    why: str,
+) -> tuple[nn.Module | None, list[LayerChange]]:
+    """Return the graph layer in place of ``module``, None if it stays, and what was done."""
+    mask = masks["weight"]
+    kind = "linear" if isinstance(module, nn.Linear) else f"conv{mask.ndim - 2}d"
+    rows = rows or (ROWS if kind == "linear" else PLACES)
+    change, plan = _decided(name, kind, mask, rows, costs, why)
+    if plan is None:
+        return None, [change]
+    settings: dict[str, Any] = {"rows": rows, "costs": costs, "kind": plan.kind}
+    new: nn.Module
+    if isinstance(module, nn.Linear):
+        new = GraphLinear.from_dense(module, mask, **settings)
+    elif isinstance(module, nn.Conv1d):
+        new = GraphConv1d.from_dense(module, mask, **settings)
+    else:
+        new = GraphConv2d.from_dense(module, mask, **settings)
+    return new, [change]
+
+
+def _decided(
+    name: str, kind: str, mask: Tensor, rows: int, costs: Costs, why: str
+) -> tuple[LayerChange, Plan | None]:
+    """Return what is done with a layer, and its plan where it is not to stay."""
+    plan = None if why else _plan(kind, mask, rows, costs)
+    density = float(mask.double().mean())
+    if plan is not None and plan.kind != "dense":
+        return LayerChange(name, kind, "graph", plan.kind, density, rows, plan.gain), plan
+    why = why or (_UNBLOCKED if plan is None else "dense is quicker")
+    return LayerChange(name, kind, "dense", "dense", density, rows, 1.0, why), None
+
+
+def _attention(
+    name: str,
+    module: nn.Module,
+    masks: Mapping[str, Tensor],
+    rows: int | None,
+    costs: Costs,
+    why: str,
+) -> tuple[nn.Module | None, list[LayerChange]]:
+    """Return the attention with graph projections, None if it stays, and what was done."""
+    assert isinstance(module, nn.MultiheadAttention)
+    rows = rows or ROWS
+    parts: dict[str, nn.Linear | GraphLinear] = {}
+    changes = []
+    given = projection_masks(module, masks)
+    dense = projections(module)
+    for part in PARTS:
+        parts[part] = dense[part]
+        if part in given:
+            own = f"{name}.{part}" if name else part
+            change, plan = _decided(own, "attention", given[part], rows, costs, why)
+            changes.append(change)
+            if plan is not None:
+                parts[part] = GraphLinear.from_dense(
+                    dense[part], given[part], rows=rows, costs=costs, kind=plan.kind
+                )
+    if not any(isinstance(part, GraphLinear) for part in parts.values()):
+        return None, changes
+    return GraphMultiheadAttention.of_parts(module, parts), changes
+
+
+def _replaced(model: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
+    """Return ``model`` with ``new`` wherever ``old`` was, in place."""
+    if model is old:
+        return new
+    for parent in list(model.modules()):
+        for attribute, child in parent._modules.items():
+            if child is old:
+                parent._modules[attribute] = new
+    return model
+
+
+def _leave_fused_code(model: nn.Module) -> None:
+    """Keep torch's encoders from their fused code, which reads weights past the layers."""
+    graph = (GraphLinear, GraphMultiheadAttention)
+    for module in model.modules():
+        if any(isinstance(each, graph) for each in module.modules()):
+            if isinstance(module, nn.TransformerEncoderLayer):
+                module.activation_relu_or_gelu = 0
+            elif isinstance(module, nn.TransformerEncoder):
+                module.use_nested_tensor = False
+
+
+def _run(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], dict[str, int]]:
+    """Return the outputs, and how many rows or places each layer computes."""
+    rows: dict[str, int] = {}
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            (found, *_) = [each for each in tree_leaves(output) if isinstance(each, Tensor)]
+            if isinstance(module, nn.Linear | nn.MultiheadAttention):
+                rows[name] = max(1, found.numel() // max(1, found.shape[-1]))
+            else:
+                channels = int(getattr(module, "out_channels", 1))
+                rows[name] = max(1, found.numel() // channels)
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(note(name), with_kwargs=True)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.MultiheadAttention)
+    ]
+    try:
+        return _outputs(model, inputs), rows
+    except Exception as error:  # whatever a foreign forward raises
+        raise ExportError(
+            f"the model cannot be run on the example ({first_line(error)}): give a batch of its "
+            "inputs"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """Return the tensors that ``model`` gives in evaluation mode."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad():
+            found = tree_leaves(model.eval()(*(each.clone() for each in inputs)))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return [each for each in found if isinstance(each, Tensor)]
+
+
+def _check(model: nn.Module, inputs: tuple[Tensor, ...], expected: list[Tensor]) -> None:
+    """Raise ExportError unless the outputs are the expected ones."""
+    fix = "name the layer whose weight the model reads by itself in dense=[...]"
+    try:
+        found = _outputs(model, inputs)
+    except Exception as error:  # whatever a foreign forward raises
+        raise ExportError(
+            f"the network of graph layers cannot be run ({first_line(error)}): {fix}"
+        ) from error
+    for one, other in zip(found, expected, strict=True):
+        if not other.is_floating_point():
+            continue
+        difference = float((one - other).abs().max()) if other.numel() else 0.0
+        scale = max(1.0, float(other.abs().max())) if other.numel() else 1.0
+        if not difference <= 0.3 * torch.finfo(other.dtype).eps ** 0.5 * scale:
+            raise ExportError(
+                f"the network of graph layers gives outputs that differ by {difference:.1e}: {fix}"
+            )
