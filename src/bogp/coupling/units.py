@@ -230,7 +230,7 @@ class ChannelUnits(Units):
     def _values(self, scores: Layers, inside: Layers, present: Tensor) -> Tensor:
         """Return the score of each unit, float64."""
         squares = {
-            name: _flat(scores[name].double().square() * layer).sum(2).cpu()
+            name: _over_taps(torch.where(layer, scores[name], 0).double().square_()).cpu()
             for name, layer in inside.items()
         }
         # How many weights count: those between channels that are both there.
@@ -245,7 +245,7 @@ class ChannelUnits(Units):
             found.append(value)
         return torch.cat(found)
 
-    def _order(self, values: Tensor, present: Tensor, scope: str, seed: int) -> list[Tensor]:
+    def _order(self, values: Tensor, present: Tensor, scope: str, seed: int) -> list[list[int]]:
         """Return the present units in the order in which they come back, some at a time.
 
         What comes at a time are ``multiple`` units of one group, as many of each of its parts, or
@@ -253,27 +253,29 @@ class ChannelUnits(Units):
         """
         generator = torch.Generator().manual_seed(derive_seed(seed, "channels"))
         luck = torch.randperm(len(values), generator=generator).tolist()
+        score, there = values.tolist(), present.tolist()
         found = []
         for group, numbers in zip(self.groups, self._numbers, strict=True):
             some = self.multiple // math.gcd(self.multiple, group.parts)
             ranked = [
-                sorted(part[present[part]].tolist(), key=lambda k: (-float(values[k]), luck[k]))
-                for part in numbers.view(group.parts, -1)
+                sorted((unit for unit in part if there[unit]), key=lambda k: (-score[k], luck[k]))
+                for part in numbers.view(group.parts, -1).tolist()
             ]
             full, width = len(numbers) // group.parts, min(map(len, ranked))
             for start in range(0, width, some):
                 end = min(start + some, width)
                 if start == 0 or end == start + some or end == full:
-                    units = torch.tensor([part[start:end] for part in ranked]).flatten()
-                    share = (start + some / 2) / full
-                    rank = share if scope == "uniform" else -float(values[units].mean())
-                    found.append((start > 0, rank, luck[numbers[0]], start, units))
-        return [each[-1] for each in sorted(found, key=lambda each: each[:-1])]
+                    units = [unit for part in ranked for unit in part[start:end]]
+                    rank = (start + some / 2) / full
+                    if scope == "global":
+                        rank = -math.fsum(score[unit] for unit in units) / len(units)
+                    found.append((start > 0, rank, luck[ranked[0][0]], start, units))
+        return [units for *_, units in sorted(found)]
 
-    def _staying(self, chosen: Sequence[Tensor]) -> Tensor:
+    def _staying(self, chosen: Sequence[Sequence[int]]) -> Tensor:
         """Return which units stay, bool, and one more."""
         stays = torch.zeros(sum(len(numbers) for numbers in self._numbers), dtype=torch.bool)
-        stays[torch.cat([torch.tensor([], dtype=torch.int64), *chosen])] = True
+        stays[[unit for units in chosen for unit in units]] = True
         return _and_more(stays)
 
     def _weights(self, counts: Layers, stays: Tensor) -> int:
@@ -293,14 +295,16 @@ class ChannelUnits(Units):
         return found
 
 
-def _flat(weight: Tensor) -> Tensor:
-    """Return a weight as (out, in, taps); a vector has one input."""
-    return weight.reshape(len(weight), weight.shape[1] if weight.ndim > 1 else 1, -1)
+def _over_taps(weight: Tensor) -> Tensor:
+    """Return a weight summed over a kernel's taps (out, in); a vector has one input."""
+    if weight.ndim < 3:
+        return weight.reshape(len(weight), -1)
+    return weight.flatten(2).sum(2)
 
 
 def _counts(layer: Tensor) -> Tensor:
     """Return how many weights of each pair of channels a mask's layer keeps (out, in), float64."""
-    return _flat(layer).sum(2).cpu().double()
+    return _over_taps(layer).cpu().double()
 
 
 def _and_more(stays: Tensor) -> Tensor:
