@@ -32,7 +32,7 @@ def reproduce(
             metavar="PART",
             help="table1, table2, fig5, fig6, fig7, fig8, or all of these with the verdicts; "
             "methods compares engine pool with all other methods; models is every criterion on "
-            "every kind of model.",
+            "every kind of model; dynamics is masks that move while they train.",
         ),
     ],
     settings: ReproduceSettings,
@@ -55,6 +55,9 @@ def reproduce(
 
     models is the table model × criterion × sparsity: perceptrons on MNIST, convolutional networks
     and a vision transformer on digits, a GPT block on text, a search of bogp prune beside.
+
+    dynamics is masks that move while they train, of weights, blocks and channels, inside relational
+    graphs and outside, beside fixed masks and narrower networks, all at equal training.
 
     Example: bogp reproduce table1 --seeds 5 --out replication
     """

@@ -10,13 +10,21 @@ from typing import Any
 
 from bogp.errors import SettingError
 from bogp.replication.demo import demo_jobs, demo_publication
+from bogp.replication.dynamics import dynamics_jobs, dynamics_setup
+from bogp.replication.dynamics_tables import dynamics_publication
 from bogp.replication.jobs import Job
 from bogp.replication.methods import methods_jobs, methods_publication, methods_setup
 from bogp.replication.models import models_jobs, models_publication, models_setup
 from bogp.replication.paper import ALL, PARTS, UNIFORM, paper_jobs, paper_publication
 from bogp.replication.publish import Publication, publish
 from bogp.replication.records import run_jobs
-from bogp.replication.request import METHODS, MODELS, ReproduceSettings
+from bogp.replication.request import (
+    DYNAMICS,
+    METHODS,
+    MODELS,
+    WITH_OWN_DATA,
+    ReproduceSettings,
+)
 from bogp.replication.setup import Inputs, Run, Setup, prepare
 from bogp.report import Table
 from bogp.types import Progress
@@ -48,6 +56,7 @@ REPLICATIONS = {
 } | {
     METHODS: Replication(methods_jobs, methods_publication, MIXED, methods_setup),
     MODELS: Replication(models_jobs, models_publication, None, models_setup),
+    DYNAMICS: Replication(dynamics_jobs, dynamics_publication, None, dynamics_setup),
 }
 """What ``bogp reproduce`` can make again, by name."""
 
@@ -63,12 +72,14 @@ def setup_of(asked: ReproduceSettings) -> Setup:
     """
     if asked.trials is not None and asked.what not in (METHODS, MODELS):
         raise SettingError(
-            f"--trials {asked.trials} goes with {METHODS} and {MODELS}: those of {asked.what} are "
-            "as many as the paper's"
+            f"--trials {asked.trials} goes with {METHODS} and {MODELS}: {asked.what} searches for "
+            "nothing, or in as many trials as the paper"
         )
-    if asked.what == MODELS and (asked.sparsities or asked.layers):
+    if asked.what in WITH_OWN_DATA and asked.layers:
+        raise SettingError(f"--layers goes with table1 and {METHODS}: {asked.what} has its own")
+    if asked.what == MODELS and asked.sparsities:
         raise SettingError(
-            f"--sparsity and --layers go with table1 and {METHODS}: {MODELS} has its own"
+            f"--sparsity goes with table1, {METHODS} and {DYNAMICS}: {MODELS} has its own"
         )
     plain = Setup(Path(asked.out), asked.data, asked.recipe, asked.seeds, asked.workers)
     setup = REPLICATIONS[asked.what].setup(plain, asked.quick)

@@ -10,8 +10,11 @@ from pydantic import Field
 
 from bogp.settings import Option, Several, checked_by, named_in, settings
 
-METHODS, MODELS = "methods", "models"
-"""What the two comparisons are called."""
+METHODS, MODELS, DYNAMICS = "methods", "models", "dynamics"
+"""What the comparisons are called."""
+
+WITH_OWN_DATA = (MODELS, DYNAMICS)
+"""Those that have networks, data and recipes of their own."""
 
 
 @settings
@@ -26,7 +29,9 @@ class ReproduceSettings:
     out: Annotated[
         str | os.PathLike[str], Field(description="Folder of records, tables and figures.")
     ] = "replication"
-    data: Annotated[str, Field(description="The dataset; models has its own.")] = "mnist"
+    data: Annotated[str, Field(description="The dataset; models and dynamics have their own.")] = (
+        "mnist"
+    )
     seeds: Annotated[int, Field(ge=1, description="Repetitions of everything.")] = 5
     quick: Annotated[
         bool,
@@ -40,7 +45,7 @@ class ReproduceSettings:
     ] = "calibrated"
     sparsities: Annotated[
         Several[float],
-        Field(description="Columns of table 1 or methods; by default all of them."),
+        Field(description="Columns of table 1, methods or dynamics; by default all of them."),
         Option(("--sparsity", "-s")),
     ] = ()
     layers: Annotated[
@@ -62,7 +67,7 @@ class ReproduceSettings:
     def command(self) -> str:
         """The command that makes all of it again."""
         words = ["bogp", "reproduce", self.what, "--seeds", str(self.seeds)]
-        words += [] if self.what == MODELS else ["--recipe", self.recipe]
+        words += [] if self.what in WITH_OWN_DATA else ["--recipe", self.recipe]
         words += ["--quick"] if self.quick else []
         words += [word for s in self.sparsities for word in ("--sparsity", f"{s:g}")]
         words += [word for reading in self.layers for word in ("--layers", reading)]

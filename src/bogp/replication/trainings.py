@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from bogp import SearchSettings
-from bogp.data import Dataset, Split, load_dataset, split
 from bogp.errors import ConstantPropertyWarning, LayerCollapseWarning
 from bogp.graphs import RelationalGraph, generate, properties
 from bogp.keys import derive_seed
@@ -33,6 +31,8 @@ from bogp.pipeline import (
 )
 from bogp.pruning import prune
 from bogp.replication.jobs import Job
+from bogp.replication.one_training import train_one
+from bogp.replication.parts import dataset_of, split_of
 from bogp.replication.setup import Inputs
 from bogp.sparsify import METHODS, NARROWER
 from bogp.sparsity import effective_sparsity
@@ -136,7 +136,7 @@ def search_result(job: Job, studies: Path, progress: Progress | None = None) -> 
     assert job.database is not None
     return search(
         job.database,
-        _dataset(job.data),
+        dataset_of(job.data),
         SearchSettings(**fields),
         study=studies / f"{job.key}.db",
         progress=progress,
@@ -201,7 +201,7 @@ def _methods(job: Job, studies: Path, progress: Progress) -> Result:
         seed = derive_seed(fields["seed"], "final", number)
         found += prune_and_train_population(
             _factory(job),
-            _split(job.data, fields["protocol"]),
+            split_of(job.data, fields["protocol"]),
             Recipe(**fields["recipe"]),
             [_known(job, seed)],
             seeds=[seed],
@@ -225,7 +225,7 @@ def _prune(job: Job, studies: Path, progress: Progress) -> Result:
     fields = job.fields
     result = prune(
         fields["model"],
-        _dataset(job.data),
+        dataset_of(job.data),
         sparsity=fields["sparsity"],
         trials=fields["trials"],
         recipe=Recipe(**fields["recipe"]),
@@ -258,7 +258,7 @@ def _graph(job: Job, studies: Path, progress: Progress) -> Result:
 
 
 def _network(job: Job, studies: Path, progress: Progress) -> Result:
-    fields, dataset = job.fields, _dataset(job.data)
+    fields, dataset = job.fields, dataset_of(job.data)
     graph = RelationalGraph.from_packed(bytes.fromhex(fields["graph"]), fields["nodes"])
     shape = (fields["rounds"], fields["width"], dataset.features, dataset.classes)
     _, mask = relational_network(graph, *shape)
@@ -279,6 +279,7 @@ KINDS: dict[str, Callable[[Job, Path, Progress], Result]] = {
     "prune": _prune,
     "graph": _graph,
     "network": _network,
+    "training": lambda job, studies, progress: train_one(job),
 }
 """Kind of job → what does it."""
 
@@ -292,7 +293,7 @@ def _trained(job: Job, *, factory: ModelFactory | None = None, **settings: Any) 
     shared = {name: fields[name] for name in ("layers", "sparsity") if name in fields}
     found = prune_and_train(
         factory or _factory(job),
-        _split(job.data, fields["protocol"]),
+        split_of(job.data, fields["protocol"]),
         Recipe(**fields["recipe"]),
         **{**shared, **settings},
         report=True,
@@ -318,19 +319,9 @@ def _known(job: Job, seed: int) -> Candidate:
 
 
 def _factory(job: Job) -> ModelFactory:
-    dataset = _dataset(job.data)
+    dataset = dataset_of(job.data)
     model = job.fields.get(NARROWER, job.fields["model"])
     return model_factory(model, dataset.shape, dataset.classes)
-
-
-@functools.lru_cache(maxsize=2)
-def _dataset(source: str) -> Dataset:
-    return load_dataset(source)
-
-
-@functools.lru_cache(maxsize=2)
-def _split(source: str, protocol: str) -> Split:
-    return split(_dataset(source), protocol, seed=0)
 
 
 def _generated(fields: Mapping[str, Any]) -> RelationalGraph:
