@@ -20,8 +20,9 @@ from bogp.errors import SparsityError, UnknownNameError
 from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.replication import plan
 from bogp.replication.jobs import Job
+from bogp.replication.one_training import training_job
 from bogp.replication.paper import paper_jobs
-from bogp.replication.setup import Inputs, Setup
+from bogp.replication.setup import Entry, Inputs, Setup
 from bogp.replication.trainings import (
     KINDS,
     graph_job,
@@ -30,6 +31,7 @@ from bogp.replication.trainings import (
     prune_job,
     search_job,
 )
+from bogp.sparsify import METHODS
 from bogp.training import Recipe, relational_network
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=1)
@@ -75,6 +77,15 @@ def changed(value, path):
 def every_kind(inputs):
     wiring = {"family": "uniform", "nodes": 8, "edges": 12, "graph_seed": 3, "properties": ["x"]}
     wanted = {"trials": 3, "finals": 1, "sparsity": 0.5}
+    entry = Entry("", "mlp:8", "blank", RECIPE)
+    support = {
+        "kind": "a",
+        "family": "ws_flex",
+        "nodes": 8,
+        "density": 0.5,
+        "parameters": {"p": 0.1},
+    }
+    moving = {"method": METHODS["gradual"], "sparsity": 0.5, "support": support}
     return [
         search_job(inputs, engine="paper", **wanted, **SHARED),
         search_job(inputs, **wanted, **SHARED),
@@ -85,6 +96,7 @@ def every_kind(inputs):
         prune_job(inputs, sparsity=0.5, seed=1, trials=3, **SHARED),
         graph_job(inputs, sparsity=0.5, seed=1, **wiring, **SHARED),
         plan.network_jobs(Setup(None, data="blank", figure_seeds=1), inputs)[0],
+        training_job(inputs, entry, name="within", layers="hidden", seed=1, **moving),
     ]
 
 
