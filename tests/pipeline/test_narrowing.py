@@ -16,6 +16,7 @@ from bogp.pipeline import (
     PopulationTrainer,
     TrainingTask,
     known_candidate,
+    own_model,
     prune_and_train_population,
 )
 from bogp.pipeline.narrowing import (
@@ -154,6 +155,21 @@ def test_a_second_seed_goes_on_with_the_network_of_the_first(toy, tmp_path):
     pruned(toy, study=study, final_seeds=1)
     later = pruned(toy, study=study)
     assert later.record()["comparisons"] == pruned(toy).record()["comparisons"]
+
+
+def test_all_seeds_train_the_networks_of_the_first_seeds_mask(toy, monkeypatch):
+    asked = []
+
+    def noted(source, dataset, mask):
+        asked.append(mask.fingerprint)
+        return narrower_for_mask(source, dataset, mask)
+
+    monkeypatch.setattr(own_model, "narrower_for_mask", noted)
+    result = pruned(toy)
+    winners = [run.mask for run in result.found.runs if run.name == "winner"]
+    assert len(set(winners)) == 2  # SNIP looks at the initial weights, which are each seed's own
+    assert set(asked) == {winners[0]}
+    assert len(asked) == 3
 
 
 def test_it_is_trained_as_often_as_the_winner(toy):

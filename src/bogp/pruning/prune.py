@@ -87,7 +87,8 @@ def prune(  # noqa: D417 (PruneSettings says what its fields are for)
     (random, magnitude, SNIP, GraSP, SynFlow) form a pool, Bayesian optimisation chooses which to
     train, and the validation set selects. The known methods are points of that pool, and one of
     each criterion is tried first. The winner is then trained on fresh seeds beside the dense
-    network, random search's winner and controls, and the test set is opened for them once.
+    network, one of bogp's own also beside a narrower one with as many weights, random search's
+    winner and controls, and the test set is opened for them once.
 
     Args:
         model: a ``torch.nn.Module``, which is pruned from the weights that it has and is itself
