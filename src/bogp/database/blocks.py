@@ -6,12 +6,14 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from bogp.database.rows import insert, select
 from bogp.keys import canonical_json
+from bogp.outside import parsed
 from bogp.types import Floats
 
 Ids = npt.NDArray[np.int64]
@@ -132,43 +134,73 @@ class Block:
 
 def write_origins(connection: sqlite3.Connection, origins: Iterable[Origin]) -> None:
     """Add ``origins``, numbered from 0."""
-    rows = [(number, *origin.row()) for number, origin in enumerate(origins)]
-    connection.executemany("INSERT INTO origin VALUES (?, ?, ?, ?)", rows)
+    insert(connection, "origin", [(number, *origin.row()) for number, origin in enumerate(origins)])
 
 
 def read_origins(connection: sqlite3.Connection) -> dict[int, Origin]:
-    """Return the origins by their numbers."""
-    rows = connection.execute("SELECT id, family, parameters, own FROM origin")
-    return {row[0]: Origin(row[1], json.loads(row[2]), json.loads(row[3])) for row in rows}
+    """Return the origins by their numbers.
+
+    Raises:
+        ValueError: one is not what was written, or of no such form.
+    """
+    return {
+        number: Origin(
+            family,
+            parsed(dict[str, Any], parameters),
+            parsed(dict[str, tuple[Literal["bool", "int", "float"], int]], own),
+        )
+        for number, family, parameters, own in select(connection, "origin")
+    }
 
 
-def write_block(connection: sqlite3.Connection, block: Block) -> None:
-    """Add ``block`` to the tables, inside the caller's transaction."""
-    first, last = int(block.ids[0]), int(block.ids[-1])
+def write_blocks(connection: sqlite3.Connection, blocks: Iterable[Block]) -> None:
+    """Add ``blocks`` to the tables and count them, inside the caller's transaction."""
+    count = read_state(connection)
+    for block in blocks:
+        _write_block(connection, block)
+        count += 1
+    write_state(connection, count)
+
+
+def read_state(connection: sqlite3.Connection) -> int:
+    """Return how many blocks were written.
+
+    Raises:
+        ValueError: that is not known.
+    """
+    rows = list(select(connection, "state", "LIMIT 2"))
+    if len(rows) != 1:
+        raise ValueError("table state has not one row")
+    return int(rows[0][1])
+
+
+def write_state(connection: sqlite3.Connection, blocks: int) -> None:
+    """Note how many blocks there are."""
+    connection.execute("DELETE FROM state")
+    insert(connection, "state", [(0, blocks)])
+
+
+def _write_block(connection: sqlite3.Connection, block: Block) -> None:
+    number, first, last = block.number, int(block.ids[0]), int(block.ids[-1])
     ids = None if last - first + 1 == block.graphs else _blob(block.ids, "<i8")
-    connection.execute(
-        "INSERT INTO block VALUES (?, ?, ?, ?, ?, ?)",
-        (block.number, block.sparsity, block.graphs, first, last, ids),
+    names = json.dumps(sorted(block.measured))
+    entry = (number, float(block.sparsity), block.graphs, first, last, names)
+    made = (
+        number,
+        _blob(block.seeds, "<u8"),
+        _blob(block.edges, "<i4"),
+        _blob(block.origins, "<i4") if block.origins.any() else None,
+        _blob(block.numbers, "<f8") if block.numbers.size else None,
     )
-    connection.execute(
-        "INSERT INTO vector VALUES (?, ?)", (block.number, _blob(block.vectors, "<f8"))
-    )
-    connection.execute(
-        "INSERT INTO graph VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            block.number,
-            _blob(block.seeds, "<u8"),
-            _blob(block.edges, "<i4"),
-            _blob(block.origins, "<i4") if block.origins.any() else None,
-            _blob(block.numbers, "<f8") if block.numbers.size else None,
-            None if block.triangles is None else _blob(block.triangles, "u1"),
-            None if block.masks is None else _blob(block.masks, "u1"),
-        ),
-    )
-    connection.executemany(
-        "INSERT INTO measured VALUES (?, ?, ?)",
-        [(name, block.number, _blob(values, "<f8")) for name, values in block.measured.items()],
-    )
+    packed = [
+        None if bits is None else _blob(bits, "u1") for bits in (block.triangles, block.masks)
+    ]
+    insert(connection, "block", [entry])
+    insert(connection, "vector", [(number, ids, _blob(block.vectors, "<f8"))])
+    insert(connection, "graph", [made])
+    insert(connection, "wiring", [(number, *packed)])
+    measured = [(name, number, _blob(array, "<f8")) for name, array in block.measured.items()]
+    insert(connection, "measured", measured)
 
 
 def _blob(array: npt.NDArray[Any], kind: str) -> bytes:

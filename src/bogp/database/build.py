@@ -22,7 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bogp.cores import available_cores
-from bogp.database.blocks import Block, Bytes, Origin, write_block, write_origins
+from bogp.database.blocks import (
+    Block,
+    Bytes,
+    Origin,
+    write_blocks,
+    write_origins,
+    write_state,
+)
 from bogp.database.connect import (
     connect,
     empty_database,
@@ -30,7 +37,9 @@ from bogp.database.connect import (
     only_writer,
     remove_leftovers,
 )
+from bogp.database.directory import read_directory
 from bogp.database.plan import MIXED, RANDOM_MASK, Plan, Span, read_plan
+from bogp.database.rows import insert
 from bogp.errors import DatabaseError, SettingError
 from bogp.files import output_folder, write_atomic
 from bogp.graphs import describe
@@ -83,23 +92,28 @@ def build_file(
                     f"{str(path)!r} was built with {different}: "
                     "repeat its settings to continue it, or give another file"
                 )
-            _fill(connection, plan, progress, workers)
+            stored = {entry.number for entry in read_directory(connection, path, plan)}
+            _fill(connection, plan, stored, progress, workers)
 
 
 def planned_database(plan: Plan, origins: Iterable[Origin]) -> bytes:
     """Return the content of a database file that has its plan and origins, and no graph yet."""
     with contextlib.closing(empty_database()) as connection:
         with connection:
-            connection.executemany("INSERT INTO plan VALUES (?, ?)", plan.rows())
+            insert(connection, "plan", plan.rows())
             write_origins(connection, origins)
+            write_state(connection, 0)
         return connection.serialize()
 
 
 def _fill(
-    connection: sqlite3.Connection, plan: Plan, progress: Progress | None, threads: int
+    connection: sqlite3.Connection,
+    plan: Plan,
+    stored: set[int],
+    progress: Progress | None,
+    threads: int,
 ) -> None:
-    """Add the missing blocks in order and leave one file, without a ``-wal``."""
-    stored = {number for (number,) in connection.execute("SELECT id FROM block")}
+    """Add the blocks that are not ``stored``, in order, and leave one file, without a ``-wal``."""
     missing = [span for span in plan.spans if span.number not in stored]
     done = plan.expected - sum(span.graphs for span in missing)
     try:
@@ -112,8 +126,7 @@ def _fill(
         with contextlib.closing(_made(plan, missing, threads)) as blocks:
             for group in _gathered(blocks):
                 with connection:
-                    for block in group:
-                        write_block(connection, block)
+                    write_blocks(connection, group)
                 done += sum(block.graphs for block in group)
                 if progress is not None:
                     progress(done, plan.expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 from collections.abc import Iterator
 from importlib import resources
@@ -15,7 +16,7 @@ from bogp.errors import DatabaseError
 APPLICATION_ID = 0x626F6770
 """``bogp`` in ASCII: marks an SQLite file as a graph database of this library."""
 
-DATABASE_VERSION = 2
+DATABASE_VERSION = 3
 """The version of ``schema.sql``, kept in the file's ``user_version``."""
 
 _MAGIC = b"SQLite format 3\0"
@@ -45,6 +46,7 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         connection = _connection(path, "rw" if write else "ro")
         try:
             _check_length(connection, path)
+            _check_schema(connection)
         except BaseException:
             connection.close()
             raise
@@ -113,6 +115,26 @@ def _check_length(connection: sqlite3.Connection, path: Path) -> None:
         raise sqlite3.DatabaseError(f"{path.stat().st_size} of {length} bytes")
 
 
+def _check_schema(connection: sqlite3.Connection) -> None:
+    """Raise unless the file has the tables of ``schema.sql``, and no view, trigger or index.
+
+    A view in the place of a table could go on without end.
+    """
+    if _tables(connection) != _schema():
+        raise sqlite3.DatabaseError("its tables are not those that bogp makes")
+
+
+def _tables(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name"
+    return connection.execute(query).fetchall()
+
+
+@functools.cache
+def _schema() -> list[tuple[str, ...]]:
+    with contextlib.closing(empty_database()) as connection:
+        return _tables(connection)
+
+
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
     """Return the number that a PRAGMA reports."""
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
@@ -124,6 +146,9 @@ def one_sentence(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        # Tables that are not what they were, or, from Python, text that is none.
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR:
+            raise damaged(path, error) from error
         raise DatabaseError(
             f"cannot use graph database {str(path)!r} ({error}): check its permissions and the "
             "free space of its folder"
@@ -142,7 +167,9 @@ def reading(path: Path) -> Iterator[None]:
     try:
         with one_sentence(path):
             yield
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+    except ValueError as error:
+        raise damaged(path, error) from error
+    except (TypeError, LookupError, OverflowError) as error:
         raise damaged(path, repr(error)) from error
 
 
@@ -152,6 +179,15 @@ def damaged(path: Path, why: object) -> DatabaseError:
         f"graph database {str(path)!r} is corrupt or truncated ({why}): restore a copy of it or "
         "build it again under another name"
     )
+
+
+def integrity(connection: sqlite3.Connection, path: Path) -> list[str]:
+    """Return what SQLite finds wrong with the file, a sentence each; it reads every page."""
+    try:
+        found = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
+    except sqlite3.DatabaseError as error:
+        found = [str(error)]
+    return [str(damaged(path, " ".join(line.split()))) for line in found if line != "ok"]
 
 
 @contextlib.contextmanager

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bogp.database.blocks import Origin, block_size, mask_bytes, triangle_bytes
 from bogp.database.connect import damaged, reading
-from bogp.errors import GraphError, SettingError, UnknownNameError
+from bogp.database.rows import select
+from bogp.errors import BogpError, GraphError, SettingError, UnknownNameError
 from bogp.graphs import PROPERTIES
 from bogp.graphs.generators import GENERATORS, random_mask
 from bogp.graphs.mixed_kinds import NUMBERED
 from bogp.graphs.pilot import VERSION, pilot_size
 from bogp.graphs.relational import edges_for_sparsity
 from bogp.keys import canonical_json
+from bogp.outside import parsed
 from bogp.settings.database import DatabaseSettings
+from bogp.sparsity import check_sparsity
 
 ALL_PROPERTIES: tuple[str, ...] = tuple(name for name in PROPERTIES if name != "cycle_length")
 """What a database stores unless told otherwise: all but ``cycle_length``, another name of girth."""
@@ -80,23 +83,29 @@ class Plan:
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
-        """The blocks of the complete database; the settings decide them.
+        """The blocks of the complete database; the settings decide them."""
+        count = len(self.sparsities) * -(-self.graphs // self._block_size)
+        return tuple(span for span in map(self.span, range(count)) if span is not None)
+
+    def span(self, number: int) -> Span | None:
+        """Return a block of the complete database, or None if it has none of that number.
 
         The id of a graph is index of its sparsity × ``graphs`` + its place among the graphs of it.
         """
+        size = self._block_size
+        index, place = divmod(number, -(-self.graphs // size))
+        if not 0 <= index < len(self.sparsities):
+            return None
+        start = place * size
+        first = index * self.graphs + start
+        return Span(number, self.sparsities[index], min(size, self.graphs - start), first)
+
+    @property
+    def _block_size(self) -> int:
         graph_bytes = triangle_bytes(self.nodes)
         if self.family == RANDOM_MASK:
             graph_bytes += mask_bytes(self.shape)
-        size = block_size(graph_bytes)
-        places = [
-            (sparsity, index * self.graphs + start, min(size, self.graphs - start))
-            for index, sparsity in enumerate(self.sparsities)
-            for start in range(0, self.graphs, size)
-        ]
-        return tuple(
-            Span(number, sparsity, graphs, first)
-            for number, (sparsity, first, graphs) in enumerate(places)
-        )
+        return block_size(graph_bytes)
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the rows of the table ``plan``."""
@@ -202,23 +211,39 @@ def read_plan(connection: sqlite3.Connection, path: Path) -> Plan:
     """Return the plan that the database file at ``path`` holds.
 
     Raises:
-        DatabaseError: the table lacks a row or holds no JSON, or a block of the file is not one of
-            the plan. Of an imported database, whose blocks the plan does not decide, only the
-            sparsities of blocks are known.
+        DatabaseError: the table is damaged, or a setting in it is none that bogp writes.
     """
     with reading(path):
-        rows = connection.execute("SELECT name, value FROM plan")
-        stored = {name: json.loads(value) for name, value in rows}
-        out_features, in_features = stored.pop("shape")
-        sparsities, names = tuple(stored.pop("sparsities")), tuple(stored.pop("names"))
-        shape = (out_features, in_features)
-        plan = Plan(shape=shape, sparsities=sparsities, names=names, **stored)
-        blocks = connection.execute("SELECT id, sparsity, graphs, first FROM block ORDER BY id")
-        if plan.family == IMPORTED:
-            wrong = [row[0] for row in blocks if row[1] not in plan.sparsities]
-        else:
-            known = set(plan.spans)
-            wrong = [row[0] for row in blocks if row not in known]
-    if wrong:
-        raise damaged(path, f"block {wrong[0]} is not one of its plan")
+        stored = dict(select(connection, "plan", f"LIMIT {len(_NAMES) + 1}"))
+        if set(stored) != set(_NAMES):
+            raise ValueError(f"its plan has {', '.join(map(str, stored)) or 'no setting'}")
+        text = ", ".join(f"{json.dumps(name)}: {stored[name]}" for name in _NAMES)
+        plan: Plan = parsed(Plan, f"{{{text}}}")
+    try:
+        _check(plan)
+    except BogpError as error:
+        raise damaged(path, f"its plan: {error}") from error
     return plan
+
+
+_NAMES = tuple(field.name for field in fields(Plan))
+
+
+def _check(plan: Plan) -> None:
+    """Raise unless a plan is one that :func:`make_plan`, or a table that was imported, gives.
+
+    The parameters of a family are those that it had when the file was made.
+    """
+    if plan.family != IMPORTED:
+        chosen = DatabaseSettings(
+            **{name: getattr(plan, name) for name in _NAMES if name != "parameters"}
+        )
+        if replace(make_plan(chosen), parameters=plan.parameters) != plan:
+            raise SettingError("its sparsities or names are not in order")
+        return
+    for sparsity in plan.sparsities:
+        check_sparsity(sparsity)
+    if plan.nodes:
+        check_nodes(plan.nodes, plan.shape)
+    if plan.graphs < 1 or plan.nodes < 0 or min(plan.shape) < 0 or not plan.names:
+        raise SettingError(f"{plan.graphs} graphs of {plan.nodes} nodes for shape {plan.shape}")

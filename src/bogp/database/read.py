@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,23 +23,31 @@ from bogp.database.blocks import (
     triangle_bytes,
 )
 from bogp.database.connect import reading
+from bogp.database.directory import Entry, read_directory
 from bogp.database.plan import Plan
 from bogp.database.records import GraphRecord
+from bogp.database.rows import select
 from bogp.types import Floats
 
-_MOST_GRAPHS = 1 << 20  # a block that says it has more is damaged
 
-
-@dataclass(frozen=True, eq=False)
+@final
 class Reader:
     """The open file of a database, with the plan that says what its blobs hold.
 
-    Every method raises DatabaseError where the file is closed or damaged.
+    Every method raises DatabaseError where the file is closed, or where what it reads is not what
+    was written.
+
+    Args:
+        path: the file.
+        connection: to it.
+        plan: what it holds.
     """
 
-    path: Path
-    connection: sqlite3.Connection
-    plan: Plan
+    def __init__(self, path: Path, connection: sqlite3.Connection, plan: Plan) -> None:
+        self.path, self.connection, self.plan = path, connection, plan
+        self._version = -1
+        self._entries: dict[int, Entry] = {}
+        self.entries()
 
     @cached_property
     def origins(self) -> dict[int, Origin]:
@@ -53,44 +60,42 @@ class Reader:
         with reading(self.path):
             return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
+    def entries(self, sparsity: float | None = None) -> list[Entry]:
+        """Return what is known of each block (of ``sparsity``) without reading it, by number."""
+        if (version := self.version()) != self._version:
+            found = read_directory(self.connection, self.path, self.plan)
+            self._entries = {entry.number: entry for entry in found}
+            self._version = version
+        return [e for e in self._entries.values() if sparsity in (None, e.sparsity)]
+
     def count(self, sparsity: float | None = None) -> int:
         """Return the number of graphs there are (of ``sparsity``)."""
-        with reading(self.path):
-            query = f"SELECT total(graphs) FROM block {_where(sparsity)}"
-            return int(self.connection.execute(query, {"sparsity": sparsity}).fetchone()[0])
+        return sum(entry.graphs for entry in self.entries(sparsity))
 
     def numbers(self, sparsity: float | None = None) -> list[int]:
         """Return the numbers of the blocks (of ``sparsity``)."""
-        with reading(self.path):
-            query = f"SELECT id FROM block {_where(sparsity)} ORDER BY id"
-            return [row[0] for row in self.connection.execute(query, {"sparsity": sparsity})]
+        return [entry.number for entry in self.entries(sparsity)]
 
     def vectors(self, columns: list[int], sparsity: float | None = None) -> tuple[Ids, Floats]:
         """Return ids (graphs,), ascending, and property vectors (columns, graphs)."""
-        query = (
-            "SELECT graphs, first, ids, properties FROM block JOIN vector ON block = id "
-            f"{_where(sparsity)} ORDER BY id"
-        )
         ids, parts = [np.empty(0, dtype=np.int64)], [np.empty((len(columns), 0))]
+        entries = self.entries(sparsity)
         with reading(self.path):
-            for graphs, first, own, blob in self.connection.execute(query, {"sparsity": sparsity}):
-                ids.append(_ids(graphs, first, own))
-                parts.append(_array(blob, "<f8", graphs, len(self.plan.names)).T[columns])
+            for entry in entries:
+                found, vectors = self._vector(entry)
+                ids.append(found)
+                parts.append(vectors.T[columns])
         return _ascending(np.concatenate(ids), np.concatenate(parts, axis=1))
 
     def block(self, number: int, *, with_graphs: bool = True, with_measured: bool = False) -> Block:
         """Return a block, with its graphs and masks and with its measured values if wanted."""
-        blobs = "adjacency, masks" if with_graphs else "NULL, NULL"
-        query = (
-            "SELECT graphs, first, ids, sparsity, properties, seeds, edges, origins, numbers, "
-            f"{blobs} FROM block JOIN vector ON vector.block = id JOIN graph ON graph.block = id "
-            "WHERE id = ?"
-        )
+        self.entries()
         with reading(self.path):
-            row = self.connection.execute(query, (number,)).fetchone()
-            if row is None:
-                raise ValueError(f"block {number} is not whole")
-            count, first, ids, sparsity, vectors, seeds, edges, origins, numbers, *packed = row
+            entry = self._entries[number]
+            ids, vectors = self._vector(entry)
+            count = entry.graphs
+            seeds, edges, origins, numbers = self._row("graph", number)
+            packed = self._row("wiring", number) if with_graphs else (None, None)
             widths = triangle_bytes(self.plan.nodes), mask_bytes(self.plan.shape)
             triangles, masks = (
                 None if blob is None else _array(blob, "u1", count, width)
@@ -98,30 +103,37 @@ class Reader:
             )
             return Block(
                 number=number,
-                sparsity=sparsity,
-                ids=_ids(count, first, ids),
-                vectors=_array(vectors, "<f8", count, len(self.plan.names)),
+                sparsity=entry.sparsity,
+                ids=ids,
+                vectors=vectors,
                 seeds=_array(seeds, "<u8", count),
                 edges=_array(edges, "<i4", count),
                 origins=_array(bytes(4 * count) if origins is None else origins, "<i4", count),
                 numbers=_array(numbers or b"", "<f8", count, len(numbers or b"") // (8 * count)),
                 triangles=triangles,
                 masks=masks,
-                measured=self._measured(number, count) if with_measured else {},
+                measured=self._measured(entry) if with_measured else {},
             )
 
     def record(self, graph_id: int) -> GraphRecord | None:
         """Return one graph, or None if it is not there."""
-        query = (
-            "SELECT id, graphs, first, ids FROM block WHERE first <= :id AND last >= :id "
-            "ORDER BY first DESC"
-        )
-        with reading(self.path):
-            for number, graphs, first, own in self.connection.execute(query, {"id": graph_id}):
-                row = int(np.searchsorted(ids := _ids(graphs, first, own), graph_id))
-                if row < len(ids) and ids[row] == graph_id:
-                    return self._record(self.block(number), row)
+        for entry in reversed(self.entries()):
+            if entry.first <= graph_id <= entry.last:
+                with reading(self.path):
+                    ids, _ = self._vector(entry)
+                    row = int(np.searchsorted(ids, graph_id))
+                    if row < len(ids) and ids[row] == graph_id:
+                        return self._record(self.block(entry.number), row)
         return None
+
+    def made(self, block: Block) -> list[tuple[str, dict[str, Any]]]:
+        """Return the family and the parameters of each graph of a block."""
+        with reading(self.path):
+            origins = [self.origins[number] for number in block.origins.tolist()]
+            return [
+                (origin.family, origin.parameters_of(numbers))
+                for origin, numbers in zip(origins, block.numbers, strict=True)
+            ]
 
     def records(self, block: Block) -> Iterator[GraphRecord]:
         """Yield the graphs of a block."""
@@ -151,43 +163,49 @@ class Reader:
 
     def measured_names(self) -> tuple[str, ...]:
         """Return the names of the measured values, sorted."""
-        with reading(self.path):
-            rows = self.connection.execute("SELECT DISTINCT name FROM measured ORDER BY name")
-            return tuple(row[0] for row in rows)
+        return tuple(sorted({name for entry in self.entries() for name in entry.measured}))
 
     def measured(self, name: str) -> tuple[Ids, Floats]:
         """Return the ids, ascending, and values of the graphs that have a measured value."""
-        query = (
-            'SELECT graphs, first, ids, "values" FROM block JOIN measured ON block = id '
-            "WHERE name = ? ORDER BY id"
-        )
         ids, parts = [np.empty(0, dtype=np.int64)], [np.empty(0)]
+        entries = [entry for entry in self.entries() if name in entry.measured]
         with reading(self.path):
-            for graphs, first, own, blob in self.connection.execute(query, (name,)):
-                ids.append(_ids(graphs, first, own))
-                parts.append(_array(blob, "<f8", graphs))
+            for entry in entries:
+                ids.append(self._vector(entry)[0])
+                parts.append(self._values(name, entry))
         found, values = np.concatenate(ids), np.concatenate(parts)
         there = ~np.isnan(values)
         return _ascending(found[there], values[there])
 
-    def _measured(self, number: int, graphs: int) -> dict[str, Floats]:
-        rows = self.connection.execute(
-            'SELECT name, "values" FROM measured WHERE block = ? ORDER BY name', (number,)
-        )
-        return {name: _array(blob, "<f8", graphs) for name, blob in rows}
+    def _measured(self, entry: Entry) -> dict[str, Floats]:
+        return {name: self._values(name, entry) for name in entry.measured}
 
+    def _values(self, name: str, entry: Entry) -> Floats:
+        where = "WHERE name = ? AND block = ?"
+        rows = list(select(self.connection, "measured", where, (name, entry.number)))
+        if not rows:
+            raise ValueError(f"block {entry.number} has no {name!r}")
+        return _array(rows[0][2], "<f8", entry.graphs)
 
-def _where(sparsity: float | None) -> str:
-    return "" if sparsity is None else "WHERE sparsity = :sparsity"
+    def _vector(self, entry: Entry) -> tuple[Ids, Floats]:
+        """Return the ids (graphs,) and property vectors (graphs, names) of a block."""
+        own, properties = self._row("vector", entry.number)
+        vectors = _array(properties, "<f8", entry.graphs, len(self.plan.names))
+        if own is None:
+            if entry.last - entry.first + 1 != entry.graphs:
+                raise ValueError(f"block {entry.number} has no ids")
+            return np.arange(entry.first, entry.last + 1, dtype=np.int64), vectors
+        ids = _array(own, "<i8", entry.graphs)
+        if ids[0] != entry.first or ids[-1] != entry.last or not (np.diff(ids) > 0).all():
+            raise ValueError(f"the ids of block {entry.number} are not in order")
+        return ids, vectors
 
-
-def _ids(graphs: int, first: int, own: bytes | None) -> Ids:
-    """Return the ids of a block: its own, or ``first`` and those that follow."""
-    if own is not None:
-        return _array(own, "<i8", graphs)
-    if graphs > _MOST_GRAPHS:
-        raise ValueError(f"a block of {graphs} graphs")
-    return np.arange(first, first + graphs, dtype=np.int64)
+    def _row(self, table: str, number: int) -> tuple[Any, ...]:
+        """Return what a table has of a block, without its number."""
+        row = next(select(self.connection, table, "WHERE block = ?", (number,)), None)
+        if row is None:
+            raise ValueError(f"block {number} is not in table {table}")
+        return row[1:]
 
 
 def _array(blob: bytes, kind: str, *shape: int) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from bogp.database.blocks import (
     Block,
     Origin,
     block_size,
-    write_block,
+    write_blocks,
 )
 from bogp.database.build import planned_database
 from bogp.database.connect import one_sentence, only_writer, remove_leftovers
@@ -96,13 +96,12 @@ def _record_batch(
     """Return a block as rows of a table, a pyarrow record batch; what is not known is null."""
     from pyarrow import array, record_batch
 
-    origins = [database.reader.origins[number] for number in block.origins.tolist()]
-    made = [o.parameters_of(numbers) for o, numbers in zip(origins, block.numbers, strict=True)]
+    made = database.reader.made(block)
     columns = {
         "id": block.ids,
         "sparsity": np.full(block.graphs, block.sparsity),
-        "family": [origin.family for origin in origins],
-        "parameters": [canonical_json(parameters) for parameters in made],
+        "family": [family for family, _ in made],
+        "parameters": [canonical_json(parameters) for _, parameters in made],
         "seed": array(block.seeds, mask=block.seeds == UNKNOWN_SEED),
         "edges": array(block.edges.astype(np.int64), mask=block.edges == UNKNOWN_EDGES),
     }
@@ -189,8 +188,7 @@ def import_table(
         with new_file(target) as temporary, one_sentence(target):
             temporary.write_bytes(planned_database(plan, origins))
             with contextlib.closing(sqlite3.connect(temporary)) as connection, connection:
-                for block in _blocks(plan, sheet.measured, rows):
-                    write_block(connection, block)
+                write_blocks(connection, _blocks(plan, sheet.measured, rows))
     if progress is not None:
         progress(plan.graphs, plan.graphs)
     return GraphDatabase.open(target)
