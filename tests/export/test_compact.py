@@ -19,8 +19,8 @@ from small_networks import (
 )
 from torch import Tensor, nn
 
+from bogp.coupling.compaction import LayerSize, compact
 from bogp.errors import ExportError
-from bogp.export.compact import LayerSize, compact
 from bogp.masks import Mask, prunable_layers
 from bogp.training import model_factory
 

@@ -1,5 +1,8 @@
-"""Couplings: which channels of a network go together, and masks that prune whole channels."""
+"""Couplings: which channels of a network go together, masks of them, and networks without them."""
 
+from bogp.coupling.compaction import Compacted as Compacted
+from bogp.coupling.compaction import LayerSize as LayerSize
+from bogp.coupling.compaction import compact as compact
 from bogp.coupling.groups import Couplings as Couplings
 from bogp.coupling.groups import Group as Group
 from bogp.coupling.groups import Member as Member

@@ -1,9 +1,9 @@
 """Export: a pruned model as a file that others load, its size and latency measured."""
 
+from bogp.coupling.compaction import Compacted as Compacted
+from bogp.coupling.compaction import LayerSize as LayerSize
+from bogp.coupling.compaction import compact as compact
 from bogp.errors import ExportError as ExportError
-from bogp.export.compact import Compacted as Compacted
-from bogp.export.compact import LayerSize as LayerSize
-from bogp.export.compact import compact as compact
 from bogp.export.exporting import Export as Export
 from bogp.export.exporting import export_model as export_model
 from bogp.export.formats import DEFAULT_FORMATS as DEFAULT_FORMATS

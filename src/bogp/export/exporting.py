@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from bogp.analysis import Interval
+from bogp.coupling.copies import Example, as_inputs, parameter_count, plain_copy, run_example
 from bogp.errors import BogpError, ExportError, SettingError, UnknownNameError
 from bogp.export.formats import DEFAULT_FORMATS, FORMATS, Exported, Format, Job
 from bogp.export.measure import BASELINE, Latency, check_timing, measure
-from bogp.export.models import Example, as_inputs, parameter_count, plain_copy, run_example
 from bogp.files import output_folder, write_atomic
 from bogp.masks import Mask
 from bogp.masks.tensors import stored_once

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bogp.errors import ExportError
-from bogp.export.compact import Compacted, compact
-from bogp.export.models import (
+from bogp.coupling.compaction import Compacted, compact
+from bogp.coupling.copies import (
     checked_difference,
     first_line,
     parameter_count,
@@ -23,6 +22,7 @@ from bogp.export.models import (
     probes,
     rows,
 )
+from bogp.errors import ExportError
 from bogp.export.onnx import session, to_onnx
 from bogp.export.sparse import load_sparse, save_sparse, to_bsr, to_csr
 from bogp.files import write_atomic
@@ -215,7 +215,7 @@ def _program(model: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
     except Exception as error:
         raise ExportError(
             f"torch.export cannot save the compacted model with a free batch size "
-            f"({first_line(error)}): call bogp.export.compact and keep its model"
+            f"({first_line(error)}): call bogp.compact and keep its model"
         ) from error
     return buffer.getvalue()
 

@@ -14,8 +14,8 @@ from scipy import stats
 
 from bogp.analysis import Interval
 from bogp.cores import torch_threads
+from bogp.coupling.copies import Example, as_inputs, rows
 from bogp.errors import SettingError
-from bogp.export.models import Example, as_inputs, rows
 from bogp.types import Progress
 
 BASELINE = "dense"

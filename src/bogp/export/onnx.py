@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bogp.errors import ExportError
-from bogp.export.models import (
+from bogp.coupling.copies import (
     Example,
     as_inputs,
     checked_difference,
@@ -27,6 +26,7 @@ from bogp.export.models import (
     rows,
     run_example,
 )
+from bogp.errors import ExportError
 from bogp.files import write_atomic
 from bogp.masks import Mask
 

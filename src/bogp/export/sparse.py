@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bogp.coupling.copies import first_line, plain_copy
 from bogp.coupling.tracing import is_torchs
 from bogp.errors import ExportError, MaskError
-from bogp.export.models import first_line, plain_copy
 from bogp.files import write_atomic
 from bogp.masks import Mask, check_fits
 from bogp.masks.files import with_state

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from bogp.coupling.opened import open_attention, pack_attention
-from bogp.coupling.reading import Reading, Readings, read_model
-from bogp.export.models import (
+from bogp.coupling.copies import (
     Example,
     as_inputs,
     checked_difference,
@@ -18,8 +16,10 @@ from bogp.export.models import (
     probes,
     run_example,
 )
-from bogp.export.needs import Verdict, judge
-from bogp.export.shrink import kept_inputs, rebuild, rewritten
+from bogp.coupling.needs import Verdict, judge
+from bogp.coupling.opened import open_attention, pack_attention
+from bogp.coupling.reading import Reading, Readings, read_model
+from bogp.coupling.shrink import kept_inputs, rebuild, rewritten
 from bogp.masks import Mask
 
 TOLERANCE = 1e-5

@@ -1,4 +1,4 @@
-"""A model as its exports see it: a masked copy that predicts, and what other outputs differ by."""
+"""A masked copy of a model that predicts, and by what the outputs of another differ."""
 
 from __future__ import annotations
 

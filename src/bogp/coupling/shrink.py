@@ -10,9 +10,9 @@ from torch import Tensor, fx, nn
 
 from bogp.coupling.channels import Flow, Layer
 from bogp.coupling.layers import whole_weight
+from bogp.coupling.needs import Verdict, can_fold, stand_in
 from bogp.coupling.norms import drop_idle_hook
-from bogp.export.needs import Verdict, can_fold, stand_in
-from bogp.export.smaller import (
+from bogp.coupling.smaller import (
     columns,
     gathered,
     smaller_channelwise,
