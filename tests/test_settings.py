@@ -18,6 +18,7 @@ from bogp.errors import SettingError, SparsityError, UnknownNameError
 from bogp.replication.request import ReproduceSettings
 from bogp.settings import Option, Several, as_arguments, checked_by, declared, named_in, settings
 from bogp.settings.database import DatabaseSettings
+from bogp.settings.method import MethodSettings
 from bogp.settings.prune import PruneSettings
 from bogp.settings.search import Execution, ScreenSettings, SearchSettings, TrainingSettings
 from bogp.training import Recipe
@@ -27,6 +28,7 @@ CLASSES = (
     SearchSettings,
     ScreenSettings,
     Execution,
+    MethodSettings,
     PruneSettings,
     DatabaseSettings,
     ReproduceSettings,

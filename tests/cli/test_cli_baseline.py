@@ -5,6 +5,7 @@ import pytest
 from bogp.cli import main
 from bogp.criteria import CRITERIA
 from bogp.masks import SCOPES
+from bogp.sparsify import METHODS
 
 
 def run(capsys, *words):
@@ -31,8 +32,9 @@ def test_criteria_scopes_and_methods_are_listed(capsys):
     listed = json.loads(run(capsys, "list", "--json"))
     assert list(listed["criteria"]) == list(CRITERIA)
     assert list(listed["scopes"]) == list(SCOPES)
-    assert listed["methods"]["erk"] == "criterion random, scope erk, pruning rounds 1"
-    for kind in ("criteria", "scopes"):
+    assert list(listed["methods"]) == list(METHODS)
+    assert "a mask that moves, 1 training" in listed["methods"]["rigl"]
+    for kind in ("criteria", "methods", "scopes"):
         assert all(listed[kind].values())
 
 
@@ -78,3 +80,55 @@ def test_what_has_no_narrower_network_is_one_sentence(words, sentence, capsys):
         main([*map(str, ("baseline", "narrower", "--data", "digits", *words))])
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+SMALL = ("--data", "digits", "--model", "mlp:16", "--seeds", 2, "-s", 0.8, "--quiet")
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "largest"),  # unit, of which the number of weights is off by half at most
+    [
+        ("gradual", (), 1),
+        ("gradual", ("--granularity", "block", "--block", 4), 20),
+        ("gradual", ("--granularity", "channel"), 64 + 10),
+        ("set", ("--every", 10), 1),
+        ("rigl", ("--block", 4, "--end", 0.5), 20),
+        ("snip", ("--block", 4), 20),
+    ],
+)
+@pytest.mark.parametrize("support", [(), ("--support", "first=ring_lattice:nodes=8,density=0.4")])
+def test_a_mask_moves_in_one_training_inside_its_support(method, words, largest, support, capsys):
+    shown = json.loads(run(capsys, "baseline", method, *SMALL, *words, *support, "--json"))
+    total = 64 * 16 + 16 * 10
+    for record in shown["runs"]:
+        assert record["epochs"] == 3
+        assert abs((1 - record["sparsity"]) * total - round(0.2 * total)) <= largest / 2
+    assert shown["runs"][0]["mask"] != shown["runs"][1]["mask"]
+    text = run(capsys, "baseline", method, *SMALL, *words, *support)
+    assert ("inside first=ring_lattice:nodes=8,density=0.4" in " ".join(text.split())) == bool(
+        support
+    )
+    assert "epochs a seed" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("rigl", "--granularity", "channel"), "channels that left a network do not come back"),
+        (("dense", "--every", 3), "every = 3 is of a method that prunes, and dense is none"),
+        (("gradual", "--block", 99), "no layer has two nodes of 99 channels"),
+        (
+            ("gradual", "--support", "ring_lattice:nodes=8,density=0.1", "--layers", "hidden"),
+            "and sparsity 0.8 keeps 205: take a denser support",
+        ),
+        (("gradual", "--support", "9=none"), "a support for '9', which is not a layer to prune"),
+    ],
+)
+def test_a_mask_that_cannot_be_is_one_sentence(words, sentence, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*map(str, ("baseline", *words, *SMALL))])
+    assert end.value.code == 2
+    shown = capsys.readouterr()
+    assert sentence in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert shown.out == ""

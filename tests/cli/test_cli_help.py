@@ -77,7 +77,6 @@ def test_every_command_explains_itself(words, capsys, monkeypatch):
         ("scales", ["search"]),
         ("recipes", ["search"]),
         ("protocols", ["search"]),
-        ("methods", ["baseline"]),
         ("parts", ["reproduce"]),
     ],
 )
@@ -93,12 +92,13 @@ def test_the_help_of_an_export_says_which_formats_it_writes(capsys):
     assert list(KINDS["formats"]()) == list(FORMATS)
 
 
-@pytest.mark.parametrize("kind", ["datasets", "models"])
+@pytest.mark.parametrize("kind", ["datasets", "models", "methods"])
 def test_help_says_where_names_are_listed(kind, capsys):
-    assert f"bogp list {kind}" in re.sub(r"[│\s]+", " ", run(capsys, "search", "--help"))
+    command = "baseline" if kind == "methods" else "search"
+    assert f"bogp list {kind}" in re.sub(r"[│\s]+", " ", run(capsys, command, "--help"))
     listed = json.loads(run(capsys, "list", kind, "--json"))[kind]
     assert all(listed.values())
-    assert {"datasets": "digits", "models": "lenet-5"}[kind] in listed
+    assert {"datasets": "digits", "models": "lenet-5", "methods": "rigl"}[kind] in listed
 
 
 def test_list_prints_the_names_and_meanings(capsys):

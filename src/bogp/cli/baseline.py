@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,10 +10,12 @@ import typer
 from bogp.cli.common import interruptible, print_json, print_table, progress_bar
 from bogp.cli.options import Data, Json, Quiet, from_settings
 from bogp.errors import SettingError
+from bogp.settings.method import MethodSettings
 from bogp.settings.search import TrainingSettings
 
 if TYPE_CHECKING:
     from bogp.data import Dataset
+    from bogp.pipeline import Candidate
     from bogp.training import Narrower
 
 
@@ -22,10 +25,8 @@ def baseline(
         str, typer.Argument(metavar="METHOD", help="What to train: `bogp list methods`.")
     ],
     settings: TrainingSettings,
+    mask: MethodSettings,
     data: Data,
-    sparsity: Annotated[
-        float | None, typer.Option("--sparsity", "-s", help="Share of the weights to remove.")
-    ] = None,
     seeds: Annotated[int, typer.Option(help="Repetitions, from --seed up.")] = 5,
     together: Annotated[
         bool,
@@ -40,19 +41,14 @@ def baseline(
 ) -> None:
     """Train a baseline on several seeds and print its test accuracy.
 
-    glob1, glob5, unif1 and unif5 are the paper's: prune by magnitude before training, over all
-    layers together (glob) or each layer by itself (unif), in 1 or 5 rounds of pruning and
-    training; five rounds train five times. snip, grasp and synflow score the untrained weights
-    and prune once, over all layers together. imp trains first, then prunes by magnitude in five
-    rounds, each from the initial weights again; gradual trains first and prunes in five rounds
-    that remove less and less: six trainings each. random is a plain random mask, erk one that keeps
-    small layers denser, dense no mask at all. narrower has none either: it shrinks all widths of
-    one of bogp's own models until the network has as many weights as a mask of the sparsity keeps.
+    A method is trained as often as it says, by the recipe's epochs each time: `bogp list methods`
+    says what each does, whether its mask moves while it trains, and how many trainings it takes.
 
     Example: bogp baseline glob5 --data mnist --sparsity 0.9
     """
     from bogp.pipeline import PopulationTrainer, TrainingTask, known_candidate
     from bogp.pipeline.workers import open_workers
+    from bogp.sparsify import method_words, support_words
 
     if seeds < 1:
         raise SettingError(f"{seeds} seeds is too few: give 1 or more")
@@ -62,10 +58,11 @@ def baseline(
         open_workers(data) as workers,
         progress_bar(f"{method}, epochs", quiet) as progress,
     ):
-        smaller = _smaller(method, sparsity, settings, workers.dataset)
+        smaller = _smaller(method, mask.sparsity, settings, workers.dataset)
         spec = None if smaller is None else smaller.spec
+        known = [known_candidate(method, mask.sparsity, seed, spec) for seed in numbers]
         task = TrainingTask(
-            tuple(known_candidate(method, sparsity, seed, spec) for seed in numbers),
+            tuple(_changed(candidate, mask, method) for candidate in known),
             tuple(numbers),
             settings.seed if together else None,
             exact=False,
@@ -85,10 +82,26 @@ def baseline(
         extra = {} if smaller is None else {"narrower": vars(smaller)}
         print_json({"method": method, **extra, "runs": runs, "test": vars(interval)})
         return
+    changed = task.candidates[0]
     how = ", one order of mini-batches" if together else ""
+    if mask.changes:
+        how += f", {method_words(changed.method)}"
+    if changed.support is not None:
+        how += f", inside {support_words(changed.support)}"
     model = settings.model if smaller is None else f"{smaller.spec} for {settings.model}"
     title = f"{method}, {model}, layers {settings.layers}, protocol {settings.protocol}"
     _print(runs, title + how, smaller)
+
+
+def _changed(candidate: Candidate, mask: MethodSettings, name: str) -> Candidate:
+    """Return the candidate of a method with what the options say otherwise than its name."""
+    from bogp.sparsify import chosen_method
+
+    if candidate.sparsity is None:
+        mask.check_without(name)
+        return candidate
+    method = chosen_method(candidate.method, **mask.changes)
+    return replace(candidate, method=method, support=mask.support)
 
 
 def _smaller(

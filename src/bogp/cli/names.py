@@ -69,17 +69,6 @@ def _kind(kind: Any) -> str:
     return f"{kind.help}; parameters {parameters or 'none'}"
 
 
-def _method(method: Any) -> str:
-    if method is None:
-        return "nothing pruned"
-    return (
-        f"criterion {method.criterion}, scope {method.scope}, pruning rounds {method.rounds}"
-        + (f", schedule {method.schedule}" if method.schedule != "exponential" else "")
-        + (", trained before the first" if method.pretrain else "")
-        + (", initial weights again after each" if method.rewind else "")
-    )
-
-
 def _recipe(recipe: Any) -> str:
     size = "full batch" if recipe.batch_size is None else f"batches of {recipe.batch_size}"
     rate = f"learning rate {recipe.learning_rate:g}"
@@ -87,10 +76,9 @@ def _recipe(recipe: Any) -> str:
 
 
 def _methods() -> dict[str, str]:
-    from bogp.sparsify import NARROWER
+    from bogp.sparsify import METHODS, about_method
 
-    shrunk = "nothing pruned; widths shrunk until the network has as many weights as a mask keeps"
-    return _listed("bogp.sparsify", "METHODS", _method) | {NARROWER: shrunk}
+    return {name: about_method(name) for name in METHODS}
 
 
 def _parts() -> dict[str, str]:

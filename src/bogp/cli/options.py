@@ -75,7 +75,8 @@ def from_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameter(setting: Setting) -> inspect.Parameter:
     """Return a setting as the parameter of which typer makes an option."""
-    option, kind = setting.option, _kind(setting.kind)
+    option = setting.option
+    kind = option.kind or _kind(setting.kind)
     default, metavar = setting.default, option.metavar
     if get_origin(kind) is list:
         metavar = metavar or f"<{get_args(kind)[0].__name__}>"

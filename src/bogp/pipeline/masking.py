@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from bogp.data import Dataset, Split, from_datasets, load_dataset, split
 from bogp.errors import SettingError
-from bogp.masks import Mask, check_room, check_weights, choose_layers
+from bogp.masks import Granularity, Mask, check_room, check_weights, choose_layers
 from bogp.pipeline.rounds import warn_of_collapse
 from bogp.pipeline.scoring import method_examples
-from bogp.sparsify import Method, Support, make_mover, pruning_method
+from bogp.sparsify import Method, Support, chosen_method, make_mover
 
 
 def mask(
@@ -22,6 +23,8 @@ def mask(
     *,
     method: Method | str = "magnitude",
     sparsity: float = 0.9,
+    granularity: Granularity | str | None = None,
+    block: int | None = None,
     support: Support = None,
     layers: str | Sequence[str] = "all",
     seed: int = 0,
@@ -39,6 +42,9 @@ def mask(
         method: a name of :data:`bogp.sparsify.METHODS`, ``"magnitude"``, or a
             :class:`bogp.Method` of one pruning round without ``pretrain``.
         sparsity: the share of the weights of the chosen layers to remove.
+        granularity: what is kept or pruned together: ``"weight"``, ``"block"`` or ``"channel"``, or
+            a :class:`bogp.Granularity`, instead of the method's own; channels need ``data``.
+        block: channels of a node, of blocks.
         support: bounds the mask: a relational graph, one for each layer, a graph to draw, or a
             mask (:func:`bogp.sparsify.find_support`); by default every weight may be kept.
         layers: ``"all"``, ``"hidden"`` (all but the last) or names of parameters, those of
@@ -66,7 +72,7 @@ def mask(
     >>> bogp.mask(model, sparsity=0.7, method="random", support=ring, layers="hidden").kept
     38
     """
-    chosen = pruning_method(method)
+    chosen = chosen_method(method, granularity=granularity, block=block)
     if chosen.rounds > 1 or chosen.pretrain:
         trained = "before the first" if chosen.rounds == 1 else f"between its {chosen.rounds}"
         raise SettingError(
@@ -88,10 +94,17 @@ def mask(
     names = choose_layers(model, layers)
     check_weights(model, names)
     check_room(model, names, sparsity, chosen.scope)
-    examples = method_examples(model, _split(data), chosen, seed)
+    parts = _split(data)
     mover = make_mover(
-        model, chosen, sparsity, layers=names, support=support, seed=seed, examples=examples
+        model,
+        chosen,
+        sparsity,
+        layers=names,
+        support=support,
+        seed=seed,
+        examples=(None if parts is None else parts.train_inputs[:1], None),
     )
+    mover = replace(mover, examples=method_examples(model, parts, chosen, seed))
     found = mover.moved(0, model, mover.support)
     warn_of_collapse(found, 2)
     return found

@@ -15,7 +15,7 @@ from torch import Tensor
 from bogp.analysis import Interval, mean_interval
 from bogp.controls import Bound
 from bogp.criteria import criterion
-from bogp.data import Dataset
+from bogp.data import Dataset, split
 from bogp.database import GraphDatabase
 from bogp.errors import RecipeError, SettingError, StudyError
 from bogp.graphs import RelationalGraph
@@ -33,7 +33,7 @@ from bogp.pipeline.sharing import Group, graph_groups, one_graph
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
-from bogp.sparsify import Method, drawn_support
+from bogp.sparsify import Method, Support, drawn_support, make_mover, support_record
 from bogp.sparsify.supports import carries
 from bogp.training import ModelFactory, Narrower, initialise
 from bogp.types import BoolArray
@@ -163,9 +163,10 @@ def prune_by_method(
     method: Method,
     execution: Execution,
     *,
+    support: Support = None,
     controls: bool = True,
 ) -> PrunedNetwork:
-    """Prune by one method on the complete support; train it beside dense and narrower networks."""
+    """Prune by one method; train it beside the dense and the narrower networks."""
     assert settings.sparsity is not None
     scored_by = criterion(method.criterion).name
     point = Point(None, 0.0, scored_by, method.scope, method.rounds, settings.sparsity)
@@ -176,8 +177,10 @@ def prune_by_method(
             "sparsity": settings.sparsity,
             "controls": controls,
             "method": method.record(),
+            **({} if support is None else {"support": support_record(support)}),
         }
         factory = network_factory(settings.model, workers.dataset)
+        _check_mask(factory, workers.dataset, settings, method, support)
         with open_session(
             workers,
             settings,
@@ -188,7 +191,13 @@ def prune_by_method(
             command=_COMMAND,
         ) as session:
             opened = PoolStudy(
-                settings, session, space, lambda _: None, workers.dataset, factory, fields
+                settings,
+                session,
+                space,
+                lambda one: support if one == point else None,
+                workers.dataset,
+                factory,
+                fields,
             )
             winner = opened.contender(WINNER, point, method)
             # A lottery ticket is what one training makes of it: those before only chose the mask.
@@ -199,6 +208,27 @@ def prune_by_method(
             spent = {"fresh seeds and controls": finals.epochs}
             runs = finals.runs, finals.left_out
             return _network(opened, winner, point, *kept, *runs, None, spent)
+
+
+def _check_mask(
+    factory: ModelFactory,
+    dataset: Dataset,
+    settings: SearchSettings,
+    method: Method,
+    support: Support,
+) -> None:
+    """Raise the error of a mask that cannot be made, before there is a study."""
+    assert settings.sparsity is not None
+    examples = len(split(dataset, settings.protocol, seed=0).train_targets)
+    make_mover(
+        initialise(factory, 0),
+        method,
+        settings.sparsity,
+        steps=settings.recipe.epochs * settings.recipe.steps(examples),
+        layers=settings.layers,
+        support=support,
+        examples=(dataset.train_inputs[:1], None),
+    )
 
 
 _COMMAND = {"made_by": "bogp prune"}

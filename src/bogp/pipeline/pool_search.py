@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bogp.analysis import mean_interval
-from bogp.controls import Bound
 from bogp.criteria import criterion
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
@@ -29,7 +28,7 @@ from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.trainer import Trainer
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
-from bogp.sparsify import Method
+from bogp.sparsify import Method, Support
 from bogp.study import FinishedTrial, Study
 from bogp.training import ModelFactory
 
@@ -51,7 +50,7 @@ class PoolStudy:
     settings: SearchSettings
     session: Session
     space: CandidateSpace
-    supports: Callable[[Point], Bound]
+    supports: Callable[[Point], Support]
     dataset: Dataset
     factory: ModelFactory
     fields: dict[str, Any]

@@ -12,14 +12,15 @@ from torch import nn
 
 from bogp.data import Dataset, from_datasets, load_dataset, split
 from bogp.errors import SettingError
-from bogp.masks import check_room, check_weights, choose_layers, prunable_layers
+from bogp.masks import Granularity, check_room, check_weights, choose_layers, prunable_layers
 from bogp.pipeline.given import GivenModel, ModelSource, network_factory, shared_model
 from bogp.pipeline.own_model import graphs_for, prune_by_method, prune_by_search
 from bogp.pipeline.rounds import warn_of_collapse
 from bogp.pruning.result import PruneResult
 from bogp.settings.prune import PruneSettings
 from bogp.settings.search import Execution, OnTrial, SearchSettings
-from bogp.sparsify import Method
+from bogp.sparsify import Method, Support, chosen_method
+from bogp.sparsify.moves import When
 from bogp.training import Recipe, evaluate, initialise
 from bogp.training.checks import check_fit, check_step
 from bogp.types import Progress
@@ -59,6 +60,12 @@ def prune(  # noqa: D417 (PruneSettings says what its fields are for)
     *,
     sparsity: float = PruneSettings.sparsity,
     method: Method | str | None = PruneSettings.method,
+    granularity: Granularity | str | None = PruneSettings.granularity,
+    block: int | None = PruneSettings.block,
+    support: Support = PruneSettings.support,
+    begin: When | str | None = PruneSettings.begin,
+    end: When | str | None = PruneSettings.end,
+    every: int | None = PruneSettings.every,
     trials: int = PruneSettings.trials,
     recipe: Recipe | str | None = PruneSettings.recipe,
     layers: str | Sequence[str] = PruneSettings.layers,
@@ -90,6 +97,10 @@ def prune(  # noqa: D417 (PruneSettings says what its fields are for)
     network, one of bogp's own also beside a narrower one with as many weights, random search's
     winner and controls, and the test set is opened for them once.
 
+    With a ``method`` there is nothing to choose: it prunes and trains on each fresh seed. A method
+    whose mask moves (``"gradual"``, ``"set"``, ``"rigl"``) does so within one training of the
+    recipe's epochs, from the weights that the model has.
+
     Args:
         model: a ``torch.nn.Module``, which is pruned from the weights that it has and is itself
             never changed; or a function that makes one (or its ``"package.module:function"``, or a
@@ -101,9 +112,10 @@ def prune(  # noqa: D417 (PruneSettings says what its fields are for)
             says all three.
         val: what selects; without it a sixth of ``train`` is held out.
         test: what reports; without it half of ``val``, or a sixth of ``train``, is put by.
-        sparsity, method, trials, recipe, layers, types, include, exclude, skip_first, skip_last,
-            graph_per, nodes, criteria, rounds, final_seeds, controls, device, seed: the fields of
-            :class:`bogp.PruneSettings`, which says what each is for.
+        sparsity, method, granularity, block, support, begin, end, every, trials, recipe, layers,
+            types, include, exclude, skip_first, skip_last, graph_per, nodes, criteria, rounds,
+            final_seeds, controls, device, seed: the fields of :class:`bogp.PruneSettings`, which
+            says what each is for.
         study: file or URL that keeps the search, so that a killed one goes on.
         name: name of the study in it; by default the key of its settings.
         workers: processes that train; results do not depend on it.
@@ -132,6 +144,12 @@ def prune(  # noqa: D417 (PruneSettings says what its fields are for)
     given: dict[str, Any] = {
         "sparsity": sparsity,
         "method": method,
+        "granularity": granularity,
+        "block": block,
+        "support": support,
+        "begin": begin,
+        "end": end,
+        "every": every,
         "trials": trials,
         "recipe": recipe,
         "layers": layers,
@@ -150,6 +168,9 @@ def prune(  # noqa: D417 (PruneSettings says what its fields are for)
         "seed": seed,
     }
     chosen = PruneSettings(**given)
+    if chosen.method is not None:
+        whole = chosen_method(chosen.method, **chosen.changes)
+        chosen = PruneSettings(**{**given, **dict.fromkeys(chosen.changes), "method": whole})
     execution = Execution(
         study=study, name=name, workers=workers, progress=progress, on_trial=on_trial
     )
@@ -184,7 +205,12 @@ def _pruned(
     settings = _search_settings(chosen, source, names, dataset)
     if chosen.method is not None:
         found = prune_by_method(
-            dataset, settings, chosen.method, execution, controls=chosen.controls
+            dataset,
+            settings,
+            chosen.method,
+            execution,
+            support=chosen.support,
+            controls=chosen.controls,
         )
     else:
         own = [layer for layer in prunable_layers(example) if layer.name in names]

@@ -8,8 +8,8 @@ A class of settings is a frozen dataclass whose fields say their bounds and thei
 
 :func:`settings` checks what such a class is given, :func:`declared` lists what it declares: for the
 options of the command line (:mod:`bogp.cli.options`) and for the tables of the documentation. The
-classes are in :mod:`bogp.settings.search`, :mod:`bogp.settings.prune` and
-:mod:`bogp.settings.database`.
+classes are in :mod:`bogp.settings.search`, :mod:`bogp.settings.method`,
+:mod:`bogp.settings.prune` and :mod:`bogp.settings.database`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ class Option:
         names: of the option, ``("--sparsity", "-s")``; without any it is ``--`` and the name.
         panel: heading of the help under which it stands.
         metavar: what the help calls its value.
+        kind: what the option reads, where the type does not say it: list[str] of several texts.
         hidden: True of a setting that the command line does not have.
     """
 
     names: tuple[str, ...] = ()
     panel: str | None = None
     metavar: str | None = None
+    kind: Any = None
     hidden: bool = False
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from bogp.errors import SettingError
 from bogp.settings import Option, Several, checked_by, settings
+from bogp.settings.method import REMOVED, MethodSettings
 from bogp.settings.search import (
     Criteria,
     FinalSeeds,
@@ -23,23 +24,10 @@ Patterns = Several[str] | None
 
 
 @settings
-class PruneSettings:
+class PruneSettings(MethodSettings):
     """Every choice of :func:`bogp.prune`."""
 
-    sparsity: Annotated[
-        Sparsity,
-        Field(description="Share of the weights of the chosen layers to remove."),
-        Option(("--sparsity", "-s")),
-    ] = 0.9
-    method: Annotated[
-        Any,
-        checked_by("bogp.sparsify:pruning_method"),
-        Field(
-            description="Prune by one method instead of a search: a name (`bogp list methods`) or "
-            "a bogp.Method."
-        ),
-        Option(("--method", "-m")),
-    ] = None
+    sparsity: Annotated[Sparsity, REMOVED, Option(("--sparsity", "-s"))] = 0.9
     trials: Trials = SearchSettings.trials
     recipe: Annotated[
         Any,
@@ -104,6 +92,7 @@ class PruneSettings:
 
     def __post_init__(self) -> None:
         if self.method is None:
+            self.check_without("a search")
             return
         for name in ("trials", "criteria", "rounds", "graph_per", "nodes"):
             value = getattr(self, name)

@@ -1,5 +1,8 @@
 """How a mask is chosen, where it may be, and how it moves while a network trains."""
 
+from bogp.sparsify.choice import about_method as about_method
+from bogp.sparsify.choice import chosen_method as chosen_method
+from bogp.sparsify.choice import method_words as method_words
 from bogp.sparsify.drawn_graph import DrawnGraph as DrawnGraph
 from bogp.sparsify.hold import Hold as Hold
 from bogp.sparsify.methods import BASELINES as BASELINES
@@ -25,3 +28,4 @@ from bogp.sparsify.supports import drawn_support as drawn_support
 from bogp.sparsify.supports import find_support as find_support
 from bogp.sparsify.supports import support_mask as support_mask
 from bogp.sparsify.supports import support_record as support_record
+from bogp.sparsify.supports import support_words as support_words

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bogp.controls import invert
+from bogp.coupling.units import SCOPES as CHANNEL_SCOPES
 from bogp.criteria import CRITERIA, Context, Criterion, Scores, criterion
 from bogp.errors import SettingError, UnknownNameError
 from bogp.masks import SCHEDULES, SCOPES, WEIGHT, Granularity
@@ -124,16 +125,9 @@ METHODS: dict[str, Method | None] = {
         moves=Moves(end=0.75, every=100, schedule="one_shot", regrow=0.3, grow="gradient"),
     ),
 }
-"""The known methods, which run on the complete support (:func:`bogp.pipeline.known_candidate`).
+"""The known methods; :func:`bogp.sparsify.about_method` says what each does and where it is from.
 
-``dense`` is no mask, ``narrower`` neither, of a network that has as many weights as the mask would
-keep because its layers are narrower. ``random`` is a plain random 0-1 mask, ``erk`` one whose small
-layers are denser; ``magnitude`` (the paper's Glob₁), ``snip``, ``grasp`` and ``synflow`` prune
-before training, in one pruning round. ``imp`` (iterative magnitude pruning with rewinding, Frankle
-& Carbin 2019) and ``iterative`` (Han et al. 2015, arXiv 1506.02626, without rewinding, in the steps
-of Zhu & Gupta's schedule) prune trained weights, in six trainings. ``gradual`` (Zhu & Gupta 2017),
-``set`` (Mocanu et al. 2018) and ``rigl`` (Evci et al. 2020) move their mask within one training
-(:class:`bogp.Moves`).
+``dense`` and ``narrower`` prune nothing.
 """
 
 
@@ -176,8 +170,13 @@ def check_method(method: Method) -> Method:
         )
     if method.granularity.kind == "channel" and method.moves is not None and method.moves.regrows:
         raise SettingError(
-            "channels that left a network do not come back: regrow weights or blocks, or take "
-            "moves with regrow = 0"
+            "channels that left a network do not come back, and this method regrows what it drops: "
+            "take weights or blocks, or a method that regrows nothing, gradual say"
+        )
+    if method.granularity.kind == "channel" and method.scope not in CHANNEL_SCOPES:
+        raise SettingError(
+            f"the scope {method.scope!r} is none of channels: take a method whose scope is "
+            f"{' or '.join(CHANNEL_SCOPES)}"
         )
     for option in ("rewind", "pretrain"):
         if not isinstance(getattr(method, option), bool):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Self, final
 
 import torch
@@ -12,9 +11,10 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 
 from bogp.errors import MaskError, SettingError
-from bogp.masks import BLOCK, Granularity, Mask, check_fits, check_weights
+from bogp.masks import Granularity, Mask, check_fits, check_weights
+from bogp.sparsify.choice import chosen_method
 from bogp.sparsify.hold import Hold
-from bogp.sparsify.methods import Method, pruning_method
+from bogp.sparsify.methods import Method
 from bogp.sparsify.mover import Mover, make_mover
 from bogp.sparsify.scoring import Examples
 from bogp.sparsify.supports import Support
@@ -80,7 +80,7 @@ class Sparsifier:
             MaskError, GraphError: nothing to prune, weights that are NaN, or a support that does
                 not fit.
         """
-        chosen = _with_granularity(pruning_method(method), granularity, block)
+        chosen = chosen_method(method, granularity=granularity, block=block)
         inner = _unwrapped(model)
         mover = make_mover(
             inner,
@@ -187,20 +187,6 @@ class Sparsifier:
             parameter.copy_(initial[name])
         self._hold.optimizer.state.clear()
         self._hold.clear()
-
-
-def _with_granularity(
-    method: Method, granularity: Granularity | str | None, block: int | None
-) -> Method:
-    """Return the method with another granularity, if one is given."""
-    if isinstance(granularity, Granularity):
-        if block is not None:
-            granularity = replace(granularity, block=block)
-        return replace(method, granularity=granularity)
-    kind = granularity or ("block" if block is not None else None)
-    if kind is None:
-        return method
-    return replace(method, granularity=Granularity(kind, BLOCK if block is None else block))
 
 
 def _examples(data: Any) -> Examples:

@@ -116,6 +116,22 @@ def support_record(support: Support) -> Any:
     return {name: support_record(one) for name, one in found.items()}
 
 
+def support_words(support: Support) -> str:
+    """Return a support in a few words, for tables.
+
+    >>> support_words({"first": DrawnGraph("ring_lattice", 8, 0.5), "2.weight": None})
+    'first=ring_lattice:nodes=8,density=0.5, 2.weight=none'
+    """
+    found = find_support(support)
+    if isinstance(found, Mapping) and not isinstance(found, Mask):
+        return ", ".join(f"{name}={support_words(one)}" for name, one in found.items())
+    if isinstance(found, Tensor):
+        found = Mask({"mask": found})
+    if isinstance(found, Mask):
+        return f"a mask of density {found.density:.4g}"
+    return "none" if found is None else str(found)
+
+
 def support_mask(support: Bound, model: nn.Module, names: tuple[str, ...]) -> Mask:
     """Return ``support`` as a mask of the parameters ``names`` of ``model``.
 
