@@ -11,6 +11,7 @@ from torch import nn
 from bogp.data import Split
 from bogp.errors import MaskError, RecipeError, SettingError, UnknownNameError
 from bogp.masks import Mask, choose_layers, complete_mask
+from bogp.sparsify import fixed
 from bogp.training import (
     Halving,
     Metrics,
@@ -370,7 +371,7 @@ def test_as_many_at_once_as_memory_holds(data, monkeypatch):
 def test_with_the_kernels_memory_holds_what_the_masks_keep(data, monkeypatch):
     (inputs, targets), _ = data
     task, model = Task(inputs, targets, recipe(), 0), mlp([36, 16, 3]).double()
-    mask = Mask({"1.weight": torch.arange(16 * 36).view(16, 36) < 76})
+    mask = fixed(Mask({"1.weight": torch.arange(16 * 36).view(16, 36) < 76}))
     # 76 + 16 + 48 + 3 parameters are kept of 643; the data are 110 * 36 numbers.
     each = 143 * (5 * 8 + 16) + 643 * (8 + 1)
     monkeypatch.setattr(

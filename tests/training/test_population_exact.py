@@ -1,11 +1,14 @@
 """Exact populations: the same bits whatever the threads, the memory and the company."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from bogp.errors import SettingError
 from bogp.masks import Mask
+from bogp.sparsify import METHODS, make_mover
 from bogp.training import Halving, Recipe, mlp, population, train_population
 
 COUNT = 6
@@ -43,7 +46,7 @@ def data():
 
 
 def masks_of(factory):
-    """Return masks of very different densities, and none."""
+    """Return masks of very different densities, two that move, and none."""
     shapes = {name: p.shape for name, p in factory().named_parameters() if p.dim() > 1}
     masks = []
     for k in range(COUNT - 1):
@@ -51,6 +54,9 @@ def masks_of(factory):
         density = (k + 1) / COUNT
         kept = {n: torch.rand(s, generator=generator) < density for n, s in shapes.items()}
         masks.append(Mask(kept))
+    for k, (name, every) in {1: ("gradual", 3), 4: ("rigl", 4)}.items():
+        method = replace(METHODS[name], moves=replace(METHODS[name].moves, every=every))
+        masks[k] = make_mover(factory(), method, 0.8, steps=14, seed=k)
     return [*masks, None]
 
 
@@ -69,6 +75,7 @@ def bits(found):
     return [
         (
             one.metrics,
+            one.mask and one.mask.fingerprint,
             one.losses,
             one.accuracies,
             one.ended,

@@ -1,10 +1,13 @@
 """Populations where memory runs out, at whatever moment."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bogp.errors import RecipeError
 from bogp.masks import Mask
+from bogp.sparsify import METHODS, make_mover
 from bogp.training import Halving, Recipe, mlp, population, train_population
 from bogp.training.memory import free_memory, host_memory, out_of_memory
 
@@ -30,6 +33,10 @@ def trained(arithmetic, **settings):
         Mask({"1.weight": torch.rand(5, 6, generator=generator) < 0.2 + 0.1 * k})
         for k in range(COUNT)
     ]
+    for k, (method, every) in {2: ("gradual", 2), 3: ("rigl", 3)}.items():
+        moves = replace(METHODS[method].moves, every=every)
+        given = replace(METHODS[method], moves=moves)
+        masks[k] = make_mover(factory(), given, 0.7, steps=12, seed=k)
     return train_population(
         factory,
         masks,
@@ -47,6 +54,7 @@ def assert_same(found, expected):
     for ours, theirs in zip(found.candidates, expected.candidates, strict=True):
         assert ours.accuracies == theirs.accuracies
         assert ours.ended == theirs.ended
+        assert ours.mask == theirs.mask
         assert ours.losses == pytest.approx(theirs.losses, abs=1e-10)
         for name, value in theirs.weights.items():
             torch.testing.assert_close(ours.weights[name], value, rtol=0, atol=1e-10)

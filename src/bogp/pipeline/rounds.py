@@ -173,15 +173,11 @@ def prune_and_train_population(
     every = recipe.epochs * sum(len(course.numbers) for course in courses)
 
     def train_together(going: Sequence[_Course], number: int) -> None:
-        if any(isinstance(course.wears, Mover) for course in going):
-            for course in going:
-                _train_alone(course, split, recipe, order_seed, number)
-            return
         spent = sum(course.epochs for course in courses)
         last = number == going[0].numbers[-1]
         found = train_population(
             factory,
-            [course.mask for course in going],
+            [course.wears for course in going],
             split,
             recipe,
             [course.seed for course in going],
@@ -197,7 +193,7 @@ def prune_and_train_population(
         for course, trained in zip(going, found.candidates, strict=True):
             assert trained.weights is not None
             course.load(trained.weights)
-            course.metrics, course.ended = trained.metrics, trained.ended
+            course.mask, course.metrics, course.ended = trained.mask, trained.metrics, trained.ended
             course.add(trained.losses, trained.accuracies, trained.diverged)
 
     _through_rounds(courses, split, train_together)

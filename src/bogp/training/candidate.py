@@ -20,7 +20,7 @@ class TrainedCandidate:
 
     Attributes:
         seed: draws its initial weights.
-        mask: the mask that prunes it; None is the dense network.
+        mask: the mask that prunes it, when its training ended; None is the dense network.
         metrics: its metrics on the data that selects, when its training ended.
         losses: the mean training loss of each epoch that it ran, (epochs,).
         accuracies: its accuracy on the data that selects after each of them, (epochs,).

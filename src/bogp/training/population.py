@@ -17,6 +17,7 @@ from bogp.cores import available_cores, torch_threads
 from bogp.data import Split
 from bogp.errors import SettingError, UnknownNameError
 from bogp.masks import Mask
+from bogp.sparsify import Mover, fixed
 from bogp.training.candidate import Halving, TrainedCandidate
 from bogp.training.checks import check_counts, check_model, make_task
 from bogp.training.kernel_stack import KernelStack, can_train, is_faster
@@ -47,7 +48,7 @@ class Population:
 
 def train_population(
     factory: ModelFactory,
-    masks: Sequence[Mask | None],
+    masks: Sequence[Mask | Mover | None],
     data: Split | Pair,
     recipe: Recipe | str,
     seeds: Sequence[int],
@@ -67,11 +68,12 @@ def train_population(
 
     Candidate k is ``initialise(factory, seeds[k])`` masked by ``masks[k]``, and gets what
     ``train(..., mask=masks[k], seed=order_seed)`` gives it alone, up to the rounding of sums,
-    whoever else is in the population.
+    whoever else is in the population. A mask that moves goes its own way by its own plan.
 
     Args:
         factory: makes the network.
-        masks: K masks; None trains the dense network.
+        masks: K masks, or movers (:func:`bogp.sparsify.make_mover`) of masks that move; None trains
+            the dense network.
         data: a split, whose report data are not touched, or inputs (N, *shape) and integer targets
             (N,) to train on, (N, T) for a model of sequences. Their device is used, and the type of
             inputs that are no integers.
@@ -81,14 +83,14 @@ def train_population(
             that select.
         order_seed: draws the order of the mini-batches, which all share.
         initial: K state dicts to start from instead of the seeds' own (pruning in rounds).
-        halving: stops the poorer candidates early.
+        halving: stops the poorer candidates early, each with the mask that it then has.
         together: candidates to train at once; by default as many as memory holds. Where memory
             runs out all the same it is halved.
         keep_weights: whether to return the weights.
         arithmetic: ``"sparse"`` computes only what the masks keep, by compiled kernels, for
             multilayer perceptrons on the CPU; ``"dense"`` is torch, for any module and device;
             ``"auto"`` takes the kernels where they are the faster way, by the rule of
-            :func:`bogp.training.kernels.cost.pays`.
+            :func:`bogp.training.kernels.cost.pays`, of the mean density of masks that move.
         threads: CPU threads for the whole population, all cores by default; the recipe's number is
             for one network alone.
         exact: whether what a candidate gets, where halving does not stop it, is to be the same bit
@@ -101,8 +103,9 @@ def train_population(
     Raises:
         DataError: inputs and targets that do not fit together, or a label the model has not.
         SettingError: the numbers of masks, seeds and initial weights differ, or there are none;
-            there is nothing to measure on; a rung is not before the recipe's end; the model cannot
-            take the data; torch is to be exact and to train several together.
+            there is nothing to measure on; a rung is not before the recipe's end; a mask is to
+            move after that end, or goes back to the weights of the beginning; the model cannot take
+            the data; torch is to be exact and to train several together.
         MaskError: a mask does not fit the model.
         RecipeError: not even one candidate fits in memory, patience has nothing to go by, or the
             last mini-batch is of one example and the model normalises over batches.
@@ -111,22 +114,26 @@ def train_population(
     started = time.perf_counter()
     task = _task(data, validation, recipe, order_seed)
     check_counts(masks, seeds, initial, together=together, threads=threads)
+    movers = [_mover(mask, task) for mask in masks]
     if halving is not None:
         halving.check_recipe(task.recipe)
     with torch_threads(task.recipe.threads):
         first = None if initial is None else initial[0]
         model = starting_model(factory, seeds[0], first, task.inputs).to(task.inputs.device)
         check_model(model, task)
-        kind = _stack_kind(arithmetic, model, masks, task, exact)
+        kind = _stack_kind(arithmetic, model, movers, task, exact)
         alone = exact and kind is TorchStack
         if alone and together not in (None, 1):
             raise SettingError(
                 f"together = {together} rounds otherwise than one candidate alone, where torch "
                 "trains them: leave it out, or give exact=False"
             )
-        together = 1 if alone else together or affordable(model, task, masks, kind)
-    candidates = [TrainedCandidate(seed, mask) for seed, mask in zip(seeds, masks, strict=True)]
-    run = Run(task, factory, candidates, initial, kind, together, keep_weights, progress)
+        together = 1 if alone else together or affordable(model, task, movers, kind)
+    candidates = [
+        TrainedCandidate(seed, None if mover is None else mover.support)
+        for seed, mover in zip(seeds, movers, strict=True)
+    ]
+    run = Run(task, factory, candidates, movers, initial, kind, together, keep_weights, progress)
     with torch_threads(task.recipe.threads if alone else threads or available_cores()):
         run.go(halving)
     return Population(tuple(run.candidates), run.together, time.perf_counter() - started)
@@ -149,8 +156,28 @@ def _task(
     return make_task(train, recipe, order_seed, validation)
 
 
+def _mover(mask: Mask | Mover | None, task: Task) -> Mover | None:
+    """Return what gives a candidate its mask, and moves it within the task's training."""
+    mover = fixed(mask) if isinstance(mask, Mask) else mask
+    if mover is None:
+        return None
+    steps = task.recipe.epochs * task.recipe.steps(len(task.targets))
+    if mover.last > steps:
+        raise SettingError(
+            f"a mask is to move after step {mover.last}, and the recipe has {steps} steps: make "
+            f"the mover with steps = {steps}"
+        )
+    if any(update.rewind for update in mover.plan.values()):
+        raise SettingError(
+            "a mask that goes back to the weights of the beginning is not for a population, whose "
+            "networks share their steps: give bogp.prune_and_train_population its method, or train "
+            "it alone"
+        )
+    return mover
+
+
 def _stack_kind(
-    arithmetic: str, model: nn.Module, masks: Sequence[Mask | None], task: Task, exact: bool
+    arithmetic: str, model: nn.Module, movers: Sequence[Mover | None], task: Task, exact: bool
 ) -> type[Stack]:
     """Return what trains the population.
 
@@ -163,7 +190,7 @@ def _stack_kind(
     """
     if arithmetic not in ARITHMETICS:
         raise UnknownNameError("arithmetic", arithmetic, ARITHMETICS)
-    able = can_train(model, masks, task)
+    able = can_train(model, movers, task)
     if arithmetic == "sparse" and not able:
         raise SettingError(
             "sparse arithmetic is for plain multilayer perceptrons, all of whose parameters are "
@@ -172,5 +199,5 @@ def _stack_kind(
             "use 'auto' or 'dense'"
         )
     if arithmetic == "auto":
-        return KernelStack if able and (exact or is_faster(model, masks, task)) else TorchStack
+        return KernelStack if able and (exact or is_faster(model, movers, task)) else TorchStack
     return KernelStack if arithmetic == "sparse" else TorchStack

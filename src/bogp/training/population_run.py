@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bogp.errors import RecipeError
-from bogp.masks import Mask
+from bogp.sparsify import Mover
 from bogp.training.candidate import Halving, TrainedCandidate
 from bogp.training.loop import out_of_patience
 from bogp.training.memory import free_memory, out_of_memory
@@ -37,6 +37,7 @@ class Run:
         task: the data, recipe and order of mini-batches that all candidates share.
         factory: makes the network.
         candidates: the candidates, each replaced as its training goes on.
+        movers: what gives each its mask and moves it; None of the dense network.
         initial: the weights that each begins from, instead of those that its seed draws.
         kind: the kind of stack that trains them.
         together: how many candidates are trained at once; fewer once memory has run out.
@@ -47,6 +48,7 @@ class Run:
     task: Task
     factory: ModelFactory
     candidates: list[TrainedCandidate]
+    movers: Sequence[Mover | None]
     initial: Sequence[State] | None
     kind: type[Stack]
     together: int
@@ -124,11 +126,10 @@ class Run:
         recipe = self.task.recipe
         while group.rows and (run := self.candidates[group.rows[0]].epochs) < epochs:
             stack = group.stack = group.stack or self._stack(group.rows, run)
-            measured = zip(
-                group.rows, stack.advance().tolist(), stack.evaluate(), stack.finite(), strict=True
-            )
+            losses = stack.advance().tolist()
+            measured = zip(losses, stack.evaluate(), stack.finite(), stack.masks, strict=True)
             after, ended = {}, {}
-            for row, loss, metrics, finite in measured:
+            for row, (loss, metrics, finite, mask) in zip(group.rows, measured, strict=True):
                 before = self.candidates[row]
                 after[row] = replace(
                     before,
@@ -136,10 +137,11 @@ class Run:
                     accuracies=(*before.accuracies, metrics.accuracy),
                     metrics=metrics,
                     finite=finite,
+                    mask=mask,
                 )
                 if run + 1 == recipe.epochs:
                     ended[row] = "whole"
-                elif out_of_patience(after[row].accuracies, recipe.patience):
+                elif self._out_of_patience(after[row].accuracies, self.movers[row]):
                     ended[row] = "patience"
             weights = self._weights(group, ended)
             for row, candidate in after.items():
@@ -147,15 +149,19 @@ class Run:
             self._report()
             self._let_go(group, ended, weights)
 
+    def _out_of_patience(self, accuracies: Sequence[float], mover: Mover | None) -> bool:
+        """Return whether patience ends a training: it counts once the mask moves no more."""
+        settled = 0 if mover is None else self.task.epochs_before(mover.last)
+        return out_of_patience(accuracies[settled:], self.task.recipe.patience)
+
     def _stack(self, rows: Sequence[int], epochs: int) -> Stack:
         """Return the stack of candidates after ``epochs``."""
-        models, masks = [], []
+        models = []
         for row in rows:
             candidate = self.candidates[row]
             initial = None if self.initial is None else self.initial[row]
             models.append(starting_model(self.factory, candidate.seed, initial, self.task.inputs))
-            masks.append(candidate.mask)
-        stack = self.kind(models, masks, self.task)
+        stack = self.kind(models, [self.movers[row] for row in rows], self.task)
         for _ in range(epochs):
             stack.advance()
         return stack
@@ -254,9 +260,9 @@ def starting_model(
 
 
 def affordable(
-    model: nn.Module, task: Task, masks: Sequence[Mask | None], kind: type[Stack]
+    model: nn.Module, task: Task, movers: Sequence[Mover | None], kind: type[Stack]
 ) -> int:
     """Return how many candidates to train at once: as many as half of the free memory holds."""
-    shared, each = kind.memory(model, masks, task)
+    shared, each = kind.memory(model, movers, task)
     free = free_memory(task.inputs.device) / 2 - shared
-    return max(1, min(len(masks), int(free // each)))
+    return max(1, min(len(movers), int(free // each)))

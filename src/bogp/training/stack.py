@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from bogp.masks import Mask, check_fits
+from bogp.sparsify import Mover
 from bogp.training.evaluate import Metrics
 from bogp.training.task import State, Task
 
@@ -22,22 +23,28 @@ class Stack(ABC):
     Attributes:
         task: what all of them share.
         epoch: epochs that they have run.
+        movers: what gives each its mask and moves it, (K,); None of the dense network.
+        masks: the mask that each has now, (K,).
+        due: the steps of the optimiser after which any mask moves.
     """
 
     def __init__(
-        self, models: Sequence[nn.Module], masks: Sequence[Mask | None], task: Task
+        self, models: Sequence[nn.Module], movers: Sequence[Mover | None], task: Task
     ) -> None:
-        """Stack ``models`` (K,), masked by ``masks`` (K,); the models given are not changed."""
-        for model, mask in zip(models, masks, strict=True):
-            if mask is not None:
-                check_fits(model, mask)
+        """Stack ``models`` (K,), masked by ``movers`` (K,); the models given are not changed."""
+        masks: list[Mask | None] = []
+        for model, mover in zip(models, movers, strict=True):
+            if mover is not None:
+                check_fits(model, mover.support)
+            masks.append(None if mover is None else mover.moved(0, model, mover.support))
         self.task = task
         self.epoch = 0
         self.generator = task.generator()
+        self._take(movers, masks)
 
     @staticmethod
     @abstractmethod
-    def memory(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> tuple[float, float]:
+    def memory(model: nn.Module, movers: Sequence[Mover | None], task: Task) -> tuple[float, float]:
         """Return the bytes that a stack takes in any case, and those of each candidate."""
 
     @abstractmethod
@@ -67,6 +74,35 @@ class Stack(ABC):
     @abstractmethod
     def finite(self) -> list[bool]:
         """Return of each candidate whether all its parameters are finite, (K,)."""
+
+    @abstractmethod
+    def _network(self, row: int) -> nn.Module:
+        """Return a network with the weights of candidate ``row``, until it is asked for another."""
+
+    def _take(self, movers: Sequence[Mover | None], masks: Sequence[Mask | None]) -> None:
+        """Be the stack of candidates with these movers and, now, these masks, (K,) each."""
+        self.movers, self.masks = list(movers), list(masks)
+        self.due = {step for mover in movers if mover is not None for step in mover.plan}
+
+    def _wanting(self, step: int) -> list[int]:
+        """Return the candidates whose masks move by the gradients of step ``step``, from 1."""
+        if step not in self.due:
+            return []
+        pairs = enumerate(self.movers)
+        return [k for k, mover in pairs if mover is not None and mover.wants_gradients(step)]
+
+    def _move(self, step: int, gradients: Mapping[int, State]) -> bool:
+        """Move the masks that are due after ``step`` steps, and return whether one has changed.
+
+        Args:
+            step: how many steps have been taken.
+            gradients: of each candidate that wants them, by its number.
+        """
+        before = list(self.masks)
+        for k, (mover, mask) in enumerate(zip(self.movers, before, strict=True)):
+            if mover is not None and mask is not None and step in mover.plan:
+                self.masks[k] = mover.moved(step, self._network(k), mask, gradients.get(k))
+        return any(old is not new for old, new in zip(before, self.masks, strict=True))
 
     def _generator_copy(self) -> torch.Generator:
         """Return what draws the orders of the epochs to come, for a stack that goes on alone."""

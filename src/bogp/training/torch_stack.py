@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from bogp.masks import Mask
-from bogp.sparsify import Hold
+from bogp.sparsify import Hold, Mover
 from bogp.training.evaluate import Metrics, measure_models
 from bogp.training.memory import out_of_memory
 from bogp.training.outputs import as_rows, evaluating, evaluation_batch, leaf_outputs
@@ -48,9 +49,9 @@ class TorchStack(Stack):
     """K candidates at work in torch: their parameters are (K, *shape)."""
 
     def __init__(
-        self, models: Sequence[nn.Module], masks: Sequence[Mask | None], task: Task
+        self, models: Sequence[nn.Module], movers: Sequence[Mover | None], task: Task
     ) -> None:
-        super().__init__(models, masks, task)
+        super().__init__(models, movers, task)
         self.skeleton = copy.deepcopy(models[0]).to(task.inputs.device).train()
         self.layers = perceptron_layers(self.skeleton, task.inputs)
         self.trained = [n for n, p in self.skeleton.named_parameters() if p.requires_grad]
@@ -66,13 +67,14 @@ class TorchStack(Stack):
             {name: tensor.detach().to(task.inputs.device) for name, tensor in state.items()}
             for state in stack_module_state([model.train() for model in models])
         )
-        self._hold(parameters, buffers, _stack_masks(masks, parameters), {})
+        self._hold(parameters, buffers, {})
 
     @staticmethod
-    def memory(model: nn.Module, masks: Sequence[Mask | None], task: Task) -> tuple[float, float]:
+    def memory(model: nn.Module, movers: Sequence[Mover | None], task: Task) -> tuple[float, float]:
         """Return the bytes that a stack takes in any case, and those of each candidate.
 
-        A candidate takes five times its parameters (weights, gradients, mask and two moments) and,
+        A candidate takes five times its parameters (weights, gradients, mask and two moments), once
+        more to move by a copy of the gradients, and,
         roughly, the outputs of all its layers: three times over for a mini-batch, or once for the
         examples of an evaluation.
         """
@@ -83,7 +85,10 @@ class TorchStack(Stack):
             others = task.validation[0]
             measured = min(len(others), evaluation_batch(model, task.inputs, _MEASURED))
         outputs = sum(leaf_outputs(model, task.inputs[:1]))
-        return 0.0, width * (5 * parameters + max(3 * task.batch_size, measured) * outputs)
+        copies = any(m is not None and any(map(m.wants_gradients, m.plan)) for m in movers)
+        return 0.0, width * (
+            (5 + copies) * parameters + max(3 * task.batch_size, measured) * outputs
+        )
 
     def __len__(self) -> int:
         """Return K."""
@@ -123,38 +128,57 @@ class TorchStack(Stack):
 
         other = copy.copy(self)
         other.generator = self._generator_copy()
+        other._take([self.movers[row] for row in rows], [self.masks[row] for row in rows])
         memory = {name: taken(state) for name, state in self._optimizer_memory().items()}
-        other._hold(taken(self.parameters), taken(self.buffers), taken(self.masks), memory)
+        other._hold(taken(self.parameters), taken(self.buffers), memory)
         return other
 
     def joined(self, other: TorchStack) -> TorchStack:
         """Return one stack of these candidates and then the other's, at the same epoch."""
-        names = dict.fromkeys([*self.masks, *other.masks])
-        masks, others = (
-            {n: stack.masks.get(n, torch.ones_like(stack.parameters[n])) for n in names}
-            for stack in (self, other)
-        )
         second = other._optimizer_memory()
         memory = {n: _joined(state, second[n]) for n, state in self._optimizer_memory().items()}
         whole = copy.copy(self)
+        whole._take([*self.movers, *other.movers], [*self.masks, *other.masks])
         whole._hold(
-            _joined(self.parameters, other.parameters),
-            _joined(self.buffers, other.buffers),
-            _joined(masks, others),
-            memory,
+            _joined(self.parameters, other.parameters), _joined(self.buffers, other.buffers), memory
         )
         return whole
 
-    def _hold(
-        self, parameters: State, buffers: State, masks: State, memory: Mapping[str, State]
-    ) -> None:
+    def wants_gradients(self, step: int) -> bool:
+        """Return whether a mask moves by the gradients of step ``step``; torch's hook asks."""
+        return bool(self._wanting(step))
+
+    def stepped(self, step: int, gradients: Mapping[str, Tensor] | None) -> None:
+        """Move the masks that are due after ``step`` steps; torch's hook calls it."""
+        if step not in self.due:
+            return
+        whole = gradients or {}
+        each = {k: {name: g[k] for name, g in whole.items()} for k in self._wanting(step)}
+        if self._move(step, each):
+            self.hold.set(_stack_masks(self.masks, self.parameters))
+
+    def _network(self, row: int) -> nn.Module:
+        """Return the skeleton with the weights of candidate ``row``, until it is asked again."""
+        rows = {name: tensor[row] for name, tensor in {**self.parameters, **self.buffers}.items()}
+        with torch.no_grad():
+            for tensors in (self.skeleton.named_parameters(), self.skeleton.named_buffers()):
+                for name, tensor in tensors:
+                    tensor.copy_(rows[name])
+        return self.skeleton
+
+    def _hold(self, parameters: State, buffers: State, memory: Mapping[str, State]) -> None:
         """Take these tensors, (K, *shape) each, and the optimiser's memory of each parameter."""
-        self.parameters, self.buffers, self.masks = parameters, buffers, masks
+        self.parameters, self.buffers = parameters, buffers
         for name, parameter in parameters.items():
             parameter.requires_grad_(name in self.trained)
         self.optimizer = make_optimizer([parameters[n] for n in self.trained], self.task.recipe)
         self.optimizer.state.update({parameters[name]: state for name, state in memory.items()})
-        self.hold = Hold(self.optimizer, {name: parameters[name] for name in masks}, masks)
+        masks = _stack_masks(self.masks, parameters)
+        held = {name: parameters[name] for name in masks}
+        # The optimiser's hooks lead to it again: undone with the stack, they keep no tensor of it.
+        self.hold = Hold(self.optimizer, held, masks, weakref.proxy(self))
+        self.hold.step = self.epoch * self.task.recipe.steps(len(self.task.targets))
+        weakref.finalize(self, self.hold.release)
 
     def _optimizer_memory(self) -> dict[str, State]:
         """Return what the optimiser remembers of each parameter that it moves.

@@ -87,13 +87,15 @@ def train_batches(
     *,
     smoothing: float = 0.0,
     taken: int = 0,
+    sums: Floats | None = None,
     active: npt.ArrayLike | None = None,
     threads: int = 1,
 ) -> Floats:
-    """Train candidates on the same mini-batches; return each one's mean loss, (active,).
+    """Train candidates on the same mini-batches; return each one's losses, summed, (active,).
 
-    The losses are those before each step, in nats. A candidate whose weights are no longer finite
-    has a loss of NaN or infinity, and goes on without touching the others. ``state`` is changed.
+    The losses are of each example before its step, in nats. A candidate whose weights are no longer
+    finite has a loss of NaN or infinity, and goes on without touching the others. ``state`` is
+    changed.
 
     Args:
         layout: the candidates' masks.
@@ -106,6 +108,8 @@ def train_batches(
         optimiser: Adam by default.
         smoothing: label smoothing, in [0, 1).
         taken: steps that these candidates have taken before.
+        sums: (active,), what the losses are added to, one after the other, so that no bit depends
+            on where an epoch is cut.
         active: numbers of the candidates to train, increasing; all by default. The others keep
             what they have and cost nothing.
         threads: CPU threads; the result does not depend on it.
@@ -125,7 +129,9 @@ def train_batches(
     targets, order = (np.ascontiguousarray(a, dtype=np.int64) for a in (targets, order))
     _check(layout, inputs, state.parameters)
     _check_examples(targets, order, len(inputs), int(layout.arrays.sizes[-1]))
+    numbers = _numbers(layout, active)
     losses = np.zeros(layout.candidates)
+    losses[numbers] = 0.0 if sums is None else sums
     schedule = np.asarray(rates, dtype=np.float64)
 
     def work(part: Integers) -> None:
@@ -134,9 +140,8 @@ def train_batches(
             schedule, taken, state, buffers(layout, inputs.dtype), losses,
         )  # fmt: skip
 
-    numbers = _numbers(layout, active)
     _side_by_side(work, layout, numbers, threads)
-    return losses[numbers] / max(1, len(order))
+    return losses[numbers]
 
 
 def logits(
