@@ -70,6 +70,26 @@ def opened_parts(model: nn.Module, whole: Mask) -> dict[str, Tensor]:
     return found
 
 
+@pytest.mark.parametrize(("spec", "shape"), [MODELS[1], MODELS[2], MODELS[6], MODELS[7]])
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_the_mask_of_what_is_left(spec: str, shape: tuple[int, ...], multiple: int) -> None:
+    """Channels leave first and weights after them; where widths allow it attention is packed."""
+    model, example = zoo(spec, shape, 2), inputs(spec, shape, 2)
+    whole = pruned(model, example, 0.35, "uniform", 2, multiple)
+    generator = torch.Generator().manual_seed(0)
+    free = {
+        name: kept & ((torch.rand(kept.shape, generator=generator) < 0.8) | (kept.ndim == 1))
+        for name, kept in whole.items()
+    }
+    found = compact(model, example, Mask(free))
+    assert found.mask is not None
+    for name in names(found.model):
+        assert torch.equal(found.mask[name], found.model.get_parameter(name) != 0), name
+    assert found.mask.density < 0.95
+    again = compact(found.model, example, found.mask)
+    assert again.difference < 1e-6
+
+
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("biased", [True, False])
 def test_attention_opened_is_attention_packed(batch_first: bool, biased: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from bogp.coupling.copies import (
     Example,
@@ -17,9 +17,9 @@ from bogp.coupling.copies import (
     run_example,
 )
 from bogp.coupling.needs import Verdict, judge
-from bogp.coupling.opened import open_attention, pack_attention
+from bogp.coupling.opened import open_attention, opened_layers, pack_attention, packed_layers
 from bogp.coupling.reading import Reading, Readings, read_model
-from bogp.coupling.shrink import kept_inputs, rebuild, rewritten
+from bogp.coupling.shrink import kept_inputs, kept_of, rebuild, rewritten
 from bogp.masks import Mask
 
 TOLERANCE = 1e-5
@@ -45,6 +45,8 @@ class Compacted:
         parameters_after: how many those of the smaller network hold.
         difference: the largest difference of outputs that was found.
         note: a sentence on the modules that torch.fx cannot follow; empty if it can follow all.
+        mask: what is kept of the weights of the smaller network that the mask named; None where
+            there was no mask, or nothing is left of what it named.
     """
 
     model: nn.Module
@@ -53,6 +55,7 @@ class Compacted:
     parameters_after: int
     difference: float
     note: str
+    mask: Mask | None = None
 
 
 def compact(
@@ -94,21 +97,33 @@ def compact(
     run_example(dense, inputs)
     smaller = open_attention(smaller, inputs)
     readings = read_model(smaller, inputs, gather=True)
-    smaller, removed = _shrink(smaller, readings)
+    layers = {} if mask is None else opened_layers(mask, smaller)
+    smaller, removed = _shrink(smaller, readings, layers)
     smaller = pack_attention(smaller)
     compared = probes(inputs, seed)
     difference = checked_difference("the compacted model", smaller, dense, compared, tolerance)
     counts = parameter_count(dense), parameter_count(smaller)
-    return Compacted(smaller, removed, *counts, difference, _note(readings.unread))
+    note = _note(readings.unread)
+    left = _mask(smaller, packed_layers(layers, smaller))
+    return Compacted(smaller, removed, *counts, difference, note, left)
 
 
-def _shrink(model: nn.Module, readings: Readings) -> tuple[nn.Module, dict[str, LayerSize]]:
-    """Return ``model`` smaller, changed in place or as a graph of its own, and what it lost."""
+def _shrink(
+    model: nn.Module, readings: Readings, mask: dict[str, Tensor]
+) -> tuple[nn.Module, dict[str, LayerSize]]:
+    """Return ``model`` smaller, changed in place or as a graph of its own, and what it lost.
+
+    The layers of ``mask`` become those of the smaller model, in place.
+    """
     removed: dict[str, LayerSize] = {}
     verdicts = []
     for part in readings.parts:
         verdict = judge(part.flow)
         removed |= _lost(part, verdict)
+        for layer in part.flow.layers:
+            name = part.full(f"{layer.name}.weight")
+            if name in mask:
+                mask[name] = kept_of(mask[name], layer, verdict)
         rebuild(part.flow, verdict)
         verdicts.append(verdict)
     # A graph holds the modules that it calls: those inside it first.
@@ -132,6 +147,20 @@ def _lost(part: Reading, verdict: Verdict) -> dict[str, LayerSize]:
         if before != after:
             found[part.full(layer.name)] = LayerSize(before, after)
     return found
+
+
+def _mask(model: nn.Module, layers: Mapping[str, Tensor]) -> Mask | None:
+    """Return the mask of a compacted model.
+
+    A weight is kept, too, that took up another one's part in a constant.
+    """
+    parameters = dict(model.named_parameters())
+    found = {
+        name: kept | (parameters[name].detach() != 0)
+        for name, kept in layers.items()
+        if name in parameters and parameters[name].shape == kept.shape
+    }
+    return Mask(found) if found else None
 
 
 def _note(unread: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from bogp.coupling.tracing import recorded, tied_modules
+from bogp.coupling.tracing import joined, recorded, tied_modules
 
 
 @final
@@ -158,13 +158,40 @@ def packed_names(names: Mapping[str, str], model: nn.Module) -> dict[nn.Paramete
         above, _, part = path.rpartition(".")
         before, start = name, 0
         if isinstance(model.get_submodule(above), OpenAttention):
-            joined = f"{above}." if above else ""
             if part == "o":
-                before = f"{joined}out_proj.{own}"
+                before = joined(above, f"out_proj.{own}")
             else:
-                before = f"{joined}in_proj_{own}"
+                before = joined(above, f"in_proj_{own}")
                 start = "qkv".index(part) * len(parameter)
         found.setdefault(parameter, (names[before], start))
+    return found
+
+
+def opened_layers(layers: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Return layers of a mask by the names that weights have where attention is opened."""
+    found: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        path, _, own = name.rpartition(".")
+        above, _, last = path.rpartition(".")
+        if own == "in_proj_weight" and isinstance(model.get_submodule(path), OpenAttention):
+            parts = zip("qkv", layer.chunk(3), strict=True)
+            found |= {joined(path, f"{part}.weight"): rows for part, rows in parts}
+        elif last == "out_proj" and isinstance(model.get_submodule(above), OpenAttention):
+            found[joined(above, f"o.{own}")] = layer
+        else:
+            found[name] = layer
+    return found
+
+
+def packed_layers(layers: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Return layers of a mask by the names that weights have once attention is packed again."""
+    found = dict(layers)
+    for path, module in model.named_modules():
+        own = [joined(path, f"{part}.weight") for part in "qkvo"]
+        if isinstance(module, nn.MultiheadAttention) and own[0] in found:
+            *rows, output = (found.pop(name) for name in own)
+            found[joined(path, "in_proj_weight")] = torch.cat(rows)
+            found[joined(path, "out_proj.weight")] = output
     return found
 
 

@@ -15,6 +15,7 @@ from bogp.coupling.tracing import (
     Arguments,
     UntraceableError,
     is_torchs,
+    joined,
     recorded,
     tied_modules,
     trace,
@@ -63,11 +64,6 @@ def read_model(model: nn.Module, inputs: tuple[Tensor, ...], gather: bool = Fals
     work = _Work(recorded(model, inputs), tied_modules(model))
     parts = tuple(_read(work, model, "", gather))
     return Readings(parts, tuple(work.unread))
-
-
-def joined(name: str, child: str) -> str:
-    """Return the full name of ``child`` in the module ``name``."""
-    return f"{name}.{child}" if name else child
 
 
 @dataclass

@@ -97,6 +97,18 @@ def kept_inputs(layer: Layer, verdict: Verdict) -> Tensor:
     return inputs
 
 
+def kept_of(values: Tensor, layer: Layer, verdict: Verdict) -> Tensor:
+    """Return of ``values``, of the shape of a layer's weight, what lies in channels that stay."""
+    outputs = verdict.keeps(layer.output)
+    if layer.kind == "table":
+        return columns(values, outputs)
+    values = values[outputs]
+    if layer.kind != "reader":
+        return values
+    # The groups of a convolution keep the same of their inputs.
+    return columns(values, kept_inputs(layer, verdict)[: values.shape[1]])
+
+
 def _weight(flow: Flow, layer: Layer, verdict: Verdict) -> tuple[Tensor, Tensor]:
     """Return a reader's weight (out, in, ...) and what to add to its bias (out,), float64.
 

@@ -91,6 +91,11 @@ def tied_modules(model: nn.Module) -> frozenset[nn.Module]:
     )
 
 
+def joined(name: str, child: str) -> str:
+    """Return the full name of ``child`` in the module ``name``."""
+    return f"{name}.{child}" if name else child
+
+
 class _Tracer(fx.Tracer):
     """torch.fx's tracer; the modules ``opaque`` and torch's own layers are single nodes."""
 
