@@ -38,6 +38,7 @@ bench: $(READY)  ## Print the benchmarks: each pairs its sides in one run (half 
 	$(BIN)/python benchmarks/suggest.py
 	$(BIN)/python benchmarks/duel.py
 	$(BIN)/python benchmarks/export.py
+	$(BIN)/python benchmarks/graph_layers.py
 	$(BIN)/python benchmarks/end_to_end.py
 
 replicate: $(READY)  ## Every committed table: the paper's (two hours on two cores), and the comparisons
