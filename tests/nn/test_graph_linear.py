@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
 import warnings
 
 import numpy as np
@@ -230,6 +231,15 @@ def test_it_compiles_as_one_graph(wiring: np.ndarray) -> None:
         torch.testing.assert_close(one, other)
     with torch.no_grad():
         torch.testing.assert_close(quick(x), layer(x))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, within itself
+def test_compiled_code_computes_the_same() -> None:
+    layer = GraphLinear(even_blocks(ring(7, 0), 20, 16)).eval()
+    x = torch.randn(5, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(layer, fullgraph=True)(x), layer(x))
 
 
 @pytest.mark.parametrize("kind", ["window", "window+gather", "padded"])

@@ -61,9 +61,9 @@ class HeldBlocks(nn.Module, ABC):
             inputs = torch.from_numpy(blocks.wiring @ np.array(blocks.in_sizes))
             bounds = (inputs * drawn.shape[3:].numel()).clamp(min=1).rsqrt() * (inputs > 0)
             rows, columns = self._pairs()
-            owned = _owned(blocks.out_sizes)[rows.cpu(), :, None]
-            owned = owned & _owned(blocks.in_sizes)[columns.cpu(), None, :]
-            scale = (owned * bounds[rows.cpu(), None, None]).to(drawn)
+            owned = _owned(blocks.out_sizes)[rows, :, None]
+            owned = owned & _owned(blocks.in_sizes)[columns, None, :]
+            scale = (owned * bounds[rows, None, None]).to(drawn)
             scale = scale.reshape(*scale.shape, *(1,) * (drawn.ndim - 3))
             self.hold(drawn.uniform_(-1.0, 1.0, generator=generator).mul_(scale))
             if self.bias is not None:
@@ -98,8 +98,7 @@ class HeldBlocks(nn.Module, ABC):
 
     def _pairs(self) -> tuple[Tensor, Tensor]:
         """Return out node and in node of each block."""
-        pairs = torch.tensor(self.blocks.order, dtype=torch.int64).reshape(-1, 2)
-        rows, columns = pairs.to(self.weight.device).unbind(1)
+        rows, columns = torch.tensor(self.blocks.order, dtype=torch.int64).reshape(-1, 2).unbind(1)
         return rows, columns
 
     def _hold_tables(self, tables: Sequence[Tensor], device: torch.device | str | None) -> None:

@@ -57,15 +57,17 @@ class GraphLinear(HeldBlocks):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        shape = blocks.kept, max(blocks.in_sizes), max(blocks.out_sizes)
-        super().__init__(blocks, shape, bias, device=device, dtype=dtype)
+        into, out = max(blocks.in_sizes), max(blocks.out_sizes)
+        super().__init__(blocks, (blocks.kept, into, out), bias, device=device, dtype=dtype)
         self.plan = quickest(block_plans(blocks, rows, costs=costs), kind)
         back = quickest(block_plans(blocks, rows, costs=costs, turned=True))
         tables: list[Tensor] = []
-        self._forth = compiled(self.plan, blocks.kept, tables)
-        self._back = compiled(back, blocks.kept, tables)
-        self._inputs = blocks.in_channels
-        self._even = min(blocks.out_sizes) == max(blocks.out_sizes)
+        self._forth = compiled(self.plan, blocks.kept, into, out, tables)
+        self._back = compiled(back, blocks.kept, out, into, tables)
+        self._inputs, self._outputs = blocks.in_channels, blocks.out_channels
+        # Nodes of one size need no zeros at their ends: channels are viewed as nodes.
+        self._nodes_in = (len(blocks.in_sizes), into) if into == min(blocks.in_sizes) else None
+        self._nodes_out = (len(blocks.out_sizes), out) if out == min(blocks.out_sizes) else None
         self._hold_tables(tables, device)
         self.reset_parameters()
 
@@ -128,16 +130,22 @@ class GraphLinear(HeldBlocks):
                 "channels that the layer reads: give (..., channels)"
             )
         x, weight, bias = self._cast(x)
-        given = spread(x if x.ndim == 2 else x.reshape(-1, x.shape[-1]), blocks.in_sizes, 1)
-        added = None if bias is None else spread(bias, blocks.out_sizes, 0)
+        if self._nodes_in is not None:
+            given = x.reshape(-1, *self._nodes_in)
+        else:
+            given = spread(x.reshape(-1, self._inputs), blocks.in_sizes, 1)
+        if bias is not None and self._nodes_out is not None:
+            bias = bias.view(self._nodes_out)
+        elif bias is not None:
+            bias = spread(bias, blocks.out_sizes, 0)
         tables = self._tables()
         if torch.is_grad_enabled() and not is_exporting():
             found: Tensor = GraphProduct.apply(  # type: ignore[no-untyped-call]
-                given, weight, added, self._forth, self._back, *tables
+                given, weight, bias, self._forth, self._back, *tables
             )
         else:
             mine = arranged(self._forth, weight, tables)
-            found = product(self._forth, given, mine, added, tables, weight.shape[2])
-        if not self._even:
+            found = product(self._forth, given, mine, bias, tables, weight.shape[2])
+        if self._nodes_out is None:
             found = joined(found, blocks.out_sizes, 1)
-        return found.reshape(*x.shape[:-1], blocks.out_channels)
+        return found.reshape(*x.shape[:-1], self._outputs)

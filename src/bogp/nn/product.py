@@ -19,6 +19,9 @@ from bogp.nn.plan import Plan, Window
 CACHED = 2**18
 """How many numbers a CPU is given at a time: what is gathered for them then stays in its cache."""
 
+FEWEST = 16
+"""The fewest rows that a CPU is given at a time."""
+
 NOT = -1
 """Stands for a table of indices that is not needed."""
 
@@ -34,6 +37,7 @@ class Step(NamedTuple):
         blocks: the table of their blocks, E where there is none; ``NOT`` where these are the blocks
             from ``first`` on.
         first: see ``blocks``.
+        zeros: whether there is a block of zeros among them.
         rows: the table of the out nodes; ``NOT`` if these are all, in order.
     """
 
@@ -43,6 +47,7 @@ class Step(NamedTuple):
     reads: int
     blocks: int
     first: int
+    zeros: bool
     rows: int
 
 
@@ -58,6 +63,7 @@ class Program(NamedTuple):
             added, if ``added``), one after another, and then a row of zeros; ``NOT`` if they are in
             order.
         held: the table of where each of the E blocks stands in the buckets'; ``NOT`` if in order.
+        most: how many rows a CPU is given at a time.
     """
 
     steps: tuple[Step, ...]
@@ -66,14 +72,23 @@ class Program(NamedTuple):
     added: bool
     order: int
     held: int
+    most: int
 
 
 Tables = Sequence[Tensor]
 """The tables of indices that programs refer to by number, int64 (any,)."""
 
 
-def compiled(plan: Plan, blocks: int, tables: list[Tensor]) -> Program:
-    """Return the program of a plan of a layer with so many blocks; append its tables."""
+def compiled(plan: Plan, blocks: int, into: int, out: int, tables: list[Tensor]) -> Program:
+    """Return the program of a plan; append its tables.
+
+    Args:
+        plan: the plan.
+        blocks: E, how many blocks the layer has.
+        into: input channels of a node, in the direction of the plan.
+        out: its output channels.
+        tables: the layer's tables.
+    """
 
     def table(values: Sequence[int], known: Sequence[int] | None = None) -> int:
         if known is not None and list(values) == list(known):
@@ -96,6 +111,7 @@ def compiled(plan: Plan, blocks: int, tables: list[Tensor]) -> Program:
                 reads=table([u for each in bucket.reads for u in each]),
                 blocks=table(flat, range(flat[0], flat[0] + len(flat))),
                 first=flat[0],
+                zeros=blocks in flat,
                 rows=table(bucket.rows, known),
             )
         )
@@ -107,9 +123,17 @@ def compiled(plan: Plan, blocks: int, tables: list[Tensor]) -> Program:
     else:
         # A last node that reads nothing would stand in its place, but for the row of zeros.
         order = table(_places(rows, plan.shape[0]), range(len(rows)))
-    positions = [held[block] for block in range(blocks)]
+    numbers = plan.shape[0] * out + into * sum(
+        step.nodes * step.width if step.window is None else plan.shape[1] for step in steps
+    )
     return Program(
-        tuple(steps), plan.shape[1], plan.shape[0], plan.added, order, table(positions, range(at))
+        steps=tuple(steps),
+        inputs=plan.shape[1],
+        outputs=plan.shape[0],
+        added=plan.added,
+        order=order,
+        held=table([held[block] for block in range(blocks)], range(at)),
+        most=max(FEWEST, CACHED // max(1, numbers)),
     )
 
 
@@ -129,9 +153,10 @@ def arranged(program: Program, weight: Tensor, tables: Tables) -> tuple[Tensor, 
         if step.blocks == NOT:
             mine = weight if size == weight.shape[0] else weight[step.first : step.first + size]
         else:
-            if padded is None:
+            if step.zeros and padded is None:
                 padded = torch.cat([weight, weight.new_zeros(1, into, out)])
-            mine = padded.index_select(0, tables[step.blocks])
+            source = padded if step.zeros and padded is not None else weight
+            mine = source.index_select(0, tables[step.blocks])
         found.append(mine.reshape(step.nodes, step.width * into, out))
     return tuple(found)
 
@@ -152,7 +177,7 @@ def product(
         found = _product(program, x, weights, tables, out)
         return found if bias is None else found + bias
     result = x.new_empty(x.shape[0], program.outputs, out)
-    each = _rows_at_a_time(program, x, out)
+    each = _rows_at_a_time(program, x)
     if each >= x.shape[0]:
         _write(_product(program, x, weights, tables, out), bias, result)
         return result
@@ -178,7 +203,7 @@ def weight_gradient(
     into, out = x.shape[2], gradient.shape[2]
     if not program.steps or x.shape[0] == 0:
         return x.new_zeros(blocks, into, out)
-    each = _rows_at_a_time(program, x, out)
+    each = _rows_at_a_time(program, x)
     for given, of_given in zip(_split(x, each), _split(gradient, each), strict=True):
         of_rows = of_given.transpose(0, 1)
         parts = []
@@ -196,15 +221,11 @@ def _split(rows: Tensor, each: int) -> tuple[Tensor, ...]:
     return found
 
 
-def _rows_at_a_time(program: Program, x: Tensor, out: int) -> int:
+def _rows_at_a_time(program: Program, x: Tensor) -> int:
     """Return how many rows are computed at a time."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return max(1, x.shape[0])
-    numbers = program.outputs * out + x.shape[2] * sum(
-        program.inputs if step.window is not None else step.nodes * step.width
-        for step in program.steps
-    )
-    return max(16, CACHED // max(1, numbers))
+    return program.most
 
 
 def _product(
