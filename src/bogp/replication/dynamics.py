@@ -80,6 +80,7 @@ KINDS = {
 LOCAL = ("ring", "WS 0.1", "WS 0.3")
 """The kinds of which more densities are trained, and which the controls have at two sparsities."""
 
+ZOO_SPARSITIES = (0.9, 0.98)
 ZOO_KINDS = ("ring", "WS 0.3", "ER")
 
 Place = tuple[str, float, float]
@@ -213,9 +214,9 @@ def _places(sparsities: Sequence[float]) -> list[Place]:
     """Return the supports of the perceptron: kind, density, sparsity."""
     found: list[Place] = []
     for s in sparsities:
-        found += [(kind, 0.25, s) for kind in KINDS]
+        found += [(kind, 0.25, s) for kind in (KINDS if s > 0.8 else LOCAL)]
         if s > 0.8:
-            found += [(kind, 0.4, s) for kind in KINDS]
+            found += [(kind, 0.4, s) for kind in LOCAL]
         if s in (0.9, 0.95):
             found += [(kind, d, s) for kind in ("ring", "WS 0.3") for d in (0.12, 0.5)]
     return found
@@ -225,22 +226,20 @@ def _controls(setup: Setup, inputs: Inputs) -> Iterator[Cell]:
     entry = setup.entries[0]
     for sparsity in (s for s in setup.sparsities if s in (0.95, 0.9)):
         yield from _methods(inputs, entry, sparsity, ["gradual"], shuffled=True)
-        places: list[Place] = [
-            (kind, 0.25, sparsity) for kind in KINDS if sparsity == 0.95 or kind in LOCAL
-        ]
-        places += [(kind, 0.4, sparsity) for kind in ("ring", "WS 0.1")]
+        kinds = KINDS if sparsity == 0.95 else ("ring",)
+        places: list[Place] = [(kind, 0.25, sparsity) for kind in kinds]
+        places.append(("ring", 0.4, sparsity))
         yield from _within(inputs, entry, places, shuffled=True)
 
 
 def _zoo(setup: Setup, inputs: Inputs) -> Iterator[Cell]:
     for entry in setup.entries[1:]:
         yield _dense(inputs, entry)
-        for sparsity in setup.sparsities:
+        for sparsity in (s for s in setup.sparsities if s in ZOO_SPARSITIES):
             names = [n for n in treatments(entry.recipe.epochs) if n not in list(BLOCKS)[1:]]
             yield from _methods(inputs, entry, sparsity, names)
             yield _narrower(inputs, entry, sparsity)
-            density = 0.25 if sparsity > 0.8 else 0.4
-            yield from _within(inputs, entry, [(kind, density, sparsity) for kind in ZOO_KINDS])
+            yield from _within(inputs, entry, [(kind, 0.25, sparsity) for kind in ZOO_KINDS])
 
 
 def _methods(
