@@ -11,7 +11,7 @@ import operator
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 from torch.nn import functional
 
 from bogp.coupling.channels import (
@@ -47,8 +47,7 @@ def scale(flow: Flow, node: fx.Node) -> Found:
     source, factor = flow.heads[source_of(node)], node.args[1]
     if not isinstance(factor, int | float):
         return opaque(flow, node)
-    constants = torch.where(source.constants == 0, 0.0, UNKNOWN)
-    return Heads(source.axes, source.units, constants, source.maker)
+    return Heads(source.axes, source.units, _zeros(source.constants), source.maker)
 
 
 def sizes(flow: Flow, node: fx.Node) -> None:
@@ -93,15 +92,33 @@ def product(flow: Flow, node: fx.Node) -> Found:
     if queries is None:
         if left in flow.channels or keys.axes[1] != rank - 1 or keys.axes[0] >= rank - 2:
             return opaque(flow, node)
-        constants = torch.where(keys.constants == 0, 0.0, UNKNOWN)
-        return Heads(keys.axes, keys.units, constants, node)
+        return Heads(keys.axes, keys.units, _zeros(keys.constants), node)
     heads = queries.axes[0]
     joined = queries.axes == (heads, rank - 1) and keys.axes == (heads, rank - 2)
     if not joined or queries.units.shape != keys.units.shape:
         return opaque(flow, node)
     flow.units.tie(queries.units.flatten(), keys.units.flatten())
-    flow.matches.append(Match(queries, keys, None, softmax=False, scaled=False))
+    flow.matches.append(Match(queries, keys, None, softmax=_normalised(node), scaled=False))
     return None
+
+
+def _normalised(node: fx.Node) -> bool:
+    """Return whether products are only scaled and masked before a softmax over the keys."""
+    if not node.users:
+        return False
+    for user in node.users:
+        name = getattr(user.target, "__name__", str(user.target))
+        softmax = name == "softmax" and argument(user, 1, "dim") == -1
+        number = len(user.args) > 1 and isinstance(user.args[1], int | float)
+        passes = (name in ("mul", "truediv", "div") and number) or name in ("add", "masked_fill")
+        if not softmax and not (passes and user.args[0] is node and _normalised(user)):
+            return False
+    return True
+
+
+def _zeros(constants: Tensor) -> Tensor:
+    """Return the constants of which only 0 is known to stay what it is."""
+    return constants.masked_fill(constants != 0, UNKNOWN)
 
 
 HEADS: dict[Any, Rule] = {

@@ -218,6 +218,8 @@ def _reason(flow: Flow, node: fx.Node) -> str:
         return "they are an output of the model"
     if node.op == "call_module":
         return f"the {type(module_of(flow, node)).__name__} {str(node.target)!r} reads them"
+    if node.target in (getattr, "size"):
+        return "the network asks for their number"
     return f"a call of {getattr(node.target, '__name__', node.target)} reads them"
 
 

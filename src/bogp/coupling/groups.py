@@ -127,14 +127,7 @@ def couplings(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Couplin
 def _groups(part: Reading, names: Mapping[nn.Parameter, tuple[str, int]]) -> list[Group]:
     """Return the groups of one traced module."""
     flow = part.flow
-    roots, pinned = flow.units.roots().tolist(), flow.units.pinned()
-    places: dict[int, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for layer in flow.layers:
-        for parameter, axis, role, units in _held(flow, layer):
-            name, start = names[parameter]
-            for position, unit in enumerate(units.tolist(), start if axis == 0 else 0):
-                if not pinned[roots[unit]]:
-                    places[roots[unit]][name, axis, role].append(position)
+    places = _places(part, names)
     rows = {root: at for at, units in enumerate(flow.even) for root in units.flatten().tolist()}
     alike: dict[object, list[int]] = defaultdict(list)
     for root in sorted(places):
@@ -146,9 +139,36 @@ def _groups(part: Reading, names: Mapping[nn.Parameter, tuple[str, int]]) -> lis
         parts = 1
         if own[0] in rows:
             units = flow.even[rows[own[0]]]
+            if len(own) < units.numel():
+                continue
             own, parts = units.flatten().tolist(), len(units)
         found.append(_group(own, parts, places))
     return found
+
+
+def _places(
+    part: Reading, names: Mapping[nn.Parameter, tuple[str, int]]
+) -> dict[int, dict[Place, list[int]]]:
+    """Return where each set of units lies that can go.
+
+    Of packed attention, whose projections read one input with the same columns of one weight, these
+    are one place; where they read several inputs, no column is one channel's, and all stay.
+    """
+    flow = part.flow
+    roots, pinned = flow.units.roots().tolist(), flow.units.pinned().tolist()
+    owners: dict[tuple[str, int, int], int] = {}
+    places: dict[int, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for layer in flow.layers:
+        for parameter, axis, role, units in _held(flow, layer):
+            name, start = names[parameter]
+            for position, unit in enumerate(units.tolist(), start if axis == 0 else 0):
+                root = roots[unit]
+                owner = owners.setdefault((name, axis, position), root)
+                if owner != root:
+                    pinned[owner] = pinned[root] = True
+                if position not in places[root][name, axis, role]:
+                    places[root][name, axis, role].append(position)
+    return {root: held for root, held in places.items() if not pinned[root]}
 
 
 def _group(own: list[int], parts: int, places: Mapping[int, Mapping[Place, list[int]]]) -> Group:

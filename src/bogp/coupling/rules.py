@@ -40,6 +40,7 @@ from bogp.coupling.layers import (
 from bogp.coupling.norms import batch_norm, group_norm, layer_norm, over_kept
 from bogp.coupling.shapes import (
     cat,
+    expand,
     flatten,
     mean,
     pad,
@@ -273,7 +274,7 @@ FUNCTIONS: dict[Any, Rule] = {
         _named(functional, "dropout dropout1d dropout2d dropout3d alpha_dropout"), dropout
     ),
     **dict.fromkeys(_POOLS, pooling),
-    torch.mean: mean,
+    **dict.fromkeys([torch.mean, torch.amax, torch.amin], mean),
     torch.flatten: flatten,
     torch.reshape: reshape,
     torch.cat: cat,
@@ -290,7 +291,8 @@ METHODS: dict[str, Rule] = {
     **dict.fromkeys(["relu", "relu_", "sigmoid", "tanh", "clamp", "abs", "neg"], elementwise),
     **dict.fromkeys(["add", "add_", "sub", "mul", "mul_", "div"], elementwise),
     **dict.fromkeys(("contiguous", "clone", "detach"), identity),
-    "mean": mean,
+    **dict.fromkeys(["mean", "amax", "amin"], mean),
+    "expand": expand,
     "flatten": flatten,
     "view": reshape,
     "reshape": reshape,

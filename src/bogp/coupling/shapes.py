@@ -23,7 +23,7 @@ from bogp.coupling.channels import (
 
 
 def mean(flow: Flow, node: fx.Node) -> Channels | None:
-    """Return the channels as they are after a mean over other dimensions."""
+    """Return the channels as they are after a mean, or an extremum, over other dimensions."""
     source = flow.channels.get(source_of(node))
     dims = argument(node, 1, "dim")
     dims = (dims,) if isinstance(dims, int) else dims
@@ -36,6 +36,16 @@ def mean(flow: Flow, node: fx.Node) -> Channels | None:
     keeps = bool(argument(node, 2, "keepdim", False))
     axis = source.axis if keeps else source.axis - sum(dim < source.axis for dim in gone)
     return Channels(axis, source.units, source.constants)
+
+
+def expand(flow: Flow, node: fx.Node) -> Channels | None:
+    """Return the channels as they are where other dimensions are repeated."""
+    source = flow.channels.get(source_of(node))
+    wanted = node.args[1] if len(node.args) == 2 else node.args[1:]
+    if source is None or not isinstance(wanted, list | tuple):
+        return opaque(flow, node)
+    same = len(wanted) == flow.rank(source_of(node)) and wanted[source.axis] == -1
+    return source if same else opaque(flow, node)
 
 
 def flatten(flow: Flow, node: fx.Node) -> Channels | None:
