@@ -46,6 +46,10 @@ class Column:
     css: Callable[[Any], str] | None = None
 
 
+EPOCHS = Column("epochs a seed", "{:,}".format, "right")
+"""How long the network of each row was trained on one seed: what results are compared at."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A titled table whose cells are values, so that each format shows them in its own way.

@@ -120,16 +120,17 @@ def _smaller(
 
 def _print(runs: list[dict[str, Any]], title: str, smaller: Narrower | None) -> None:
     from bogp.analysis import mean_interval
-    from bogp.report import Cell, Table
+    from bogp.report import Cell, Column, Table
     from bogp.sparsity import EFFECTIVE, EFFECTIVE_NOTE, effective_sparsity
+    from bogp.tables import EPOCHS
 
     row: list[Cell] = [
         runs[0]["sparsity"],
         effective_sparsity(runs),
         mean_interval([run["test"] for run in runs]),
-        str(runs[0]["epochs"]),
+        runs[0]["epochs"],
     ]
-    columns = ["sparsity", EFFECTIVE, "test accuracy", "epochs a seed"]
+    columns: list[str | Column] = ["sparsity", EFFECTIVE, "test accuracy", EPOCHS]
     notes = ["Mean over the seeds [95 % interval, Student t].", EFFECTIVE_NOTE]
     if smaller is not None:
         notes.append(f"The narrower network: {smaller}.")

@@ -31,6 +31,7 @@ class Winner:
         graph: the support as one graph; None where it is no graph.
         criterion: the name of the criterion that chose among the available weights.
         fixed_weights: whether nothing says how to draw other initial weights.
+        not_inverted: why nothing follows from inverted scores, where the method is the reason.
     """
 
     mask: Mask
@@ -39,6 +40,7 @@ class Winner:
     graph: RelationalGraph | None
     criterion: str
     fixed_weights: bool = False
+    not_inverted: str | None = None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ def _weights_are_fixed(winner: Winner) -> str | None:
 
 
 def _scores_choose_nothing(winner: Winner) -> str | None:
+    if winner.not_inverted is not None:
+        return winner.not_inverted
     if winner.criterion == "random":
         return "the scores are random: inverted they are as random"
     if winner.available.kept == winner.mask.kept:

@@ -11,7 +11,7 @@ from bogp.masks import Mask
 from bogp.pipeline.candidate import Candidate
 from bogp.pipeline.rounds import initial_seed
 from bogp.pipeline.sharing import one_graph
-from bogp.sparsify import GRAPH, drawn_support, inverted, support_mask
+from bogp.sparsify import GRAPH, Method, drawn_support, inverted, support_mask
 from bogp.training import ModelFactory, initialise
 
 Seeded = tuple[Candidate, int]
@@ -48,6 +48,7 @@ class ControlMaker:
             graph=one_graph(support),
             criterion=criterion(winner.method.criterion).name,
             fixed_weights=self.fixed_weights,
+            not_inverted=_why_not_inverted(winner.method),
         )
         made: dict[str, Seeded] = {}
         left_out: dict[str, str] = {}
@@ -81,11 +82,26 @@ class ControlMaker:
         return CONTROLS[name].change(before, after, graphs=graphs, weights_changed=differing)
 
 
+def _why_not_inverted(method: Method) -> str | None:
+    """Return why a method that ranks inverted scores would say nothing, or None."""
+    if method.moves is not None and method.moves.regrows:
+        return "what the mask drops and grows decides it, and not the scores that it begins with"
+    if method.granularity.kind == "channel":
+        return "channels are ranked by the squares of their scores, which are the same inverted"
+    return None
+
+
 def _changed(winner: Candidate, drawn: Drawn, sparsity: float) -> Candidate:
     """Return the winner with what a control takes away from it."""
     method = inverted(winner.method) if drawn.inverted else winner.method
     if drawn.whole:
         # A mask that is given is trained as often as the winner's, and stays.
-        method = replace(method, criterion=GRAPH.criterion, scope=GRAPH.scope)
+        method = replace(
+            method,
+            criterion=GRAPH.criterion,
+            scope=GRAPH.scope,
+            moves=None,
+            granularity=GRAPH.granularity,
+        )
     kept = sparsity if drawn.whole else winner.sparsity
     return replace(winner, support=drawn.support, method=method, sparsity=kept)

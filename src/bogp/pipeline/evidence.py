@@ -40,6 +40,7 @@ class Comparison:
     name: str
     accuracy: Interval
     lead: Interval  # winner − this, paired by seed
+    epochs: int  # of training, on one seed
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,19 @@ def comparisons(runs: Sequence[Final], left_out: Mapping[str, str]) -> tuple[Com
     for name in names:
         own = {run.number: run.accuracy for run in runs if run.name == name}
         lead = paired_interval([winner[number] for number in own], list(own.values()))
-        found.append(Comparison(name, mean_interval(list(own.values())), lead))
+        accuracy = mean_interval(list(own.values()))
+        found.append(Comparison(name, accuracy, lead, epochs_a_seed(runs, name)))
     return tuple(found)
+
+
+def epochs_a_seed(runs: Sequence[Final], name: str) -> int:
+    """Return how many epochs a network of a name is trained for on one seed.
+
+    A network that goes by two names was trained once, and each has its epochs.
+    """
+    own = [run for run in runs if run.name == name]
+    trained = {(run.number, run.seed, run.mask): run.epochs for run in runs if run.epochs}
+    return max(run.epochs or trained.get((run.number, run.seed, run.mask), 0) for run in own)
 
 
 def _interval(values: Sequence[float]) -> Interval | None:

@@ -12,6 +12,8 @@ from bogp.data import Dataset
 from bogp.keys import content_key
 from bogp.masks import collapsed
 from bogp.pipeline import Comparison
+from bogp.pipeline.evidence import WINNER, epochs_a_seed
+from bogp.pipeline.finals import DENSE
 from bogp.pipeline.own_model import PrunedNetwork
 from bogp.report.graph_figures import graph_and_mask
 from bogp.report.interval_figure import interval_figure
@@ -61,6 +63,7 @@ def result_table(
         ["test accuracy, dense, trained alike", format_interval(found.dense, digits=4)],
         ["pruned − dense, points", format_interval(found.lead, scale=100, digits=2)],
         ["validation accuracy, pruned", format_interval(found.fresh, digits=4)],
+        ["epochs a seed, pruned and dense", _epochs(found)],
         ["test accuracy as it was given", None if given is None else f"{given:.4f}"],
     ]
     spent = ", ".join(f"{name} {epochs:,}" for name, epochs in found.epochs.items())
@@ -78,6 +81,11 @@ def result_table(
         )
     known = [row for row in rows if row[1] is not None]
     return Table(f"Pruned for {dataset.name}", ["", "result"], known, notes)
+
+
+def _epochs(found: PrunedNetwork) -> str:
+    """Return how long the pruned and the dense network were trained on one seed."""
+    return " and ".join(f"{epochs_a_seed(found.runs, name):,}" for name in (WINNER, DENSE))
 
 
 def layer_table(found: PrunedNetwork) -> Table:
@@ -103,7 +111,7 @@ def beside_table(found: PrunedNetwork) -> Table:
     if found.narrower:
         each = "; ".join(f"{name}: {one}" for name, one in found.narrower.items())
         note += f" A narrower network is dense, and trained like the dense one: {each}."
-    dense = Comparison("dense", found.dense, found.lead)
+    dense = Comparison(DENSE, found.dense, found.lead, epochs_a_seed(found.runs, DENSE))
     compared = [dense, *found.comparisons]
     return table_beside("Beside it", "pruned network", compared, found.left_out, note)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bogp.analysis import Interval, mean_interval
@@ -11,7 +11,7 @@ from bogp.pipeline import Comparison, Evidence, Point, SearchResult
 from bogp.report.accuracy_figures import PAPER_TABLE2
 from bogp.report.style import plural
 from bogp.sparsity import EFFECTIVE, EFFECTIVE_NOTE, effective_sparsity
-from bogp.tables import DASH, Cell, Column, Table, format_interval, scaled
+from bogp.tables import DASH, EPOCHS, Cell, Column, Table, format_interval, scaled
 
 _LEADERS = 10
 """Candidates in the table of the best."""
@@ -94,6 +94,11 @@ def winner_table(result: SearchResult) -> Table:
         _cost_note(result),
     ]
     return Table(f"Engine pool, {plural(len(result.trials), 'trial')}", _FACTS, rows, notes)
+
+
+def _epochs(records: Iterable[Mapping[str, Any]]) -> int | None:
+    """Return the epochs of the longest of a candidate's trials, None where there is none."""
+    return max((int(record["epochs"]) for record in records), default=None)
 
 
 def _effective(result: SearchResult) -> str:
@@ -189,12 +194,15 @@ def table_beside(
     note: str,
 ) -> Table:
     """Return what was trained beside the ``what`` on the same seeds, and what does not apply."""
-    rows: list[list[Cell]] = [[entry.name, entry.accuracy, entry.lead] for entry in compared]
-    rows += [[name, "does not apply", ""] for name in left_out]
+    rows: list[list[Cell]] = [
+        [entry.name, entry.accuracy, entry.lead, entry.epochs] for entry in compared
+    ]
+    rows += [[name, "does not apply", "", None] for name in left_out]
     columns: list[str | Column] = [
         f"beside the {what}",
         Column("accuracy", align="left"),
         Column(f"lead of the {what}", scaled(100, 2), "left"),
+        EPOCHS,
     ]
     why = [f"{name} does not apply: {reason}." for name, reason in left_out.items()]
     return Table(title, columns, rows, [note, *why], digits=4)
@@ -221,6 +229,7 @@ def front_table(result: SearchResult, arm: str = "search") -> Table:
         [
             f"{entry.point.sparsity:g}",
             effective_sparsity(records.get(entry.point, ())),
+            _epochs(records.get(entry.point, ())),
             str(entry.point),
             f"{entry.posterior[0]:.4f} ± {entry.posterior[1]:.4f}",
             entry.fresh,
@@ -231,6 +240,7 @@ def front_table(result: SearchResult, arm: str = "search") -> Table:
     columns: list[str | Column] = [
         "sparsity",
         EFFECTIVE,
+        EPOCHS,
         "candidate",
         "posterior ± SD",
         Column(f"{chosen_on}, fresh seeds", align="left"),
@@ -275,6 +285,7 @@ def leader_table(result: SearchResult) -> Table:
             mean_interval(values[index]).estimate,
             len(values[index]),
             effective_sparsity(records[index]),
+            _epochs(records[index]),
         ]
         for index in order[:_LEADERS]
     ]
@@ -283,7 +294,7 @@ def leader_table(result: SearchResult) -> Table:
         "counts how often a candidate was trained: one lucky trial does not win.",
         EFFECTIVE_NOTE,
     ]
-    columns = ["candidate", "mean", "trials", EFFECTIVE]
+    columns: list[str | Column] = ["candidate", "mean", "trials", EFFECTIVE, EPOCHS]
     return Table("The best candidates", columns, rows, notes, digits=4)
 
 
