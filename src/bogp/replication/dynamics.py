@@ -48,9 +48,12 @@ WIDTHS = (79, 110, 140, 200)
 """Widths of the narrower perceptrons of equal widths: 0.10, 0.15, 0.2 and 0.3 of the weights."""
 
 DENSE, CHANNELS, WITHIN = "dense", "gradual channels", "gradual inside a graph"
-BLOCKS = {f"gradual blocks {width}": width for width in (8, 16, 32)}
+ALIKE = ", every layer alike"
+"""Ends the names of rows in which each layer keeps the same density, instead of one ranking."""
+
+BLOCKS = {f"gradual blocks {width}{scope}": width for scope in ("", ALIKE) for width in (8, 16, 32)}
 EQUAL_ARITHMETIC = "narrower, equal multiply-adds"
-UNIFORM = "gradual, every layer alike"
+UNIFORM = f"gradual{ALIKE}"
 """Of the zoo alone, where ranking the weights of all layers together can empty a layer."""
 
 
@@ -120,7 +123,12 @@ def treatments(epochs: int) -> dict[str, Method]:
     most = max(count for count in range(2, 6) if epochs % count == 0)
     return {
         "gradual": gradual(),
-        **{name: gradual(kind="block", block=width) for name, width in BLOCKS.items()},
+        **{
+            name: gradual(
+                "uniform" if name.endswith(ALIKE) else "global", kind="block", block=width
+            )
+            for name, width in BLOCKS.items()
+        },
         CHANNELS: gradual("uniform", kind="channel"),
         UNIFORM: gradual("uniform"),
         "SNIP": pruning_method("snip"),
