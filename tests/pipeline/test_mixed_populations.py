@@ -6,10 +6,18 @@ from functools import partial
 
 import pytest
 import torch
-from training_helpers import Bomb, assert_weights_close, candidates, double_mlp, in_double
+from training_helpers import (
+    Bomb,
+    arguments,
+    assert_weights_close,
+    candidates,
+    double_mlp,
+    in_double,
+)
 
 from bogp.errors import LayerCollapseWarning, SettingError
 from bogp.graphs import generate
+from bogp.masks import WEIGHT, Granularity
 from bogp.pipeline import Candidate, prune_and_train, prune_and_train_population
 from bogp.sparsify import BASELINES, GRAPH, METHODS, Method
 from bogp.training import Halving, Recipe
@@ -20,6 +28,12 @@ RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=2)
 @pytest.fixture(scope="module")
 def parts(parts):
     return in_double(parts)
+
+
+def moving(name, granularity=WEIGHT, **moves):
+    """A method that moves, so often that it does in the few steps that there are."""
+    method = METHODS[name]
+    return replace(method, moves=replace(method.moves, **moves), granularity=granularity)
 
 
 # Method, sparsity and graph edges (None: the complete support) of each candidate.
@@ -36,6 +50,12 @@ MIXED = [
     (Method("magnitude", "global", rounds=3, rewind=True), 0.8, None),
     (Method("snip", "global", "one_shot", 2, pretrain=True), 0.8, None),
     (Method("random", pretrain=True), 0.8, 30),
+    (moving("gradual", every=1), 0.8, 30),
+    (moving("set", every=2), 0.7, None),
+    (moving("rigl", every=1, end=1.0), 0.6, None),
+    (replace(moving("gradual", every=2), criterion="snip"), 0.7, None),
+    (moving("gradual", Granularity("block", 4), every=1, regrow=0.5), 0.5, None),
+    (moving("gradual", Granularity("channel"), every=2), 0.5, None),
 ]
 
 
@@ -78,7 +98,7 @@ def test_each_candidate_is_what_it_is_alone(parts):
                 layers="all",
                 seed=10 + row,
                 order_seed=3,
-                **vars(candidate(row)),
+                **arguments(candidate(row)),
             )
         assert one.mask == alone.mask
         assert_weights_close(one, alone.model)
@@ -87,14 +107,14 @@ def test_each_candidate_is_what_it_is_alone(parts):
         assert len(one.losses) == len(one.accuracies) == RECIPE.epochs
         assert one.fingerprint == one.mask.fingerprint
         assert one.sparsity == one.mask.sparsity
-    assert [one.epochs for one in found] == [6, 2, 2, 10, 2, 6, 2, 2, 6, 6, 6, 4]
-    assert seen[0] == (0, 54)
-    assert seen[-1] == (54, 54)
+    assert [one.epochs for one in found] == [6, 2, 2, 10, 2, 6, 2, 2, 6, 6, 6, 4, *[2] * 6]
+    assert seen[0] == (0, 66)
+    assert seen[-1] == (66, 66)
     assert seen == sorted(seen)
 
 
 def test_the_order_of_the_candidates_changes_nothing(parts):
-    rows = [5, 1, 3, 0]
+    rows = [14, 5, 1, 12, 3, 0]
     whole, part = rows_of(parts, range(len(MIXED))), rows_of(parts, rows)
     for one, row in zip(part, rows, strict=True):
         assert one.mask == whole[row].mask

@@ -6,6 +6,7 @@ from torch import nn
 
 from bogp.errors import SettingError
 from bogp.masks import Mask
+from bogp.sparsify import Method, Moves, fixed, make_mover
 from bogp.training import (
     Halving,
     Recipe,
@@ -328,6 +329,8 @@ def test_the_rule_for_the_kernels_on_both_sides_of_each_threshold():
     assert not pays([widest - 10, 10], 128, 8, 1.0)
     assert pays([784, 1024, 1024, 10], 1, 4, 0.3)
     assert not pays([784, 1024, 1024, 10], 1, 4, 0.301)
+    assert pays(sizes, 128, 4, 0.1, between=2048)
+    assert not pays(sizes, 128, 4, 0.1, between=2047)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +356,41 @@ def test_auto_follows_the_rule(batch, densities, kind):
             None if d == 1.0 else Mask({"1.weight": torch.rand(50, 6, generator=generator) < d})
             for d in densities
         ]
-    assert population._stack_kind("auto", mlp([6, 50, 3]), masks, task, exact=False) is kind
+    movers = [mask and fixed(mask) for mask in masks]
+    assert population._stack_kind("auto", mlp([6, 50, 3]), movers, task, exact=False) is kind
+
+
+@pytest.mark.parametrize(
+    ("kept", "moves", "kind"),
+    [
+        # A tenth of the training dense, the rest at the final density: 0.3 in the mean, and more.
+        (100, [Moves(every=40, end=40)], population.KernelStack),
+        (101, [Moves(every=40, end=40)], population.TorchStack),
+        # 40,000 examples have room for 19 moves, of one mask or of all together.
+        (45, [Moves(every=20, end=1.0, schedule="one_shot")], population.KernelStack),
+        (45, [Moves(every=19, end=1.0, schedule="one_shot")], population.TorchStack),
+        (
+            45,
+            [Moves(every=n, end=1.0, schedule="one_shot") for n in (40, 37)],
+            population.KernelStack,
+        ),
+        (
+            45,
+            [Moves(every=n, end=1.0, schedule="one_shot") for n in (40, 33)],
+            population.TorchStack,
+        ),
+    ],
+)
+def test_auto_goes_by_the_mean_density_and_the_examples_between_moves(kept, moves, kind):
+    inputs = torch.rand(200, 6, generator=torch.Generator().manual_seed(0))
+    task = Task(inputs, inputs[:, :3].argmax(1), recipe(batch_size=100, epochs=200), 0)
+    model = mlp([6, 50, 3])
+    movers = [
+        make_mover(model, Method("magnitude", "global", moves=each), 1 - kept / 450, steps=400)
+        for each in moves
+    ]
+    assert population._stack_kind("auto", model, movers, task, exact=False) is kind
+    assert population._stack_kind("auto", model, movers, task, exact=True) is population.KernelStack
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

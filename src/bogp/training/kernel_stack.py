@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import final
@@ -54,7 +55,11 @@ def is_faster(model: nn.Module, movers: Sequence[Mover | None], task: Task) -> b
         spans = _spans(mover, task)
         steps = sum(taken for taken, _ in spans)
         pruned += sum(taken / steps * without for taken, without in spans)
-    return pays(sizes, task.batch_size, task.inputs.element_size(), (total - pruned) / total)
+    # Where one mask moves, all are laid out anew.
+    moves = {step for mover in movers if mover is not None for step in mover.plan} - {0}
+    between = task.recipe.epochs * len(task.targets) / len(moves) if moves else math.inf
+    width = task.inputs.element_size()
+    return pays(sizes, task.batch_size, width, (total - pruned) / total, between)
 
 
 def _spans(mover: Mover | None, task: Task) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ dense. Whether the kernels are faster than torch's dense products is another que
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,8 +35,14 @@ CACHE = 3 * 2**20 // 4
 SPARSE = 0.3
 """Density at and below which the kernels are faster, or as fast, whatever the sizes."""
 
+REST = 2048
+"""Examples between two moves of masks from which on laying them out anew costs less than it saves.
+"""
 
-def pays(sizes: Sequence[int], batch: int, itemsize: int, density: float) -> bool:
+
+def pays(
+    sizes: Sequence[int], batch: int, itemsize: int, density: float, between: float = math.inf
+) -> bool:
     """Return whether to train perceptrons by the kernels rather than by torch's dense products.
 
     They pay where a mini-batch fills a tile of :data:`~bogp.training.kernels.vectors.LANES`
@@ -61,17 +68,24 @@ def pays(sizes: Sequence[int], batch: int, itemsize: int, density: float) -> boo
     Quieter runs gave 0.8 to 0.9 where it is 1.1 to 1.5 for small batches and wide layers, so the
     rule leaves those to torch.
 
+    A move of masks has them laid out anew, which takes as long as 800 (SET) to 1,150 examples
+    (gradual) save at sparsity 0.9. Four candidates of a 784-512-512-10, mini-batches of 128, 200
+    steps, a move each 2,560 examples, CPU seconds by torch and by the kernels, one run: gradual to
+    sparsity 0.8 6.5 and 4.7, to 0.9 6.7 and 3.9, SET at 0.9 8.9 and 3.1. The kernels have a mask
+    from its dense beginning on: to train that by torch first would save little.
+
     Args:
         sizes: features of the input, of each hidden layer, and the number of classes.
         batch: examples of a mini-batch.
         itemsize: bytes of a number.
         density: mean share of the linear weights that the masks keep, in [0, 1].
+        between: mean number of examples from one move of a mask to the next.
 
     >>> pays([784, 128, 10], 512, 4, 1.0), pays([784, 128, 10], 32, 4, 1.0)
     (True, False)
     """
     fits = sum(sizes) * LANES * itemsize <= CACHE
-    return density <= SPARSE or (batch >= LANES and fits)
+    return between >= REST and (density <= SPARSE or (batch >= LANES and fits))
 
 
 def grouping(kept: BoolArray, costs: dict[int, float] | None = None) -> list[tuple[int, int]]:
