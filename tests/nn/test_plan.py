@@ -12,7 +12,7 @@ from wirings import WIRINGS, blocks, random, ring, small_world
 
 from bogp.errors import MaskError, UnknownNameError
 from bogp.nn import DEFAULT, Blocks, blocks_of_mask, even_blocks, measured, plan_blocks
-from bogp.nn.plan import KINDS, NONE, Layer, _bucket_seconds, _merged, block_plans
+from bogp.nn.plan import NONE, Layer, _bucket_seconds, _merged, block_plans
 
 
 @settings(max_examples=80)
@@ -58,7 +58,6 @@ def test_wirings_get_the_plans_that_are_made_for_them() -> None:
     assert kinds(small_world(16, 1)) == {"window+gather", "buckets", "padded"}
     assert kinds(random(8, 1)) >= {"buckets", "padded"}
     assert kinds(np.eye(4) == 1) == {"window", "gather"}
-    assert set(KINDS) == {"window", "window+gather", "gather", "buckets", "padded", "dense"}
 
 
 @settings(max_examples=30)
@@ -105,9 +104,6 @@ def test_the_quickest_plan_is_taken_and_dense_where_none_gains() -> None:
     assert plan.gain > 3
     assert plan_blocks(even_blocks(ring(4, 0), 64, 64), 1).kind == "dense"
     assert plan_blocks(even_blocks(np.ones((8, 8)), 512, 512), 256).kind == "dense"
-    free = replace(DEFAULT, gather=0.0, copy=1.0)  # windows copy the ends, gathers nothing
-    assert plan_blocks(wide, 256, costs=free, kind="window").kind == "window"
-    assert min(block_plans(wide, 256, costs=free), key=lambda each: each.seconds).kind == "gather"
     with pytest.raises(
         UnknownNameError, match=r"unknown plan of this wiring 'padded': choose from"
     ):
@@ -119,15 +115,16 @@ def test_costs_between_measured_sizes_lie_on_straight_lines_of_logarithms() -> N
     costs = replace(
         DEFAULT,
         rows=(1, 100),
-        dense=(1e-9, 1e-11),
+        sizes=(10, 1000),
+        dense=((1e-9, 4e-9), (1e-11, 4e-11)),
         widths=(8, 32),
         blocks=((4e-9, 1e-9), (4e-11, 1e-11)),
         convolutions=(4e-10, 1e-10),
         dense_convolution=1e-10,
-        call=0.0,
     )
-    assert costs.dense_seconds(10, 3, 5) == pytest.approx(150 * 1e-10)
-    assert costs.dense_seconds(1000, 3, 5) == pytest.approx(15000 * 1e-11)
+    assert costs.dense_seconds(10, 2, 5) == pytest.approx(100 * 1e-10)
+    assert costs.dense_seconds(10, 10, 10) == pytest.approx(1000 * 2e-10)
+    assert costs.dense_seconds(1000, 100, 100) == pytest.approx(1e7 * 4e-11)
     assert costs.dense_seconds(10, 3, 5, places=9) == pytest.approx(150 * 9 * 1e-10)
     assert costs.product_seconds(10, 16) == pytest.approx(2e-10)
     assert costs.product_seconds(10, 16, places=9) == pytest.approx(2e-10)
@@ -142,8 +139,8 @@ def test_costs_are_measured() -> None:
         assert np.shape(value) == np.shape(asdict(DEFAULT)[name])
         assert np.all(np.array(value) > 0) or name == "layer"
         assert np.all(np.isfinite(value))
-    # A product in a dense layer takes longest by far where there is one row.
-    assert found["dense"][0] > found["dense"][-1]
+    # A product in a dense layer takes longest where there is one row.
+    assert min(found["dense"][0]) > min(found["dense"][-1])
 
 
 def test_runs_of_unequal_length_are_cut_into_nodes_of_about_one_size() -> None:

@@ -15,6 +15,7 @@ from bogp.errors import ExportError, MaskError
 from bogp.masks import Mask, prunable_layers
 from bogp.nn import (
     DEFAULT,
+    GraphConv1d,
     GraphConv2d,
     GraphLinear,
     GraphMultiheadAttention,
@@ -23,7 +24,9 @@ from bogp.nn import (
 )
 from bogp.training import model_factory
 
-SLOW_DENSE = replace(DEFAULT, dense=(1.0,) * len(DEFAULT.rows), dense_convolution=1.0)
+SLOW_DENSE = replace(
+    DEFAULT, dense=((1.0,) * len(DEFAULT.sizes),) * len(DEFAULT.rows), dense_convolution=1.0
+)
 """Costs by which every block-sparse layer is quicker than the dense one."""
 
 
@@ -111,6 +114,35 @@ def test_by_default_layers_stay_that_dense_computes_quicker() -> None:
     assert not found.model[2].weight[~mask["2.weight"]].any()
 
 
+def test_what_was_measured_slower_stays_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that runs as slowly as the layers are asked to be."""
+    model = nn.Sequential(nn.Linear(32, 32), nn.Conv1d(16, 16, 3))
+    mask = Mask(
+        {
+            "0.weight": even_blocks(ring(8, 0), 32, 32).mask(),
+            "1.weight": even_blocks(ring(4, 0), 16, 16).mask()[:, :, None].expand(16, 16, 3),
+        }
+    )
+    slow = {nn.Linear: 1.0, GraphLinear: 2.0, nn.Conv1d: 3.0, GraphConv1d: 1.0}
+    now = [0.0]
+    for layer, seconds in slow.items():
+
+        def forward(
+            self: Any, x: Tensor, real: Any = layer.forward, seconds: float = seconds
+        ) -> Tensor:
+            now[0] += seconds
+            found: Tensor = real(self, x)
+            return found
+
+        monkeypatch.setattr(layer, "forward", forward)
+    monkeypatch.setattr("bogp.nn.convert.time.perf_counter", lambda: now[0])
+    found = to_graph(model, mask, example=torch.randn(2, 16, 32), costs=SLOW_DENSE, timed=True)
+    assert [(each.done, each.gain, each.why) for each in found.layers] == [
+        ("dense", 1.0, "dense was measured to be quicker"),
+        ("graph", 3.0, ""),
+    ]
+
+
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # of the dense encoder
 @pytest.mark.parametrize("needs", ["packed", "separate"])
 def test_torchs_own_encoder_is_converted(needs: str) -> None:
@@ -185,7 +217,7 @@ def test_other_convolutions_stay_dense() -> None:
             "2.weight": even_blocks(ring(4, 0), 8, 8).mask()[:, :, None, None].repeat(1, 1, 1, 1),
         }
     )
-    found = to_graph(model, mask, costs=replace(SLOW_DENSE))
+    found = to_graph(model, mask, costs=SLOW_DENSE)
     assert [each.why for each in found.layers[:2]] == [
         "it is a grouped convolution",
         "there is no graph layer of its kind",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -13,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from bogp.errors import ExportError, MaskError, first_line
 from bogp.masks import Mask, PrunableLayer, check_fits, prunable_layers
-from bogp.nn.attention import PARTS, GraphMultiheadAttention, projection_masks, projections
+from bogp.nn.attention import GraphMultiheadAttention, projection_masks, projections
 from bogp.nn.blocks import blocks_of_mask
 from bogp.nn.conv import GraphConv1d, GraphConv2d
 from bogp.nn.costs import DEFAULT, Costs
@@ -30,6 +32,10 @@ PLACES = 1024
 """How many places a convolution is taken to compute at a time where no example says it."""
 
 
+PAIRS = 9
+"""How often a layer is timed against the dense one."""
+
+
 @dataclass(frozen=True)
 class LayerChange:
     """What was done with one layer, or one projection of an attention.
@@ -42,7 +48,8 @@ class LayerChange:
         plan: how it is computed, see :class:`bogp.nn.Plan`.
         density: the share of its weights that the mask keeps.
         rows: for how many rows at a time that was decided.
-        gain: how many times faster the costs predict it to be; 1 where it stayed.
+        gain: how many times faster it is, as the costs predict or as it was timed; 1 where it
+            stayed.
         why: why it stayed, a clause; empty where it did not.
 
     >>> print(LayerChange("0", "linear", "graph", "window", 0.1, 64, 6.5))
@@ -87,11 +94,12 @@ def to_graph(
     *,
     example: Example | None = None,
     costs: Costs = DEFAULT,
+    timed: bool = False,
     dense: Collection[str] = (),
 ) -> Converted:
     """Return the network that computes what the masked model does, in graph layers where quicker.
 
-    A layer of whole blocks is replaced where the costs predict that it gains a tenth or more; the
+    A layer of whole blocks is replaced where the costs predict that it gains a quarter or more; the
     others stay as they are, their pruned weights 0. ``model`` is not changed.
 
     Args:
@@ -100,6 +108,9 @@ def to_graph(
         example: inputs (N, ...), or a tuple of them, of the batch size that counts: layers are
             chosen for the rows that they get from it, and the outputs are compared.
         costs: what the parts of a layer take on this machine, see :func:`bogp.nn.measured`.
+        timed: whether each layer that the costs would replace is timed, too, against the dense one
+            on inputs of the example's shape, and stays where it is not quicker; ``gain`` is then
+            what was measured. Without an example nothing is timed.
         dense: names of modules that stay.
 
     Raises:
@@ -120,7 +131,8 @@ def to_graph(
     # Nodes that nothing reads or feeds will leave here: what couples channels gives a narrower
     # network and its mask, and all below goes on with these.
     inputs = None if example is None else (example,) if isinstance(example, Tensor) else example
-    expected, rows = ([], {}) if inputs is None else _run(found, inputs)
+    expected, seen = ([], {}) if inputs is None else _run(found, inputs)
+    choice = _Choice(costs, timed)
     changes: list[LayerChange] = []
     for name, layers in _modules(found, mask).items():
         module = found.get_submodule(name)
@@ -130,7 +142,7 @@ def to_graph(
         }
         make = _attention if isinstance(module, nn.MultiheadAttention) else _layer
         why = _why_it_stays(found, module, name in dense)
-        new, done = make(name, module, masks, rows.get(name), costs, why)
+        new, done = make(name, module, masks, seen.get(name), choice, why)
         changes += done
         if new is not None:
             found = _replaced(found, module, new)
@@ -143,6 +155,20 @@ def to_graph(
     if inputs is not None and any(each.done == "graph" for each in changes):
         _check(found, inputs, expected)
     return Converted(found, tuple(changes))
+
+
+class _Seen(NamedTuple):
+    """How many rows or places a layer computes at a time, and the shape of its input if known."""
+
+    rows: int
+    shape: tuple[int, ...] | None = None
+
+
+class _Choice(NamedTuple):
+    """What layers are chosen by."""
+
+    costs: Costs
+    timed: bool
 
 
 _UNBLOCKED = "its mask does not keep whole blocks"
@@ -198,68 +224,95 @@ def _layer(
     name: str,
     module: nn.Module,
     masks: Mapping[str, Tensor],
-    rows: int | None,
-    costs: Costs,
+    seen: _Seen | None,
+    choice: _Choice,
     why: str,
 ) -> tuple[nn.Module | None, list[LayerChange]]:
     """Return the graph layer in place of ``module``, None if it stays, and what was done."""
     mask = masks["weight"]
-    kind = "linear" if isinstance(module, nn.Linear) else f"conv{mask.ndim - 2}d"
-    rows = rows or (ROWS if kind == "linear" else PLACES)
-    change, plan = _decided(name, kind, mask, rows, costs, why)
-    if plan is None:
-        return None, [change]
-    settings: dict[str, Any] = {"rows": rows, "costs": costs, "kind": plan.kind}
-    new: nn.Module
-    if isinstance(module, nn.Linear):
-        new = GraphLinear.from_dense(module, mask, **settings)
-    elif isinstance(module, nn.Conv1d):
-        new = GraphConv1d.from_dense(module, mask, **settings)
-    else:
-        new = GraphConv2d.from_dense(module, mask, **settings)
+    linear = isinstance(module, nn.Linear)
+    kind = "linear" if linear else f"conv{mask.ndim - 2}d"
+    seen = seen or _Seen(ROWS if linear else PLACES)
+    new, change = _changed(name, kind, module, mask, seen, choice, why)
     return new, [change]
-
-
-def _decided(
-    name: str, kind: str, mask: Tensor, rows: int, costs: Costs, why: str
-) -> tuple[LayerChange, Plan | None]:
-    """Return what is done with a layer, and its plan where it is not to stay."""
-    plan = None if why else _plan(kind, mask, rows, costs)
-    density = float(mask.double().mean())
-    if plan is not None and plan.kind != "dense":
-        return LayerChange(name, kind, "graph", plan.kind, density, rows, plan.gain), plan
-    why = why or (_UNBLOCKED if plan is None else "dense is quicker")
-    return LayerChange(name, kind, "dense", "dense", density, rows, 1.0, why), None
 
 
 def _attention(
     name: str,
     module: nn.Module,
     masks: Mapping[str, Tensor],
-    rows: int | None,
-    costs: Costs,
+    seen: _Seen | None,
+    choice: _Choice,
     why: str,
 ) -> tuple[nn.Module | None, list[LayerChange]]:
     """Return the attention with graph projections, None if it stays, and what was done."""
     assert isinstance(module, nn.MultiheadAttention)
-    rows = rows or ROWS
-    parts: dict[str, nn.Linear | GraphLinear] = {}
+    rows = ROWS if seen is None else seen.rows
+    parts: dict[str, Any] = dict(projections(module))
     changes = []
-    given = projection_masks(module, masks)
-    dense = projections(module)
-    for part in PARTS:
-        parts[part] = dense[part]
-        if part in given:
-            own = f"{name}.{part}" if name else part
-            change, plan = _decided(own, "attention", given[part], rows, costs, why)
-            changes.append(change)
-            if plan is not None:
-                parts[part] = GraphLinear.from_dense(
-                    dense[part], given[part], rows=rows, costs=costs, kind=plan.kind
-                )
-    if not any(isinstance(part, GraphLinear) for part in parts.values()):
+    for part, mask in projection_masks(module, masks).items():
+        own = f"{name}.{part}" if name else part
+        given = _Seen(rows, (rows, parts[part].in_features))
+        new, change = _changed(own, "attention", parts[part], mask, given, choice, why)
+        changes.append(change)
+        parts[part] = parts[part] if new is None else new
+    if all(change.done == "dense" for change in changes):
         return None, changes
     return GraphMultiheadAttention.of_parts(module, parts), changes
+
+
+def _changed(
+    name: str,
+    kind: str,
+    module: nn.Module,
+    mask: Tensor,
+    seen: _Seen,
+    choice: _Choice,
+    why: str,
+) -> tuple[nn.Module | None, LayerChange]:
+    """Return the graph layer in place of one layer, None if it stays, and what was done."""
+    plan = None if why else _plan(kind, mask, seen.rows, choice.costs)
+    why = why or (_UNBLOCKED if plan is None else "")
+    if plan is not None and plan.kind != "dense":
+        settings: dict[str, Any] = {"rows": seen.rows, "costs": choice.costs, "kind": plan.kind}
+        graph = next(made for dense, made in _MADE if isinstance(module, dense))
+        new = graph.from_dense(module, mask, **settings)
+        gain = plan.gain
+        if choice.timed and seen.shape is not None:
+            gain = _timed_gain(module, new, seen.shape)
+        if gain > 1.0:
+            density = new.blocks.density
+            return new, LayerChange(name, kind, "graph", plan.kind, density, seen.rows, gain)
+        why = "dense was measured to be quicker"
+    density = float(mask.double().mean())
+    why = why or "dense is quicker"
+    return None, LayerChange(name, kind, "dense", "dense", density, seen.rows, 1.0, why)
+
+
+_MADE: tuple[tuple[type[nn.Module], Any], ...] = (
+    (nn.Linear, GraphLinear),
+    (nn.Conv1d, GraphConv1d),
+    (nn.Conv2d, GraphConv2d),
+)
+"""What each layer becomes."""
+
+
+def _timed_gain(dense: nn.Module, graph: nn.Module, shape: tuple[int, ...]) -> float:
+    """Return how many times faster a graph layer is: the median of pairs of calls, in turn."""
+    weight = next(dense.parameters())
+    x = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+
+    def seconds(layer: nn.Module) -> float:
+        start = time.perf_counter()
+        layer(x)
+        if x.is_cuda:
+            torch.cuda.synchronize(x.device)
+        return time.perf_counter() - start
+
+    with torch.no_grad():
+        for layer in (dense, graph, dense, graph):
+            seconds(layer)
+        return median(seconds(dense) / seconds(graph) for _ in range(PAIRS))
 
 
 def _replaced(model: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
@@ -284,18 +337,17 @@ def _leave_fused_code(model: nn.Module) -> None:
                 module.use_nested_tensor = False
 
 
-def _run(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], dict[str, int]]:
-    """Return the outputs, and how many rows or places each layer computes."""
-    rows: dict[str, int] = {}
+def _run(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], dict[str, _Seen]]:
+    """Return the outputs, and what each layer computes."""
+    seen: dict[str, _Seen] = {}
 
     def note(name: str) -> Any:
         def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             (found, *_) = [each for each in tree_leaves(output) if isinstance(each, Tensor)]
-            if isinstance(module, nn.Linear | nn.MultiheadAttention):
-                rows[name] = max(1, found.numel() // max(1, found.shape[-1]))
-            else:
-                channels = int(getattr(module, "out_channels", 1))
-                rows[name] = max(1, found.numel() // channels)
+            # All but the channels are rows: they are last, or those of a convolution.
+            channels = getattr(module, "out_channels", found.shape[-1])
+            shape = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else None
+            seen[name] = _Seen(max(1, found.numel() // max(1, channels)), shape)
 
         return hook
 
@@ -305,7 +357,7 @@ def _run(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], di
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.MultiheadAttention)
     ]
     try:
-        return _outputs(model, inputs), rows
+        return _outputs(model, inputs), seen
     except Exception as error:  # whatever a foreign forward raises
         raise ExportError(
             f"the model cannot be run on the example ({first_line(error)}): give a batch of its "

@@ -50,6 +50,10 @@ class HeldBlocks(nn.Module, ABC):
         """Return the weights as (blocks, out channels, in channels, *kernel)."""
 
     @abstractmethod
+    def to_dense(self) -> nn.Module:
+        """Return torch's layer with the same weights, zeros for all other blocks."""
+
+    @abstractmethod
     def hold(self, values: Tensor) -> None:
         """Take weights (blocks, out channels, in channels, *kernel)."""
 

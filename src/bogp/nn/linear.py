@@ -43,7 +43,7 @@ class GraphLinear(HeldBlocks):
     >>> import numpy as np
     >>> layer = GraphLinear(Blocks(np.eye(4) == 1, (8,) * 4, (4,) * 4))
     >>> layer, layer(torch.ones(2, 16)).shape
-    (GraphLinear(16, 32, nodes 4 x 4, density 0.25, gather, bias=True), torch.Size([2, 32]))
+    (GraphLinear(16, 32, nodes 4 x 4, density 0.25, window, bias=True), torch.Size([2, 32]))
     """
 
     def __init__(

@@ -27,10 +27,14 @@ what each node reads; ``buckets`` does so for each number of neighbours apart; `
 nodes of fewer neighbours read blocks of zeros; ``dense`` is the dense layer.
 """
 
-KINDS: tuple[Kind, ...] = ("window", "window+gather", "gather", "buckets", "padded", "dense")
-
 NONE = -1
 """The block of zeros, in a bucket's ``blocks``."""
+
+CACHED = 2**18
+"""How many numbers of the input and output of some rows a CPU's cache is taken to hold."""
+
+FEWEST = 16
+"""The fewest rows that a CPU is given at a time."""
 
 
 class Window(NamedTuple):
@@ -69,7 +73,7 @@ class Plan:
     """How one layer is computed.
 
     Attributes:
-        kind: one of :data:`KINDS`.
+        kind: what it is in a word, see :data:`Kind`.
         buckets: what is computed; if ``added``, the first has all rows, and the others' rows are
             added to it; otherwise each row is in one bucket, or reads nothing.
         shape: (out nodes, in nodes).
@@ -107,8 +111,11 @@ class Layer(NamedTuple):
     places: int = 1
 
 
-GAIN = 1.1
-"""The predicted speed over dense from which on a layer is computed by its blocks."""
+GAIN = 1.25
+"""The predicted speed over dense from which on a layer is computed by its blocks.
+
+Predictions are rather too high than too low: the costs leave out what falls out of a cache.
+"""
 
 
 def plan_blocks(
@@ -127,7 +134,7 @@ def plan_blocks(
         rows: how many vectors of channels it gets at a time: batch, tokens and pixels multiplied.
         places: numbers in a kernel; 1 for a linear layer.
         costs: what this machine takes for its parts, see :func:`bogp.nn.measured`.
-        kind: only plans of this kind; by default ``"dense"`` where no other gains a tenth.
+        kind: only plans of this kind; by default ``"dense"`` where no other gains a quarter.
         windows: whether windows of the input may be read; a convolution cannot.
 
     Raises:
@@ -182,7 +189,7 @@ def block_plans(
     shape = blocks.wiring.shape[0], blocks.wiring.shape[1]
     dense = costs.dense_seconds(rows, blocks.out_channels, blocks.in_channels, places)
     return [
-        Plan(kind, buckets, shape, added, _seconds(buckets, shape, layer, costs), dense)
+        Plan(kind, buckets, shape, added, _seconds(buckets, shape, added, layer, costs), dense)
         for kind, buckets, added in _plans(blocks.wiring, blocks_of, layer, costs, windows)
     ]
 
@@ -324,14 +331,19 @@ def _with_band(
 
 
 def _seconds(
-    buckets: Sequence[Bucket], shape: tuple[int, int], layer: Layer, costs: Costs
+    buckets: Sequence[Bucket], shape: tuple[int, int], added: bool, layer: Layer, costs: Costs
 ) -> float:
     """Return what the costs predict for buckets."""
     # The outputs of several buckets are brought into order once more.
     passes = 1 if len(buckets) < 2 else 2
     copied = passes * layer.rows * shape[0] * layer.out
+    parts = 1
+    if layer.places == 1:
+        parts = -(-layer.rows // rows_at_a_time(buckets, shape, layer.into, layer.out))
+    calls = (parts - 1) * (1 + len(buckets)) + 2 * added
     return (
         costs.layer
+        + costs.call * calls
         + costs.copy * copied
         + sum(
             _bucket_seconds(
@@ -340,11 +352,20 @@ def _seconds(
                 layer,
                 costs,
                 circle=None if each.window is None else shape[1],
-                padded=any(NONE in blocks for blocks in each.blocks),
+                padded=added or any(NONE in blocks for blocks in each.blocks),
             )
             for each in buckets
         )
     )
+
+
+def rows_at_a_time(buckets: Sequence[Bucket], shape: tuple[int, int], into: int, out: int) -> int:
+    """Return how many rows a CPU is given at a time: what it reads and writes stays in its cache.
+
+    Buckets are computed one after another, so that what the largest gathers counts.
+    """
+    read = [len(each.rows) * each.width if each.window is None else shape[1] for each in buckets]
+    return max(FEWEST, CACHED // max(1, shape[0] * out + into * max(read, default=0)))
 
 
 def _bucket_seconds(
@@ -367,8 +388,10 @@ def _bucket_seconds(
             what each out node reads is gathered.
         padded: whether the weights are brought together with blocks of zeros, at each call.
     """
-    read = layer.rows * layer.into * (count * width if circle is None else circle)
     weights = count * width * layer.into * layer.out * layer.places
     each = costs.product_seconds(layer.rows, layer.out, layer.places)
-    seconds = costs.call + (costs.gather if circle is None else costs.copy / 2) * read
+    # The ends of a circle are copied with all between them, in one piece for each row.
+    pieces = layer.rows * (count * width if circle is None else 1)
+    numbers = layer.rows * layer.into * (count * width if circle is None else circle)
+    seconds = costs.call + costs.piece * pieces + costs.gather * numbers
     return seconds + each * layer.rows * weights + 2 * costs.copy * weights * padded

@@ -14,13 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from bogp.nn.plan import Plan, Window
-
-CACHED = 2**18
-"""How many numbers a CPU is given at a time: what is gathered for them then stays in its cache."""
-
-FEWEST = 16
-"""The fewest rows that a CPU is given at a time."""
+from bogp.nn.plan import Plan, Window, rows_at_a_time
 
 NOT = -1
 """Stands for a table of indices that is not needed."""
@@ -123,9 +117,6 @@ def compiled(plan: Plan, blocks: int, into: int, out: int, tables: list[Tensor])
     else:
         # A last node that reads nothing would stand in its place, but for the row of zeros.
         order = table(_places(rows, plan.shape[0]), range(len(rows)))
-    numbers = plan.shape[0] * out + into * sum(
-        step.nodes * step.width if step.window is None else plan.shape[1] for step in steps
-    )
     return Program(
         steps=tuple(steps),
         inputs=plan.shape[1],
@@ -133,7 +124,7 @@ def compiled(plan: Plan, blocks: int, into: int, out: int, tables: list[Tensor])
         added=plan.added,
         order=order,
         held=table([held[block] for block in range(blocks)], range(at)),
-        most=max(FEWEST, CACHED // max(1, numbers)),
+        most=rows_at_a_time(plan.buckets, plan.shape, into, out),
     )
 
 
@@ -177,7 +168,7 @@ def product(
         found = _product(program, x, weights, tables, out)
         return found if bias is None else found + bias
     result = x.new_empty(x.shape[0], program.outputs, out)
-    each = _rows_at_a_time(program, x)
+    each = _most(program, x)
     if each >= x.shape[0]:
         _write(_product(program, x, weights, tables, out), bias, result)
         return result
@@ -203,7 +194,7 @@ def weight_gradient(
     into, out = x.shape[2], gradient.shape[2]
     if not program.steps or x.shape[0] == 0:
         return x.new_zeros(blocks, into, out)
-    each = _rows_at_a_time(program, x)
+    each = _most(program, x)
     for given, of_given in zip(_split(x, each), _split(gradient, each), strict=True):
         of_rows = of_given.transpose(0, 1)
         parts = []
@@ -221,7 +212,7 @@ def _split(rows: Tensor, each: int) -> tuple[Tensor, ...]:
     return found
 
 
-def _rows_at_a_time(program: Program, x: Tensor) -> int:
+def _most(program: Program, x: Tensor) -> int:
     """Return how many rows are computed at a time."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return max(1, x.shape[0])
