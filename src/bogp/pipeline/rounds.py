@@ -26,7 +26,7 @@ from bogp.keys import derive_seed
 from bogp.masks import Mask, collapsed
 from bogp.pipeline.candidate import Candidate, TrainingResult
 from bogp.pipeline.scoring import method_examples
-from bogp.sparsify import GRAPH, Method, Mover, Support, kept_counts, make_mover
+from bogp.sparsify import GRAPH, Method, Mover, Support, fixed, kept_counts, make_mover
 from bogp.training import (
     Halving,
     Metrics,
@@ -239,9 +239,11 @@ class _Course:
         return self.model if self.initial is None else self.initial
 
     @property
-    def wears(self) -> Mask | Mover | None:
-        """What a training prunes it by: a mask, or what moves one."""
-        return self.mask if self.counts or self.mover is None else self.mover
+    def wears(self) -> Mover | None:
+        """What a training prunes it by: a mask that stays, or one that moves."""
+        if self.mask is None or self.mover is None or not self.counts:
+            return self.mover
+        return fixed(self.mask, self.mover.units)
 
     def prune(self, number: int, split: Split) -> None:
         """Take the mask of pruning round ``number``, by the weights at hand."""
@@ -288,6 +290,7 @@ def _course(
         seed=candidate.mask_seed,
         examples=(split.train_inputs[:1], None),
     )
+    mover.units.prepare(model)
     counts: list[int] = []
     if method.moves is None:
         counts = kept_counts(method, mover.support, candidate.sparsity)
@@ -345,7 +348,7 @@ def _train_alone(
             f"lower the learning rate from {recipe.learning_rate}"
         )
     course.model, course.metrics = found.model, None
-    if isinstance(course.wears, Mover):
+    if course.mover is not None:
         course.mask = found.mask
     course.ended = "whole" if len(found.losses) == recipe.epochs else "patience"
     course.add(found.losses, found.accuracies, found.diverged)

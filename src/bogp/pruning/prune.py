@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bogp.coupling import normalise_over_kept
 from bogp.data import Dataset, from_datasets, load_dataset, split
 from bogp.errors import SettingError
 from bogp.masks import Granularity, check_room, check_weights, choose_layers, prunable_layers
@@ -222,6 +223,8 @@ def _pruned(
             )
     pruned = initialise(factory, 0)
     pruned.load_state_dict(dict(found.state))
+    if isinstance(chosen.method, Method) and chosen.method.granularity.kind == "channel":
+        normalise_over_kept(pruned)  # its gains, 0 where a channel is gone, are among the weights
     fresh = not isinstance(source, GivenModel) or source.fresh
     before = None if fresh else evaluate(example, dataset.test_inputs, dataset.test_targets)
     warn_of_collapse(found.mask, 3)

@@ -189,9 +189,9 @@ def moves_of(method: Method) -> Moves:
     return method.moves
 
 
-def fixed(mask: Mask) -> Mover:
-    """Return the mover of a mask that is given and stays what it is."""
-    return Mover(GRAPH, mask, {}, WeightUnits())
+def fixed(mask: Mask, units: Units | None = None) -> Mover:
+    """Return the mover of a mask that is given and stays what it is, of weights or of ``units``."""
+    return Mover(GRAPH, mask, {}, units or WeightUnits())
 
 
 def make_mover(

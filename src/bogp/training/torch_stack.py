@@ -155,7 +155,7 @@ class TorchStack(Stack):
         whole = gradients or {}
         each = {k: {name: g[k] for name, g in whole.items()} for k in self._wanting(step)}
         if self._move(step, each):
-            self.hold.set(_stack_masks(self.masks, self.parameters))
+            self.hold.set(self._stacked_masks())
 
     def _network(self, row: int) -> nn.Module:
         """Return the skeleton with the weights of candidate ``row``, until it is asked again."""
@@ -173,12 +173,23 @@ class TorchStack(Stack):
             parameter.requires_grad_(name in self.trained)
         self.optimizer = make_optimizer([parameters[n] for n in self.trained], self.task.recipe)
         self.optimizer.state.update({parameters[name]: state for name, state in memory.items()})
-        masks = _stack_masks(self.masks, parameters)
+        for mover in self.movers:
+            if mover is not None:
+                mover.units.prepare(self.skeleton)
+        masks = self._stacked_masks()
         held = {name: parameters[name] for name in masks}
         # The optimiser's hooks lead to it again: undone with the stack, they keep no tensor of it.
         self.hold = Hold(self.optimizer, held, masks, weakref.proxy(self))
         self.hold.step = self.epoch * self.task.recipe.steps(len(self.task.targets))
         weakref.finalize(self, self.hold.release)
+
+    def _stacked_masks(self) -> State:
+        """Return what the masks hold at zero, as numbers (K, *shape), by the parameter's name."""
+        whole = [
+            None if mover is None or mask is None else mover.units.with_carriers(mask)
+            for mover, mask in zip(self.movers, self.masks, strict=True)
+        ]
+        return _stack_masks(whole, self.parameters)
 
     def _optimizer_memory(self) -> dict[str, State]:
         """Return what the optimiser remembers of each parameter that it moves.
