@@ -114,7 +114,7 @@ def make():
         (["missing.pt"], "there is no file 'missing.pt'"),
         (["{f}", "--nodes", 16], "layer '3.weight' of 10 outputs and 24 inputs: use at most 10"),
         (["{f}", "--nodes", 8, "--block", 8], "give nodes or block"),
-        (["{f}", "--block", 0], "block = 0: give 1 or more channels"),
+        (["{f}", "--block", 0], "block = 0 of a granularity: give 1 or more channels"),
         (["{f}", "--property", "girt"], "did you mean girth"),
         (["{f}", "--layer", "2.weight"], "unknown layer '2.weight'"),
         (["{f}", "--threshold", 2], "threshold 2.0"),

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from bogp.errors import OutputError, SettingError
 from bogp.report import figure_format, figure_png, figure_svg, graph_portrait, write_figure
 from bogp.report import graph_figures as drawing
-from bogp.report.graph_figures import spring_places
+from bogp.report.graph_figures import spring_places, wirings_and_mask
 
 RING = nx.to_numpy_array(nx.cycle_graph(6)).astype(bool)
 MASK = np.kron(RING | np.eye(6, dtype=bool), np.ones((2, 3), dtype=bool))
@@ -111,3 +111,19 @@ def test_a_figure_is_written_in_the_format_of_its_suffix(tmp_path: Path) -> None
         with pytest.raises(OutputError, match=r"end in \.png or \.svg"):
             figure_format(name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.PNG", "new"]
+
+
+def test_a_wiring_that_is_no_graph_joins_its_inputs_to_its_outputs():
+    ring = np.eye(4, dtype=bool) | np.roll(np.eye(4, dtype=bool), 1, 0)
+    ring |= ring.T
+    wiring = np.array([[1, 0, 1], [0, 0, 1]], dtype=bool)
+    figure = wirings_and_mask({"before": ring, "after": wiring}, np.ones((4, 6)), "a layer")
+    before, after, mask = figure.axes
+    assert before.get_title(loc="left") == "before: 4 nodes, 4 edges"
+    assert after.get_title(loc="left") == "after: 2 × 3 nodes, 3 blocks"
+    (lines,) = after.collections[:1]
+    ends = {tuple(map(tuple, np.round(path.vertices, 3))) for path in lines.get_paths()}
+    assert ends == {
+        ((-0.5, -0.8), (-0.333, 0.8)), ((0.5, -0.8), (-0.333, 0.8)), ((0.5, -0.8), (0.333, 0.8)),
+    }  # fmt: skip
+    assert mask.get_title(loc="left").startswith("mask 4 × 6")

@@ -56,7 +56,7 @@ def analyze(
         typer.Option(
             metavar="CHANNELS",
             help="Instead of --nodes: the channels of a node, so that a mask of whole blocks is "
-            "seen block by block.",
+            "seen block by block. Default: those of the blocks that bogp prune kept, if it did.",
         ),
     ] = None,
     threshold: Annotated[
@@ -110,6 +110,7 @@ def analyze(
     network, example = _network(model, data)
 
     from bogp.pipeline.analyze import analyze as run_analysis
+    from bogp.pipeline.pruned_model import stored_blocks
     from bogp.report.analysis_page import (
         blocks_table,
         properties_table,
@@ -122,7 +123,7 @@ def analyze(
         model=network,
         example=example,
         nodes=nodes,
-        block=block,
+        block=block if block is not None or nodes is not None else stored_blocks(file),
         threshold=threshold,
         layers=layer,
     )
@@ -138,7 +139,7 @@ def analyze(
         return
     print_table(wiring_table(found, file.name))
     console.print()
-    if nodes is not None or block is not None:
+    if any(one.wiring is not None for one in found.layers):
         print_table(blocks_table(found))
         console.print()
     print_table(properties_table(found, names))

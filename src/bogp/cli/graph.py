@@ -62,7 +62,10 @@ def show(
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(help="Read it from a mask that was saved (safetensors), with --nodes."),
+        typer.Option(
+            help="Read it from a file with a mask, with --nodes, which a mask of blocks that bogp "
+            "prune has saved knows."
+        ),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which layer of the mask, if it has several.")
@@ -111,7 +114,7 @@ def show(
         shown = from_family(family, size, count, layer_shape, seed or 0, parameter or [])
     else:
         assert mask is not None  # one of the three was given
-        shown = from_mask(mask, layer, _needed(nodes, "--nodes", "--mask"))
+        shown = from_mask(mask, layer, nodes)
     draw(shown, out)
     if as_json:
         print_json({**shown.as_json(), "picture": str(out)})

@@ -113,16 +113,19 @@ def from_family(
     return made_graph(drawn, shape, "A drawn graph", origin)
 
 
-def from_mask(path: Path, layer: str | None, nodes: int) -> ShownGraph:
+def from_mask(path: Path, layer: str | None, nodes: int | None) -> ShownGraph:
     """Return the graph of one layer of a saved mask; the mask is shown as it was saved.
 
     Of an attention's packed projections each matrix is a layer, as ``bogp analyze`` names them.
     """
     from bogp.graphs import mask_to_graph
-    from bogp.masks import load_mask
-    from bogp.pipeline.pruned_model import parts, read_layouts
+    from bogp.masks import read_mask
+    from bogp.pipeline.analyze import analyze
+    from bogp.pipeline.pruned_model import parts, read_layouts, stored_blocks
 
-    mask = load_mask(path)
+    mask, blocks = read_mask(path), stored_blocks(path)
+    if nodes is None and blocks is None:
+        raise SettingError("--mask needs --nodes too: give --nodes and a number")
     layouts = read_layouts(mask, None)
     layers = {
         part: view
@@ -137,7 +140,13 @@ def from_mask(path: Path, layer: str | None, nodes: int) -> ShownGraph:
     name = next(iter(layers)) if layer is None else layer
     if name not in layers:
         raise UnknownNameError("layer", name, layers)
-    read = mask_to_graph(layers[name], nodes)
+    if nodes is None:
+        found = {one.name: one.graph for one in analyze(mask, block=blocks).layers}[name]
+        if found is None:
+            raise SettingError(f"{name!r} is one node wide: choose another layer")
+        read = found
+    else:
+        read = mask_to_graph(layers[name], nodes)
     origin = {"mask": str(path), "layer": name}
     title = f"The graph of {name} in {path.name}"
     return ShownGraph(read, layers[name], title, origin, _all_properties(read))

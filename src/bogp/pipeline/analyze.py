@@ -15,7 +15,7 @@ from bogp.analysis.block_wiring import BlockWiring, block_wiring
 from bogp.analysis.paths import dead_units
 from bogp.errors import GraphError, SettingError, UnknownNameError
 from bogp.graphs import PROPERTIES, RelationalGraph, mask_to_graph, properties
-from bogp.masks import Mask
+from bogp.masks import Granularity, Grid, Mask, PrunableLayer, grids
 from bogp.pipeline.candidate import finite_or_none
 from bogp.pipeline.pruned_model import all_inputs, mask_and_network, parts, paths_of, read_layouts
 
@@ -140,7 +140,7 @@ def analyze(
     model: nn.Module | None = None,
     example: Tensor | None = None,
     nodes: int | None = None,
-    block: int | None = None,
+    block: int | Granularity | None = None,
     threshold: float | None = None,
     layers: Sequence[str] | None = None,
 ) -> ModelAnalysis:
@@ -158,9 +158,9 @@ def analyze(
         example: one input or a batch (N, \\*shape); only its shape and type matter.
         nodes: how many nodes each layer's relational graph has; by default the largest power of two
             that is at most :data:`MOST_NODES`, the layer's outputs and its inputs.
-        block: in place of ``nodes``, the channels of a node, as a
-            :class:`bogp.masks.Granularity` has them: each layer has as many nodes as fit its
-            outputs, and as fit its inputs, and its graph as many as the fewer of the two.
+        block: in place of ``nodes``, the channels of a node, or the :class:`bogp.Granularity` of a
+            mask of blocks: each layer has as many nodes as fit its outputs, and as fit its inputs,
+            and its graph as many as the fewer of the two.
         threshold: the least share of kept weights that joins two nodes, in (0, 1]; by default one
             weight does.
         layers: names of the parameters to describe; all by default. Paths run through all.
@@ -183,13 +183,16 @@ def analyze(
     whole = {name: all_inputs(layer, layouts[name][0]) for name, layer in mask.items()}
     views = {name: parts(whole[name], name, layouts[name][1]) for name in names}
     _check_nodes(nodes, block, views)
+    grid = _grids(nodes, block, views)
+    one_node = nodes is not None
     on_path, why = paths_of(mask, network, example)
     found = []
     for name in names:
         carried = {} if on_path is None else parts(on_path[name], name, layouts[name][1])
         for part, view in views[name].items():
             total = mask[name].numel() // len(views[name])
-            found.append(_describe(part, view, total, carried.get(part), nodes, block, threshold))
+            on = carried.get(part)
+            found.append(_describe(part, view, total, on, grid.get(part), threshold, one_node))
     live = None if on_path is None else sum(int(on.sum()) for on in on_path.values())
     return ModelAnalysis(
         layers=tuple(found),
@@ -205,19 +208,14 @@ def _describe(
     mask: Tensor,
     total: int,
     on_path: Tensor | None,
-    nodes: int | None,
-    block: int | None,
+    grid: Grid | None,
     threshold: float | None,
+    one_node: bool,
 ) -> LayerAnalysis:
     """Return the analysis of one layer's mask (out, in, *kernel)."""
     outputs, inputs = mask.shape[:2]
-    grid = None
-    if block is not None:
-        grid = max(1, outputs // block), max(1, inputs // block)
-    elif nodes is not None:
-        grid = nodes, nodes
     size = default_nodes(outputs, inputs) if grid is None else min(grid)
-    graph = mask_to_graph(mask, size, threshold) if size > 1 or nodes is not None else None
+    graph = mask_to_graph(mask, size, threshold) if size > 1 or one_node else None
     values = {} if graph is None else properties(graph, PROPERTIES, threads=1)
     dead = (None, None) if on_path is None else dead_units(on_path)
     return LayerAnalysis(
@@ -254,17 +252,33 @@ def _chosen(mask: Mask, layers: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in mask if name in wanted)
 
 
+def _grids(
+    nodes: int | None,
+    block: int | Granularity | None,
+    views: Mapping[str, Mapping[str, Tensor]],
+) -> Mapping[str, Grid]:
+    """Return how many output and input nodes each part of a layer has, where that is asked for."""
+    shapes = {
+        part: tuple(view.shape) for of_layer in views.values() for part, view in of_layer.items()
+    }
+    if nodes is not None:
+        return dict.fromkeys(shapes, (nodes, nodes))
+    if block is None:
+        return {}
+    granularity = block if isinstance(block, Granularity) else Granularity("block", block)
+    layers = [PrunableLayer(part, "", "linear", shape) for part, shape in shapes.items()]
+    return grids(layers, granularity)
+
+
 def _check_nodes(
-    nodes: int | None, block: int | None, views: Mapping[str, Mapping[str, Tensor]]
+    nodes: int | None, block: int | Granularity | None, views: Mapping[str, Mapping[str, Tensor]]
 ) -> None:
     """Raise unless each layer can carry a graph of so many nodes, or nodes of so many channels."""
     if block is not None and nodes is not None:
         raise SettingError(
-            f"{nodes} nodes and nodes of {block} channels are two answers to one question: give "
+            f"{nodes} nodes and nodes of {block!r} channels are two answers to one question: give "
             "nodes or block"
         )
-    if block is not None and block < 1:
-        raise SettingError(f"block = {block}: give 1 or more channels a node")
     if nodes is None:
         return
     if nodes < 1:

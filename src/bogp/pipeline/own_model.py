@@ -15,13 +15,15 @@ from torch import Tensor
 from bogp.analysis import Interval, mean_interval
 from bogp.controls import Bound
 from bogp.criteria import criterion
-from bogp.data import Dataset, split
+from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.errors import RecipeError, SettingError, StudyError
 from bogp.graphs import RelationalGraph
 from bogp.masks import Mask, PrunableLayer, prunable_layers
+from bogp.pipeline.candidate import Candidate
 from bogp.pipeline.evidence import WINNER, Comparison, comparisons
 from bogp.pipeline.finals import DENSE, ByMask, Contender, Final
+from bogp.pipeline.first_mask import candidate_mover, mask_before
 from bogp.pipeline.given import network_factory
 from bogp.pipeline.narrowing import narrower_for_mask, why_no_narrower
 from bogp.pipeline.pool_search import PoolStudy, open_pool_study, run_pool_search
@@ -33,7 +35,7 @@ from bogp.pipeline.sharing import Group, graph_groups, one_graph
 from bogp.pipeline.space import CandidateSpace, Point
 from bogp.pipeline.workers import open_workers
 from bogp.settings.search import Execution, SearchSettings
-from bogp.sparsify import Method, Support, drawn_support, make_mover, support_record
+from bogp.sparsify import Method, Support, drawn_support, support_record, support_words
 from bogp.sparsify.supports import carries
 from bogp.training import ModelFactory, Narrower, initialise
 from bogp.types import BoolArray
@@ -70,6 +72,9 @@ class PrunedNetwork:
         links: the adjacency (nodes, nodes) of the graph that bounds the mask, several side by side;
             None of the complete support.
         bound: names of the layers that a graph bounds.
+        before: the mask before training, inside which or from which it moved
+            (:func:`bogp.pipeline.first_mask.mask_before`); None where that was every weight.
+        inside: the support in words; empty without one, and of a search.
     """
 
     fields: Mapping[str, Any]
@@ -89,6 +94,8 @@ class PrunedNetwork:
     epochs: Mapping[str, int]
     links: BoolArray | None = None
     bound: tuple[str, ...] = ()
+    before: Mask | None = None
+    inside: str = ""
 
 
 def support_sparsities(sparsity: float) -> tuple[float, ...]:
@@ -180,7 +187,9 @@ def prune_by_method(
             **({} if support is None else {"support": support_record(support)}),
         }
         factory = network_factory(settings.model, workers.dataset)
-        _check_mask(factory, workers.dataset, settings, method, support)
+        # The error of a mask that cannot be made, before there is a study.
+        tried = Candidate(support, method, settings.sparsity)
+        candidate_mover(factory, workers.dataset, settings, tried)
         with open_session(
             workers,
             settings,
@@ -208,27 +217,6 @@ def prune_by_method(
             spent = {"fresh seeds and controls": finals.epochs}
             runs = finals.runs, finals.left_out
             return _network(opened, winner, point, *kept, *runs, None, spent)
-
-
-def _check_mask(
-    factory: ModelFactory,
-    dataset: Dataset,
-    settings: SearchSettings,
-    method: Method,
-    support: Support,
-) -> None:
-    """Raise the error of a mask that cannot be made, before there is a study."""
-    assert settings.sparsity is not None
-    examples = len(split(dataset, settings.protocol, seed=0).train_targets)
-    make_mover(
-        initialise(factory, 0),
-        method,
-        settings.sparsity,
-        steps=settings.recipe.epochs * settings.recipe.steps(examples),
-        layers=settings.layers,
-        support=support,
-        examples=(dataset.train_inputs[:1], None),
-    )
 
 
 _COMMAND = {"made_by": "bogp prune"}
@@ -321,6 +309,8 @@ def _network(
         epochs=spent,
         links=None if graph is None else graph.adjacency,
         bound=() if graph is None else _bound(support, graph, mask, opened.factory),
+        before=mask_before(opened.factory, opened.dataset, opened.settings, candidate, own[0].seed),
+        inside="" if search or candidate.support is None else support_words(candidate.support),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from bogp.analysis.paths import beside, chain_order, chain_paths, misfit
 from bogp.errors import MaskError, SettingError
 from bogp.masks import (
+    Granularity,
     Mask,
     check_fits,
     check_weights,
@@ -96,6 +98,18 @@ def _from_file(path: str | os.PathLike[str]) -> Mask:
     # embedding, which the zeros of a state dict have among them.
     weights = {name: layer for name, layer in mask.items() if name.endswith("weight")}
     return Mask(weights) if weights else mask
+
+
+def stored_blocks(path: str | os.PathLike[str]) -> Granularity | None:
+    """Return which blocks a file of :func:`bogp.prune` consists of; None where it does not.
+
+    Raises:
+        MaskError: the file cannot be read.
+    """
+    notes = read_state(path)[1]
+    method = json.loads(notes.get("settings", "{}")).get("method") or {}
+    found = Granularity(**method.get("granularity", {}))
+    return found if found.kind == "block" else None
 
 
 def read_layouts(mask: Mask, model: nn.Module | None) -> Layouts:

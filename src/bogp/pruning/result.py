@@ -91,7 +91,9 @@ class PruneResult:
         Raises:
             OutputError: the file cannot be written.
         """
-        return write_prune_report(path, self.found, self.dataset, self.structure, self.given)
+        return write_prune_report(
+            path, self.found, self.dataset, self.structure, self.given, self.model
+        )
 
     def save(self, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
         """Write the model with its mask as a safetensors file (:func:`bogp.save_model`).

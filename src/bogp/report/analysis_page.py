@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bogp.errors import SettingError
 from bogp.pipeline.analyze import LayerAnalysis, ModelAnalysis
-from bogp.report.graph_figures import graph_and_mask
+from bogp.report.graph_figures import graph_and_mask, wirings_and_mask
 from bogp.report.page import Section, versions, write_report
 from bogp.report.pictures import Picture
 from bogp.report.style import GREY, look, open_figure, plural, styled, titled
@@ -154,7 +154,9 @@ def write_analysis_page(
         wirings.append(blocks_table(found))
     sections = [
         Section("Wiring", GAP_TEXT, wirings, [overview]),
-        Section("Relational graphs", text, [_narrower(properties_table(found, names))], pictures),
+        Section(
+            "Relational graphs", text, [narrower_table(properties_table(found, names))], pictures
+        ),
     ]
     provenance = {"command": command, "versions": versions()}
     return write_report(path, f"bogp: the wiring of {name}", sections, provenance)
@@ -165,7 +167,7 @@ def _pairs(layer: LayerAnalysis) -> int:
     return layer.bipartite.inputs * layer.bipartite.outputs
 
 
-def _narrower(table: Table) -> Table:
+def narrower_table(table: Table) -> Table:
     """Return a table with a column for each layer instead of a row, if that is narrower."""
     if len(table.rows) >= len(table.columns) or len(table.rows) > 8:
         return table
@@ -178,8 +180,14 @@ def _narrower(table: Table) -> Table:
 
 
 def _layer_picture(layer: LayerAnalysis) -> Picture:
-    """Return a layer's relational graph beside its mask."""
+    """Return a layer's relational graph beside its mask, or its wiring, which is no such graph."""
     assert layer.graph is not None
+    if layer.wiring is not None and not layer.wiring.is_graph:
+        wirings = {"kept blocks": layer.wiring.kept.numpy()}
+        figure = wirings_and_mask(wirings, layer.mask.cpu().numpy(), layer.name)
+        blocks = plural(layer.wiring.blocks, "block")
+        caption = f"{layer.name}: its {blocks} between nodes and its mask, dark where kept."
+        return Picture(figure, caption)
     figure = graph_and_mask(layer.graph.adjacency, layer.mask.cpu().numpy(), layer.name)
     edges = plural(layer.graph.edges, "edge")
     caption = f"{layer.name}: its relational graph ({edges}) and its mask, dark where kept."

@@ -44,6 +44,57 @@ def graph_and_mask(adjacency: npt.ArrayLike, mask: npt.ArrayLike, title: str) ->
 
 
 @styled
+def wirings_and_mask(
+    wirings: Mapping[str, npt.ArrayLike], mask: npt.ArrayLike, title: str
+) -> Figure:
+    """Return wirings of one layer beside each other, and its mask.
+
+    A wiring that is a relational graph is drawn in a circle. Of any other the input nodes stand
+    below and the output nodes above, joined where a block is kept.
+
+    Args:
+        wirings: what each is → bool (out nodes, in nodes), "before" and "after" say.
+        mask: bool (out, in) or (out, in, ...): a kernel is dark where any of it is kept.
+        title: one line.
+    """
+    figure, axes = open_figure(4.5 * (len(wirings) + 1), 4.4, columns=len(wirings) + 1)
+    for place, (name, wiring) in zip(axes, wirings.items(), strict=False):
+        kept = np.asarray(wiring, dtype=bool)
+        place.set_title(f"{name}: {_draw_wiring(place, kept)}", fontweight="normal")
+    _draw_mask(axes[-1], np.asarray(mask, dtype=bool))
+    titled(figure, title)
+    return figure
+
+
+def _draw_wiring(axes: Axes, kept: BoolArray) -> str:
+    """Draw the kept blocks of a layer; return how many nodes and edges there are, in words."""
+    outputs, inputs = kept.shape
+    if outputs == inputs and bool(kept.diagonal().all()) and np.array_equal(kept, kept.T):
+        drawn = _draw_graph(axes, _without_loops(kept), _circle(outputs))
+        return f"{plural(outputs, 'node')}, {drawn}"
+    rows = [np.linspace(-1, 1, count + 2)[1:-1] for count in (outputs, inputs)]
+    to, of = np.nonzero(kept)
+    lines = np.stack(
+        [
+            np.column_stack([rows[1][of], np.full(len(of), -0.8)]),
+            np.column_stack([rows[0][to], np.full(len(to), 0.8)]),
+        ],
+        axis=1,
+    )
+    _add_lines(axes, lines, look(0)["color"])
+    for places, height, name in zip(rows, (0.8, -0.8), ("outputs", "inputs"), strict=True):
+        size = float(np.clip(2000 / max(1, len(places)), 4, 120))
+        axes.scatter(
+            places, np.full(len(places), height), s=size, color=look(1)["color"],
+            edgecolor="white", linewidth=0.5, zorder=2,
+        )  # fmt: skip
+        axes.text(0.0, 1.2 * height, f"nodes of {name}", ha="center", va="center", color=GREY)
+    axes.set(xlim=(-1.12, 1.12), ylim=(-1.12, 1.12))
+    axes.set_axis_off()
+    return f"{outputs} × {inputs} nodes, {plural(len(to), 'block')}"
+
+
+@styled
 def graph_portrait(
     adjacency: npt.ArrayLike,
     mask: npt.ArrayLike,
@@ -155,14 +206,7 @@ def _draw_graph(axes: Axes, links: BoolArray, places: Floats, colours: Any = Non
         chosen = np.sort(np.random.default_rng(0).choice(edges, MOST_LINES, replace=False))
         first, second = first[chosen], second[chosen]
     ends = np.stack([places[first], places[second]], axis=1)
-    ours = look(0)["color"] if colours is None else GREY
-    lines = LineCollection(
-        list(ends), colors=ours, linewidths=1.2 if len(ends) < 100 else 0.5,
-        alpha=float(np.clip(250 / max(1, len(ends)), 0.06, 0.8)), zorder=1,
-    )  # fmt: skip
-    # Thousands of paths would make the SVG slow to open: a dense graph's lines are one image.
-    lines.set_rasterized(len(ends) > 2000)
-    axes.add_collection(lines)
+    _add_lines(axes, ends, look(0)["color"] if colours is None else GREY)
     named = nodes <= 24
     across, up = places.T
     size = 260 if named else 16
@@ -177,6 +221,17 @@ def _draw_graph(axes: Axes, links: BoolArray, places: Floats, colours: Any = Non
     axes.set_axis_off()
     part = f", {MOST_LINES} of them drawn" if edges > MOST_LINES else ""
     return plural(edges, "edge") + part
+
+
+def _add_lines(axes: Axes, ends: Floats, colour: Any) -> None:
+    """Draw lines between pairs of places (lines, 2, 2), the fainter the more there are."""
+    lines = LineCollection(
+        list(ends), colors=colour, linewidths=1.2 if len(ends) < 100 else 0.5,
+        alpha=float(np.clip(250 / max(1, len(ends)), 0.06, 0.8)), zorder=1,
+    )  # fmt: skip
+    # Thousands of paths would make the SVG slow to open: a dense graph's lines are one image.
+    lines.set_rasterized(len(ends) > 2000)
+    axes.add_collection(lines)
 
 
 def _draw_mask(axes: Axes, kept: BoolArray) -> None:

@@ -6,8 +6,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from bogp.analysis import Interval
-from bogp.criteria import criterion
 from bogp.data import Dataset
 from bogp.keys import content_key
 from bogp.masks import collapsed
@@ -22,6 +23,8 @@ from bogp.report.pictures import Picture
 from bogp.report.search_page import controls_text, search_sections
 from bogp.report.search_tables import table_beside
 from bogp.report.style import plural
+from bogp.report.wiring_section import nodes_of, wiring_sections
+from bogp.sparsify import method_words
 from bogp.sparsity import EFFECTIVE_NOTE
 from bogp.tables import DASH, Cell, Table, format_interval
 from bogp.training import Structure
@@ -31,10 +34,8 @@ def how(found: PrunedNetwork) -> str:
     """Return in words how a mask was chosen."""
     if found.search is not None:
         return str(found.point)
-    method = found.method
-    rounds = "" if method.rounds == 1 else f", {method.rounds} rounds, {method.schedule}"
-    extra = "".join(f", {name}" for name in ("pretrain", "rewind") if getattr(method, name))
-    return f"{criterion(method.criterion).name} {method.scope}{rounds}{extra}"
+    inside = f", inside {found.inside}" if found.inside else ""
+    return method_words(found.method) + inside
 
 
 def pruned_tables(
@@ -122,8 +123,17 @@ def write_prune_report(
     dataset: Dataset,
     shape: Structure,
     given: float | None,
+    model: nn.Module,
 ) -> Path:
     """Write a pruned model's evidence as one HTML file that opens offline.
+
+    Args:
+        path: the file.
+        found: all that was measured.
+        dataset: what trained, selected and reported.
+        shape: what the mask makes of the network.
+        given: test accuracy of the model as it was given, if it was.
+        model: the pruned network.
 
     Raises:
         OutputError: the file cannot be written.
@@ -134,6 +144,7 @@ def write_prune_report(
         _result_section(found, dataset, shape, given),
         Section("Beside it", text, [beside_table(found)]),
         Section("Layers", "", [layer_table(found)], _graph_pictures(found)),
+        *wiring_sections(found, model),
     ]
     if found.search is not None:
         # What stood beside the winner is above already, the dense network among it.
@@ -189,8 +200,11 @@ def _verdict(lead: Interval) -> str:
 
 
 def _graph_pictures(found: PrunedNetwork) -> list[Picture]:
-    """Return the graph that bounds the mask beside the first layer that it bounds."""
-    if found.links is None:
+    """Return the graphs that bound the mask beside the first layer, where there are several.
+
+    Of one graph the section on the wiring has a picture for each layer.
+    """
+    if found.links is None or nodes_of(found) is not None:
         return []
     name = next(name for name in found.mask if name in found.bound)
     title = f"{how(found)}; mask of {name}"
