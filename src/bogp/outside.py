@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -36,21 +37,20 @@ def parsed(kind: Any, text: str | bytes) -> Any:
 
 
 def conforming(kind: Any, value: Any) -> Any:
-    """Return ``value``, which another library has read, if it is of the type ``kind``.
+    """Return a JSON value, which another library has read, as :func:`parsed` returns its text.
 
     Raises:
-        ValueError: it is of another type.
+        ValueError: it is of another type, no JSON, or nested too deeply.
 
-    >>> conforming(list[float], [0.5, "1"])
+    >>> conforming(tuple[float, ...], [0.5, "1"])
     Traceback (most recent call last):
     ValueError: 1: Input should be a valid number, got '1'
     """
     try:
-        return _adapter(kind).validate_python(value, strict=True)
-    except pydantic.ValidationError as error:
-        raise ValueError(_first(error)) from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        text = json.dumps(value)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    return parsed(kind, text)
 
 
 def check_unfolded(packed: int, unfolded: int) -> None:

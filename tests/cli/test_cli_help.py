@@ -18,7 +18,7 @@ from bogp.report import Table
 COMMANDS = (
     *(["demo"], ["search"], ["baseline"], ["reproduce"], ["list"], ["data", "show"]),
     *(["database", "build"], ["database", "show"], ["database", "nearest"], ["screen"]),
-    *(["database", "export"], ["database", "import"]),
+    *(["database", "export"], ["database", "import"], ["database", "check"], ["study", "check"]),
     *(["graph", "show"], ["graph", "synthesize"]),
 )
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "optuna", "bayes_opt", "matplotlib")

@@ -1,7 +1,9 @@
 """``bogp study`` as a user runs it."""
 
+import contextlib
 import csv
 import json
+import sqlite3
 import subprocess
 import sys
 
@@ -300,3 +302,30 @@ def test_optuna_dashboard_shows_both_arms_with_one_and_two_objectives(path):
         assert [value for value in study["values"] if value] == values
         assert study["steps"] == [0, 1, 0, 0]
         assert sorted(study["parameters"]) == ["criterion", "support_density"]
+
+
+def test_check_says_what_is_sound_and_others_are_still_shown(path, capsys):
+    fill(path, "front", two=True)
+    assert "2 studies with 4 batches and 16 attempts are sound" in run(capsys, "check", path).out
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "UPDATE trial_user_attributes SET value_json = replace(value_json, '0.75', '0.95') "
+            "WHERE key = 'result' AND value_json LIKE '%0.75%' AND trial_id < 5"
+        )
+    for words in (("list",), ("show", "--name", "bogp"), ("check",)):
+        shown = run(capsys, words[0], path, *words[1:], status=2)
+        said = " ".join(shown.err.split())
+        assert "study.db' is damaged" in said
+        assert said.count("error:") == 1
+        if words != ("check",):
+            assert "the result of trial 3 of arm search" in said
+        assert "bogp" in shown.out
+    found = json.loads(run(capsys, "check", path, "--json", status=2).out)
+    assert (found["studies"], found["attempts"], len(found["damage"])) == (2, 15, 1)
+    run(capsys, "show", path, "--name", "front")
+    for words in (
+        ("resume", path, "--name", "bogp"),
+        ("export", path, "-o", path.parent / "o.csv"),
+    ):
+        run(capsys, *words, *(() if "--name" in words else ("--name", "bogp")), status=2)
+    assert not (path.parent / "o.csv").exists()

@@ -348,9 +348,12 @@ GOOD = "id,sparsity,clustering,edges,seed,parameters,adjacency,accuracy\n"
             "sparsity,clustering,seed\n0.5,0,18446744073709551615\n",
             "seed .*5' is not an exact .*4: give one",
         ),
-        ("sparsity,clustering,parameters\n0.5,0,p=3\n", "parameters 'p=3' is not JSON"),
+        ("sparsity,clustering,parameters\n0.5,0,p=3\n", "parameters 'p=3' is not a JSON object"),
         ("sparsity,clustering,parameters\n0.5,0,[3]\n", "parameters .* is not a JSON object"),
-        ('sparsity,clustering,parameters\n0.5,0,"{""p"":NaN}"\n', "parameters .* is not JSON"),
+        (
+            'sparsity,clustering,parameters\n0.5,0,"{""p"":NaN}"\n',
+            "parameters .* is not a JSON object",
+        ),
         ("sparsity,adjacency\n0.5,d5fe\n0.5,d5xx\n", "row 2 .* adjacency 'd5xx' is not hexadec"),
         ("sparsity,adjacency\n0.5,d5feff10\n0.5,d5fe\n", "row 2 .* adjacency 'd5fe' has 2 bytes"),
         ("sparsity,adjacency\n0.5,d5ff\n", "adjacency 'd5ff' has bits beyond"),
@@ -470,3 +473,31 @@ def test_a_large_table_keeps_its_order(tmp_path):
             assert math.isclose(record.sparsity, sparsity[place])
         with pytest.raises(DatabaseError, match="is not in"):
             imported.record(int(np.setdiff1d(np.arange(100_000), ids)[0]))
+
+
+def test_a_table_of_a_million_columns_is_refused_at_once(tmp_path):
+    from pyarrow import parquet, table
+
+    names = [f"c{k}" for k in range(1_000_000)]
+    csv = tmp_path / "t.csv"
+    csv.write_text(",".join(names) + "\n" + ",".join("1" * 1_000_000))
+    columns = tmp_path / "t.parquet"
+    parquet.write_table(table({name: [1.0] for name in names[:1001]}), columns)
+    rows = tmp_path / "rows.parquet"
+    parquet.write_table(table({"clustering": np.zeros(40_000_000, dtype=np.int8)}), rows)
+    for path, said in (
+        (csv, r"has \d{6} columns: leave out"),
+        (columns, "has 1001 columns: leave out"),
+        (rows, "would unfold to 320000000"),
+    ):
+        with pytest.raises(DatabaseError, match=said):
+            import_table(tmp_path / "g.db", path, sparsity=0.5)
+    assert not (tmp_path / "g.db").exists()
+
+
+def test_parameters_that_are_nested_too_deeply_are_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    deep = '{""a"":' * 5000 + "1" + "}" * 5000
+    path.write_text(f'sparsity,clustering,parameters\n0.5,0,"{deep}"\n')
+    with pytest.raises(DatabaseError, match="is not a JSON object"):
+        import_table(tmp_path / "g.db", path)

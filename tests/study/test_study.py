@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from study_backends import BACKENDS, SETTINGS, SPACE, Clock, abandoned, asked, opened, run, told
 
+from bogp.checksums import sealed
 from bogp.errors import StudyError, UnknownNameError
 from bogp.study import leases
 from bogp.study.parameters import distributions
@@ -160,7 +161,8 @@ def test_a_trial_that_somebody_else_ended_is_not_ended_again(storage):
         backend = open_storage(foreign(storage), write=False).backend
         study_id = backend.get_study_id_from_name("bogp")
         trial_id = backend.get_trial_id_from_study_id_trial_number(study_id, 0)
-        backend.set_trial_user_attr(trial_id, "failure", {"reason": "theirs"})
+        failure = sealed({"reason": "theirs", "counts": True, "finished": 1e9})
+        backend.set_trial_user_attr(trial_id, "failure", failure)
         backend.set_trial_state_values(trial_id, TrialState.FAIL)
         for _ in range(2):
             with pytest.raises(StudyError, match="was written to by another process"):

@@ -114,37 +114,6 @@ def test_reading_makes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("opener", [opened, read_storage])
-def test_a_damaged_study_is_refused_in_one_sentence(tmp_path, opener):
-    path = tmp_path / "study.db"
-    opened(path).close()
-    content = bytearray(path.read_bytes())
-    content[4096:8192] = b"\xff" * 4096
-    path.write_bytes(content)
-    with pytest.raises(StudyError, match="not a study that can be opened") as caught:
-        opener(path)
-    assert "\n" not in str(caught.value)
-    assert path.read_bytes() == content
-
-
-@pytest.mark.parametrize("opener", [opened, read_storage])
-def test_a_torn_batch_is_told_and_not_run(tmp_path, opener):
-    """A batch that is lost from the middle: no write of ours leaves that, a hand or a disk may."""
-    path = tmp_path / "study.db"
-    with opened(path) as study:
-        for _ in range(3):
-            run(study, study.open_batch("search", asked(2)))
-    with contextlib.closing(sqlite3.connect(path)) as db, db:
-        gone = db.execute("DELETE FROM study_user_attributes WHERE key = 'batch 000001'")
-        assert gone.rowcount == 1
-    with pytest.raises(StudyError, match=r"batch 1 of arm search is not there.*damaged"):
-        opener(path)
-    with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("DELETE FROM study_user_attributes WHERE key = 'batch 000002'")
-    with pytest.raises(StudyError, match=r"batch 1 of arm search is not there.*damaged"):
-        opener(path)
-
-
 @pytest.mark.parametrize("positions", [(), (1,), (0, 1, 2)])
 def test_a_batch_that_was_begun_in_part_is_run_as_a_whole(tmp_path, positions):
     path, copy = tmp_path / "study.db", tmp_path / "copy.db"

@@ -88,3 +88,10 @@ def test_a_bad_file_is_one_sentence(tmp_path, text, words):
         path.write_text(text)
     with pytest.raises(RecipeError, match=words):
         recipe(str(path))
+
+
+def test_a_recipe_that_is_nested_too_deeply_is_refused(tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text("x = " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(RecipeError, match="is not TOML"):
+        Recipe.from_toml(path)

@@ -1,4 +1,4 @@
-"""``bogp database``: build a graph database, look at it, fetch from it, exchange it."""
+"""``bogp database``: build a graph database, look at it, fetch from it, exchange, check it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from bogp.cli import coverage, options
+from bogp.cli.check import check_database
 from bogp.cli.common import (
     console,
     generator_parameters,
@@ -218,6 +219,7 @@ def nearest(
 
 database.command()(export)
 database.command("import")(import_)
+database.command("check")(check_database)
 
 
 def _summary(opened: GraphDatabase) -> dict[str, Any]:

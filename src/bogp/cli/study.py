@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bogp.cli import options
+from bogp.cli.check import Storage, check_study
 from bogp.cli.common import interruptible, print_json, print_table, progress_bar, say
 from bogp.cli.found import print_found, summary
 from bogp.errors import StudyError
@@ -21,14 +22,8 @@ if TYPE_CHECKING:
 
 COUNTS = ("ended", "stopped", "failed", "running")
 
-study = typer.Typer(no_args_is_help=True, help="List, show, resume and export studies.")
+study = typer.Typer(no_args_is_help=True, help="List, show, resume, check and export studies.")
 
-Storage = Annotated[
-    str,
-    typer.Argument(
-        metavar="STORAGE", help="File of the study, or the address of an Optuna storage."
-    ),
-]
 Name = Annotated[
     str | None,
     typer.Option("--name", help="The study, where the storage holds several."),
@@ -39,7 +34,7 @@ Name = Annotated[
 def list_(storage: Storage, as_json: options.Json = False) -> None:
     """List the studies of a storage: what each looks for and how far it is.
 
-    A search may be writing to it meanwhile.
+    A search may be writing to it meanwhile. What is damaged is left out and named, with status 2.
 
     Example: bogp study list study.db
     """
@@ -52,6 +47,7 @@ def list_(storage: Storage, as_json: options.Json = False) -> None:
                 "others": list(found.others),
             }
         )
+        found.require_sound()
         return
     from bogp.tables import Column, Table, decimals
 
@@ -63,6 +59,7 @@ def list_(storage: Storage, as_json: options.Json = False) -> None:
         notes.append(f"Not of this bogp, and left alone: {', '.join(found.others)}.")
     rows = [_row(_line(one)) for one in found.studies]
     print_table(Table(f"Studies in {found.address}", columns, rows, notes))
+    found.require_sound()
 
 
 @study.command()
@@ -75,16 +72,22 @@ def show(
     """Show a study: its settings, its best trials, its batches, what failed and what is running.
 
     A trial's value is that of one training on the data that selects, so the best of many looks
-    better than it is.
+    better than it is. A trial that is damaged is left out and named, with status 2.
 
     Example: bogp study show study.db
     """
     from bogp.study.exporting import study_fields
 
-    found = _read(storage).study(name)
+    stored = _read(storage)
+    found = stored.study(name)
     if as_json:
         print_json(study_fields(found))
-        return
+    else:
+        _print_study(found, best)
+    stored.require_sound(found.name)
+
+
+def _print_study(found: StudyRecord, best: int) -> None:
     from bogp.tables import Table
 
     settings = [[key, _short(value)] for key, value in found.settings.items()]
@@ -116,7 +119,7 @@ def resume(
 
     Example: bogp study resume study.db
     """
-    found = _read(study).study(name)
+    found = _sound(study, name)
     arguments = _command(found, study)
     kept = f"the finished trials are in {study}, and the same command goes on from there"
     with interruptible(kept):
@@ -158,7 +161,7 @@ def export(
     from bogp.study.exporting import export_text
 
     with interruptible("nothing was written"):
-        found = _read(storage).study(name)
+        found = _sound(storage, name)
         write_atomic(out, export_text(found, out.suffix))
     count = sum(len(arm.attempts) for arm in found.arms.values())
     if as_json:
@@ -167,10 +170,21 @@ def export(
     say(f"{count} attempts of study {found.name} written to {out}")
 
 
+study.command("check")(check_study)
+
+
 def _read(storage: str) -> StorageRecord:
     from bogp.study.reading import read_storage
 
     return read_storage(storage)
+
+
+def _sound(storage: str, name: str | None) -> StudyRecord:
+    """Return a study of which nothing is damaged."""
+    stored = _read(storage)
+    found = stored.study(name)
+    stored.require_sound(found.name)
+    return found
 
 
 def _line(found: StudyRecord) -> dict[str, Any]:

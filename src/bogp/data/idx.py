@@ -19,6 +19,7 @@ import numpy.typing as npt
 from bogp.data.arrays import Arrays, make_dataset
 from bogp.data.dataset import Dataset
 from bogp.errors import DataError
+from bogp.outside import check_unfolded
 
 IDX_FILES = {
     "train-images-idx3-ubyte": 3,
@@ -136,8 +137,11 @@ def _unzip(path: Path) -> bytes:
         try:
             while part := file.read1():
                 content += part
+                check_unfolded(path.stat().st_size, len(content))
         except EOFError:
             whole = False
+        except ValueError as error:
+            raise DataError(f"{path} is no file of a dataset ({error}): give another") from error
     if content and whole:
         return bytes(content)
     raise DataError(

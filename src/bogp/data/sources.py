@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +18,7 @@ from bogp.data.mnist import is_canonical
 from bogp.data.named import DATASETS
 from bogp.data.torch_datasets import load_function
 from bogp.errors import DataError, UnknownNameError, first_line
+from bogp.outside import check_unfolded
 from bogp.user_functions import is_function_path
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -88,7 +91,8 @@ def _load_idx(folder: Path) -> Dataset:
 
 
 _UNREADABLE = (
-    *(OSError, ValueError, EOFError, RuntimeError, MemoryError),
+    *(OSError, ValueError, EOFError, RuntimeError, MemoryError, KeyError),
+    *(SyntaxError, tokenize.TokenError),  # from the header of an array
     *(zipfile.BadZipFile, zlib.error),
 )
 """What numpy and zipfile raise on a file that is damaged or holds Python objects."""
@@ -114,6 +118,7 @@ def _load_npz(path: Path) -> Dataset:
                     f"{str(path)!r} has no array {', '.join(missing)} (it has "
                     f"{', '.join(sorted(file.files)) or 'none'}): save {', '.join(ARRAYS)}"
                 )
+            _check_members(path)
             x_train, y_train, x_test, y_test = (np.asarray(file[name]) for name in ARRAYS)
     except _UNREADABLE as error:
         raise DataError(
@@ -121,3 +126,24 @@ def _load_npz(path: Path) -> Dataset:
         ) from error
     parts: dict[str, Arrays] = {"train": (x_train, y_train), "test": (x_test, y_test)}
     return make_dataset(path.stem, parts)
+
+
+def _check_members(path: Path) -> None:
+    """Raise ValueError if an array claims to be larger than it is, or the file than it can be.
+
+    numpy makes room for what the header of an array claims before it reads the array.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = [archive.getinfo(f"{name}.npy") for name in ARRAYS]
+        check_unfolded(path.stat().st_size, sum(member.file_size for member in members))
+        for member in members:
+            with archive.open(member) as file:
+                if np.lib.format.read_magic(file) == (1, 0):
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                else:
+                    shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+                size = file.tell() + math.prod(shape) * dtype.itemsize
+            if size != member.file_size and not dtype.hasobject:
+                raise ValueError(
+                    f"{member.filename} says that it has {size} bytes, and has {member.file_size}"
+                )

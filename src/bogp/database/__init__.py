@@ -1,5 +1,6 @@
 """The graph database and the nearest property vector (algorithms 1 and 2 of the paper)."""
 
+from bogp.database.check import check_database as check_database
 from bogp.database.neighbours import METRICS as METRICS
 from bogp.database.neighbours import SCALES as SCALES
 from bogp.database.neighbours import nearest as nearest

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from bogp.database.blocks import EXACT, Bytes
-from bogp.errors import DatabaseError
+from bogp.errors import DatabaseError, first_line
+from bogp.keys import canonical_json
+from bogp.outside import check_unfolded, parsed
 from bogp.types import Floats
 
 ROWS = 4096
@@ -21,6 +23,12 @@ ROWS = 4096
 
 CSV_BYTES = 1 << 25
 """How much of a CSV file is held at a time; no row may be longer."""
+
+MOST_COLUMNS = 1000
+"""The most columns of a table."""
+
+HEADER_BYTES = 1 << 20
+"""How much of the first line of a CSV file is looked at to count them."""
 
 _FIXES = {
     ".csv": "save it as CSV in UTF-8, every row with a cell for each column, or as Parquet",
@@ -55,11 +63,11 @@ def read_table(path: Path) -> tuple[list[str], Generator[Any]]:
     header = [name.strip() for name in next(parts)] if path.stat().st_size else []
     if not header:
         raise DatabaseError(f"table {str(path)!r} is empty: its first row must name its columns")
-    for name in header:
-        if header.count(name) > 1 or not name:
+    for name, count in Counter(header).items():
+        if count > 1 or not name:
             raise DatabaseError(
-                f"table {str(path)!r} has {header.count(name)} columns named {name!r}: give each a "
-                "name of its own"
+                f"table {str(path)!r} has {count} columns named {name!r}: give each a name of its "
+                "own"
             )
     return header, parts
 
@@ -74,13 +82,24 @@ def _read(path: Path) -> Generator[Any]:
             yield from _read_csv(path)
         else:
             with parquet.ParquetFile(path) as file:
+                found = file.metadata
+                _check_columns(path, found.num_columns)
+                size = 8 * found.num_rows * found.num_columns
+                check_unfolded(path.stat().st_size, size)
                 yield file.schema_arrow.names
                 yield from file.iter_batches(batch_size=ROWS)
-    except (ArrowException, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except (ArrowException, OSError, ValueError) as error:
         raise DatabaseError(
-            f"table {str(path)!r} cannot be read ({reason}): {_FIXES[suffix]}"
+            f"table {str(path)!r} cannot be read ({first_line(error)}): {_FIXES[suffix]}"
         ) from error
+
+
+def _check_columns(path: Path, count: int) -> None:
+    if count > MOST_COLUMNS:
+        raise DatabaseError(
+            f"table {str(path)!r} has {count} columns: leave out what is no property and no "
+            f"measured value, so that there are {MOST_COLUMNS} at most"
+        )
 
 
 def _read_csv(path: Path) -> Generator[Any]:
@@ -96,6 +115,8 @@ def _read_csv(path: Path) -> Generator[Any]:
             convert_options=csv.ConvertOptions(column_types=types),
         )
 
+    with path.open("rb") as file:  # before pyarrow makes room for each of them
+        _check_columns(path, file.readline(HEADER_BYTES).count(b",") + 1)
     with opened({}) as reader:
         names = reader.schema.names
     yield names
@@ -186,11 +207,10 @@ class Column:
         found = []
         for row, text in enumerate(self.texts()):
             try:
-                value = json.loads(text or "{}", parse_constant=_refuse)
+                value = parsed(dict[str, Any], text or "{}")
+                canonical_json(value)  # raises for numbers that JSON has not
             except ValueError as error:
-                raise self.error(row, "is not JSON: give an object, {} say") from error
-            if not isinstance(value, dict):
-                raise self.error(row, "is not a JSON object: give one, {} say")
+                raise self.error(row, "is not a JSON object: give one, {} say") from error
             found.append(value)
         return found
 
@@ -228,8 +248,3 @@ def _whole(value: Any) -> int | None:
             if number.is_integer() and abs(number) < EXACT:
                 return int(number)
     return None
-
-
-def _refuse(constant: str) -> Any:
-    """Refuse NaN and Infinity, which are no JSON."""
-    raise ValueError(constant)

@@ -6,7 +6,6 @@ A layer holds its weights in rows (CSR) or in square blocks (BSR), and computes 
 from __future__ import annotations
 
 import json
-import math
 import os
 import warnings
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,10 +20,10 @@ from torch.nn import functional
 from bogp.coupling.copies import first_line, plain_copy
 from bogp.coupling.tracing import is_torchs
 from bogp.errors import ExportError, MaskError
-from bogp.files import write_atomic
 from bogp.masks import Mask, check_fits
 from bogp.masks.files import with_state
-from bogp.masks.tensors import read_safetensors, stored_once
+from bogp.masks.tensors import read_safetensors, stored_once, write_safetensors
+from bogp.outside import parsed
 
 BLOCKS = (32, 16, 8, 4)
 """Sides of the square blocks that are tried."""
@@ -124,8 +122,7 @@ def save_sparse(model: nn.Module, mask: Mask, path: str | os.PathLike[str]) -> P
         else:
             tensors[name] = value.contiguous()
     notes = {"format": FORMAT, "shapes": json.dumps(shapes), "tied": json.dumps(tied)}
-    data: bytes = safetensors.torch.save(tensors, notes)
-    return write_atomic(path, data)
+    return write_safetensors(path, tensors, notes)
 
 
 def load_sparse(model: nn.Module, path: str | os.PathLike[str]) -> tuple[nn.Module, Mask]:
@@ -141,14 +138,23 @@ def load_sparse(model: nn.Module, path: str | os.PathLike[str]) -> tuple[nn.Modu
     state = {
         name: value for name, value in tensors.items() if not name.endswith((_BITS, _GAPS, _VALUES))
     }
-    for name, shape in json.loads(notes["shapes"]).items():
-        values = tensors[name + _VALUES]
-        kept = _kept(tensors, name, math.prod(shape))
-        weight = torch.zeros(len(kept), dtype=values.dtype)
-        weight[kept] = values
-        state[name], layers[name] = weight.reshape(shape), kept.reshape(shape)
-    for name, first in json.loads(notes["tied"]).items():
-        state[name] = state[first]
+    wanted = model.state_dict()
+    try:
+        for name, shape in parsed(dict[str, tuple[int, ...]], notes["shapes"]).items():
+            if name not in wanted or wanted[name].shape != shape:  # before there is room for it
+                raise ValueError(f"{name!r} of shape {shape} is not the model's")
+            values = tensors[name + _VALUES]
+            kept = _kept(tensors, name, wanted[name].numel())
+            weight = torch.zeros(len(kept), dtype=values.dtype)
+            weight[kept] = values
+            state[name], layers[name] = weight.reshape(shape), kept.reshape(shape)
+        for name, first in parsed(dict[str, str], notes["tied"]).items():
+            state[name] = state[first]
+    except (LookupError, ValueError, RuntimeError) as error:
+        raise MaskError(
+            f"{str(path)!r} is not the sparse file of this model ({first_line(error)}): use the "
+            "model that it was saved from"
+        ) from error
     mask = Mask(layers)
     loaded = with_state(plain_copy(model), state, path)
     check_fits(loaded, mask)

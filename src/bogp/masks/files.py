@@ -9,17 +9,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata as packages
 from pathlib import Path
+from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from bogp.errors import MaskError, SettingError
-from bogp.files import write_atomic
 from bogp.masks.choice import matching
 from bogp.masks.mask import Mask, check_fits
-from bogp.masks.tensors import Tensors, aliases, read_safetensors, read_state, stored_once
+from bogp.masks.tensors import (
+    CHECKSUM,
+    Tensors,
+    aliases,
+    read_safetensors,
+    read_state,
+    stored_once,
+    write_safetensors,
+)
 from bogp.masks.torch_prune import masks_in_state
+from bogp.outside import parsed
 
 MASK_FORMAT = "bogp.mask"
 MODEL_FORMAT = "bogp.model"
@@ -47,15 +55,15 @@ class SavedModel:
 def save_mask(mask: Mask, path: Source, metadata: Mapping[str, str] | None = None) -> Path:
     """Write ``mask`` as one uint8 tensor for each layer, with ``metadata`` and notes on the mask.
 
-    The notes are: format, bogp (the version), key (the mask's fingerprint), kept, total and layers
-    (JSON: the shape and density of each).
+    The notes are: format, bogp (the version), key (the mask's fingerprint), kept, total, layers
+    (JSON: the shape and density of each) and bogp.checksum, of everything in the file.
 
     Raises:
         OutputError: the file cannot be written.
         SettingError: ``metadata`` has one of these names, or a value that is no text.
     """
     notes = _notes(MASK_FORMAT, mask, metadata)
-    return _write(path, {name: _uint8(layer) for name, layer in mask.items()}, notes)
+    return write_safetensors(path, {name: _uint8(layer) for name, layer in mask.items()}, notes)
 
 
 def load_mask(path: Source) -> Mask:
@@ -96,7 +104,7 @@ def save_model(
         state[first] = state[first].masked_fill(~layer.cpu(), 0)
     masks = {name + SUFFIX: _uint8(layer) for name, layer in mask.items()}
     notes = _notes(MODEL_FORMAT, mask, metadata, tied=json.dumps(tied))
-    return _write(path, {**state, **masks}, notes)
+    return write_safetensors(path, {**state, **masks}, notes)
 
 
 def read_model(path: Source) -> SavedModel:
@@ -224,8 +232,9 @@ def _model_in(tensors: Tensors, notes: dict[str, str], path: Source) -> SavedMod
     masks = {n.removesuffix(SUFFIX): t for n, t in tensors.items() if n.endswith(SUFFIX)}
     state = {name: tensor for name, tensor in tensors.items() if not name.endswith(SUFFIX)}
     try:
-        state |= {name: state[first] for name, first in json.loads(notes["tied"]).items()}
-    except (KeyError, ValueError, AttributeError) as error:
+        tied = parsed(dict[str, str], notes["tied"])
+        state |= {name: state[first] for name, first in tied.items()}
+    except (KeyError, ValueError) as error:
         raise _damaged(path) from error
     return SavedModel(state, _mask_in(masks, notes, path), notes)
 
@@ -233,7 +242,7 @@ def _model_in(tensors: Tensors, notes: dict[str, str], path: Source) -> SavedMod
 def _mask_in(masks: Tensors, notes: Mapping[str, str], path: Source) -> Mask:
     """Return the masks in the order in which they were saved, which safetensors does not keep."""
     try:
-        order = list(json.loads(notes["layers"]))
+        order = list(parsed(dict[str, Any], notes["layers"]))
         mask = Mask({name: masks[name] != 0 for name in order})
         intact = len(order) == len(masks) and notes["key"] == mask.fingerprint
     except (KeyError, ValueError) as error:
@@ -271,7 +280,7 @@ def _notes(
         **further,
     }
     for name, value in (given or {}).items():
-        if name in own:
+        if name in own or name == CHECKSUM:
             raise SettingError(f"metadata {name!r} is bogp's own: choose another name")
         if not isinstance(value, str):
             raise SettingError(f"metadata {name!r} is {value!r}: give a text, str(...) say")
@@ -281,11 +290,6 @@ def _notes(
 def _uint8(layer: Tensor) -> Tensor:
     """Return a layer's mask as safetensors keeps it."""
     return layer.to(torch.uint8).cpu().contiguous()
-
-
-def _write(path: Source, tensors: Tensors, notes: dict[str, str]) -> Path:
-    data: bytes = safetensors.torch.save(tensors, notes)
-    return write_atomic(path, data)
 
 
 def _where_not_zero(state: Tensors) -> Tensors:

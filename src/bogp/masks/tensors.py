@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
-from bogp.errors import MaskError
+from bogp.checksums import checksum
+from bogp.errors import MaskError, first_line
+from bogp.files import write_atomic
+from bogp.outside import check_unfolded
 
 Tensors = dict[str, Tensor]
 
@@ -21,18 +26,57 @@ WRAPPINGS = ("state_dict", "model_state_dict", "model")
 """Keys under which checkpoints of training scripts keep the state dict."""
 
 
+OWN = "bogp."
+"""What the note ``format`` begins with in the files that bogp writes."""
+
+CHECKSUM = "bogp.checksum"
+"""The note of such a file that holds the checksum of its tensors and of its other notes."""
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], tensors: Tensors, notes: Mapping[str, str]
+) -> Path:
+    """Write tensors and notes to a file of bogp's, with their checksum.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    sealed = {**notes, CHECKSUM: _checksum(tensors, notes)}
+    data: bytes = safetensors.torch.save(tensors, sealed)
+    return write_atomic(path, data)
+
+
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, str]]:
     """Return the tensors of a safetensors file, and its notes.
 
+    A file of bogp's is compared with its checksum.
+
     Raises:
-        MaskError: the file is missing, truncated or no safetensors file.
+        MaskError: the file is missing, truncated, damaged or no safetensors file.
     """
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, dict(file.metadata() or {})
-    except (OSError, safetensors.SafetensorError) as error:
-        raise MaskError(f"{str(path)!r} is not a readable safetensors file ({error})") from error
+            notes = dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError, UnicodeError) as error:
+        raise MaskError(
+            f"{str(path)!r} is not a readable safetensors file ({first_line(error)}): save it again"
+        ) from error
+    stored = notes.pop(CHECKSUM, None)
+    ours = stored is not None or notes.get("format", "").startswith(OWN)
+    if ours and stored != _checksum(tensors, notes):
+        raise MaskError(
+            f"{str(path)!r} is damaged (its tensors and notes are not those of its checksum): "
+            "restore a copy of it, or save it again"
+        )
+    return tensors, notes
+
+
+def _checksum(tensors: Tensors, notes: Mapping[str, str]) -> str:
+    names = sorted(tensors)
+    kinds = [[name, str(tensors[name].dtype), list(tensors[name].shape)] for name in names]
+    blobs = [tensors[name].reshape(-1).view(torch.uint8).numpy() for name in names]
+    return checksum([kinds, dict(notes)], *blobs)
 
 
 def read_state(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, str]]:
@@ -117,20 +161,23 @@ def stored_once(state: Mapping[str, Tensor]) -> tuple[Tensors, dict[str, str]]:
 
 def _torch_load(path: str | os.PathLike[str]) -> Any:
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+            check_unfolded(Path(path).stat().st_size, size)
         with warnings.catch_warnings():
             # Old archives make torch warn of what does not matter to a state dict.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged archive brings about
-        text = str(error)
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in text:
+        # torch's own words would be to load it with weights_only=False, which runs its code.
+        if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
             raise MaskError(
-                f"{str(path)!r} holds pickled code, which is not run: save the model's "
-                "state_dict() instead of the model"
+                f"{str(path)!r} is damaged or holds pickled code, which is not run: save the "
+                "model's state_dict() instead of the model"
             ) from error
-        cause = next(iter(text.splitlines()), type(error).__name__)
         raise MaskError(
-            f"{str(path)!r} is not a readable torch file ({cause}): "
+            f"{str(path)!r} is not a readable torch file ({first_line(error)}): "
             "save the model's state_dict() with torch.save or safetensors"
         ) from error
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState, create_trial
 
+from bogp.checksums import sealed
 from bogp.errors import StudyError
 from bogp.study import records
 from bogp.study.identity import plain
@@ -31,6 +32,7 @@ class OpenArm:
         called: what people know the study by.
         space: ranges and choices of the parameters that are shown.
         retries: how often a trial that failed is run again.
+        clock: seconds since 1970.
 
     Attributes:
         batches: those asked for, in that order.
@@ -39,7 +41,7 @@ class OpenArm:
         attempts: how often each trial was begun.
 
     Raises:
-        StudyError: a batch is missing, or the result of a trial that ended.
+        ValueError: something in it is not what was written.
     """
 
     def __init__(
@@ -50,17 +52,18 @@ class OpenArm:
         called: str,
         space: Space | None,
         retries: int,
+        clock: Callable[[], float],
     ) -> None:
         self._backend, self._study_id = backend, study_id
         self._name, self._called = name, called
-        self._space, self._retries = space, retries
+        self._space, self._retries, self._clock = space, retries, clock
         found = read_arm(backend, name, study_id)
+        if found.damage:
+            raise ValueError(found.damage[0])
         self.batches = list(found.batches)
         self.notes = records.notes(backend.get_study_user_attrs(study_id))
         self.ended: dict[Place, FinishedTrial] = {}
         for attempt in found.done():
-            if attempt.record is None:
-                raise StudyError(f"trial {attempt.number} has no result: the study is damaged")
             self.ended[attempt.place] = records.finished_trial(
                 self.batches[attempt.batch],
                 attempt.position,
@@ -110,7 +113,8 @@ class OpenArm:
         for trial in trials:
             distributions(trial.parameters, self._space)
         number = len(self.batches)
-        fields = plain(records.batch_fields(trials, state), f"batch {number} of arm {self._name}")
+        fields = records.batch_fields(self._name, number, trials, state)
+        fields = sealed(plain(fields, f"batch {number} of arm {self._name}"))
         self._backend.set_study_user_attr(self._study_id, records.batch_key(number), fields)
         self.batches.append(records.batch_of(self._name, self.batches, fields))
         return self.batches[-1]
@@ -137,14 +141,16 @@ class OpenArm:
                 state=TrialState.RUNNING,
                 params=dict(planned.parameters),
                 distributions=distributions(planned.parameters, self._space),
-                user_attrs={
-                    "batch": batch.number,
-                    "position": position,
-                    "attempt": self.attempts[place] + 1,
-                    "point": dict(planned.point),
-                    "lease": lease.fields(),
-                },
             )
+            begun = {
+                "batch": batch.number,
+                "position": position,
+                "attempt": self.attempts[place] + 1,
+                "point": dict(planned.point),
+                "begun": self._clock(),
+            }
+            attributes = records.begun_fields(begun, records.external(trial))
+            trial.user_attrs = {**attributes, "lease": lease.fields()}
             self._running[place] = self._backend.create_new_trial(self._study_id, trial)
             self.attempts[place] += 1
 
@@ -163,7 +169,8 @@ class OpenArm:
             StudyError: the trial is not running.
         """
         trial_id, backend = self._running_id(batch, position), self._backend
-        backend.set_trial_user_attr(trial_id, "result", dict(result))
+        whole = {**result, "stopped": stopped, "finished": self._clock()}
+        backend.set_trial_user_attr(trial_id, "result", sealed(whole))
         for epoch, value in enumerate(result["steps"], 1):
             backend.set_trial_intermediate_value(trial_id, epoch, value)
         values = [number for number in (result["value"], result["second"]) if number is not None]
@@ -201,12 +208,13 @@ class OpenArm:
     def note(self, name: str, value: Any) -> None:
         """Store a JSON value of the study as a whole, in one write."""
         stored = plain(value, f"note {name!r}")
-        self._backend.set_study_user_attr(self._study_id, records.note_key(name), stored)
+        fields = records.note_fields(name, stored)
+        self._backend.set_study_user_attr(self._study_id, records.note_key(name), fields)
         self.notes[name] = stored
 
     def _store_failure(self, trial_id: int, reason: str, *, counts: bool) -> None:
-        failure = {"reason": reason, "counts": counts}
-        self._backend.set_trial_user_attr(trial_id, "failure", failure)
+        failure = {"reason": reason, "counts": counts, "finished": self._clock()}
+        self._backend.set_trial_user_attr(trial_id, "failure", sealed(failure))
         self._backend.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def _check_free(self, batch: Batch, position: int) -> None:

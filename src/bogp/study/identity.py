@@ -6,7 +6,7 @@ import contextlib
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
@@ -14,12 +14,14 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
+from bogp.checksums import KEY, sealed, unsealed
 from bogp.errors import StudyError
 from bogp.keys import content_key
+from bogp.outside import conforming
 from bogp.study.leases import STUDY_LEASE
 from bogp.study.records import ARMS
 
-FORMAT = 2
+FORMAT = 3
 """The version of what is stored; raised when a change makes older studies unreadable."""
 
 MARK = "bogp"
@@ -41,6 +43,33 @@ def find(backend: BaseStorage, name: str) -> int | None:
         return backend.get_study_id_from_name(name)
     except KeyError:
         return None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What marks an arm of ours, with a checksum."""
+
+    format: int
+    arm: str
+    key: str
+    settings: dict[str, Any]
+    objectives: tuple[str, ...]
+
+
+def mark_fields(stored: Any) -> Mark:
+    """Return a mark; only its format and arm count where the format is another.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    there = stored if isinstance(stored, dict) else {}
+    if there.get("format") != FORMAT and KEY not in there:
+        return Mark(format=0, arm=ARMS[0], key="", settings={}, objectives=())
+    try:
+        found: Mark = conforming(Mark, unsealed(stored))
+    except ValueError as error:
+        raise ValueError(f"its settings: {error}") from None
+    return found
 
 
 @dataclass(frozen=True)
@@ -74,7 +103,7 @@ class Identity:
             if mark is None:
                 self._check_empty(study_id, arm)
             else:
-                self._check_mark(mark, arm)
+                self._check_mark(mark_fields(mark), arm)
         return study_id
 
     def create(self, arm: str) -> int:
@@ -105,30 +134,34 @@ class Identity:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 study.set_metric_names(list(self.objectives))  # for the dashboard
-            self.backend.set_study_user_attr(study_id, MARK, self._mark(arm))
+            self.backend.set_study_user_attr(study_id, MARK, sealed(asdict(self._mark(arm))))
         return study_id
 
     @property
     def _directions(self) -> list[StudyDirection]:
         return [StudyDirection.MAXIMIZE] * len(self.objectives)
 
-    def _mark(self, arm: str) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "arm": arm,
-            "key": content_key(self.settings),
-            "settings": dict(self.settings),
-            "objectives": list(self.objectives),
-        }
+    def _mark(self, arm: str) -> Mark:
+        return Mark(
+            format=FORMAT,
+            arm=arm,
+            key=content_key(self.settings),
+            settings=dict(self.settings),
+            objectives=self.objectives,
+        )
 
-    def _check_mark(self, found: Mapping[str, Any], arm: str) -> None:
+    def _check_mark(self, found: Mark, arm: str) -> None:
         wanted = self._mark(arm)
-        if any(found.get(part) != wanted[part] for part in ("format", "arm")):
+        if (found.format, found.arm) != (FORMAT, arm):
             raise StudyError(
                 f"{self.called(arm)} was made by another version of bogp: give another file or name"
             )
-        for part in ("objectives", "settings"):
-            other = first_difference(found[part], wanted[part], "" if part == "settings" else part)
+        pairs = (
+            ("objectives", list(found.objectives), list(wanted.objectives)),
+            ("", found.settings, wanted.settings),
+        )
+        for name, theirs, ours in pairs:
+            other = first_difference(theirs, ours, name)
             if other is not None:
                 field, stored, given = other
                 raise StudyError(

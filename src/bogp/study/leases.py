@@ -14,7 +14,9 @@ from typing import Any, final
 
 from optuna.storages import BaseStorage
 
+from bogp.checksums import sealed, unsealed
 from bogp.errors import StudyError
+from bogp.outside import conforming
 
 STUDY_LEASE = "coordinator"
 """The attribute of an Optuna study that holds the lease of the process that may write to it."""
@@ -60,21 +62,25 @@ class Lease:
         return now >= self.deadline or is_gone(self.owner)
 
     def fields(self) -> dict[str, Any]:
-        """Return the lease as a JSON object."""
-        return asdict(self)
+        """Return the lease as a JSON object, with its checksum."""
+        return sealed(asdict(self))
 
     @classmethod
     def of(cls, fields: Mapping[str, Any] | None) -> Lease | None:
         """Return the lease that :meth:`fields` described; None for None.
+
+        Raises:
+            ValueError: it is not what was written.
 
         >>> Lease.of(None)
         >>> lease = Lease(Owner("here", 1, None, "", "t"), 60.0)
         >>> Lease.of(lease.fields()) == lease
         True
         """
-        if not fields:
+        if fields is None:
             return None
-        return cls(Owner(**fields["owner"]), float(fields["deadline"]))
+        found: Lease = conforming(cls, unsealed(fields))
+        return found
 
     def __str__(self) -> str:
         return f"{self.owner} until {clock_time(self.deadline)}"
@@ -190,4 +196,10 @@ class StudyLease:
             raise StudyError(f"{self._called} was taken over by {by}: this process stops writing")
 
     def _held(self) -> Lease | None:
-        return Lease.of(self._backend.get_study_user_attrs(self._study_id).get(STUDY_LEASE))
+        stored = self._backend.get_study_user_attrs(self._study_id).get(STUDY_LEASE)
+        try:
+            return Lease.of(stored)
+        except ValueError as error:
+            raise StudyError(
+                f"{self._called} is damaged ({error}): restore a copy of it"
+            ) from error

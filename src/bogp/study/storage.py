@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from bogp.errors import StudyError
+from bogp.errors import StudyError, first_line
 from bogp.files import output_folder
 
 Storage = str | os.PathLike[str] | BaseStorage | None
@@ -31,12 +31,14 @@ class Opened:
     Attributes:
         address: for people; passwords are left out.
         exclusive: no other process can be writing: it is memory, or the file's lock is held.
+        faults: what SQLite finds wrong with a file that is opened to be read.
     """
 
     address: str
     backend: BaseStorage
     exclusive: bool
     lock: filelock.BaseFileLock | None = None
+    faults: tuple[str, ...] = ()
 
     @property
     def shared(self) -> bool:
@@ -61,7 +63,8 @@ def open_storage(storage: Storage, *, write: bool) -> Opened:
     mode that its maker gave it.
 
     Raises:
-        StudyError: in use, not a storage of Optuna's, unreachable, or, to read, not there.
+        StudyError: in use, not a storage of Optuna's, unreachable; to write, a file that is
+            damaged; to read, one that is not there.
         OutputError: the folder cannot be written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -79,17 +82,28 @@ def readable(address: str) -> Iterator[None]:
     """Turn what Optuna and SQLAlchemy raise in the block into one sentence.
 
     Raises:
-        StudyError: instead of theirs.
+        StudyError: instead of theirs, or where what is read is not what was written.
     """
     try:
         yield
     except (SQLAlchemyError, OptunaError) as error:
         raise unreadable(address, error) from error
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise damaged(address, error) from error
+
+
+def damaged(address: str, error: object) -> StudyError:
+    """Return the error of a storage that does not hold what was written to it."""
+    reason = first_line(error) if isinstance(error, BaseException) else error
+    return StudyError(f"study {address!r} is damaged ({reason}): restore a copy of it")
 
 
 def unreadable(address: str, error: BaseException) -> StudyError:
     """Return the error that says why a storage cannot be used."""
-    reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+    cause = error.__cause__ or error
+    reason = first_line(cause)
+    if type(cause) is sqlite3.DatabaseError:  # what it says of its own pages is wrong
+        return damaged(address, reason)
     return StudyError(
         f"{address!r} is not a study that can be opened ({reason}): give another file or address"
     )
@@ -118,16 +132,21 @@ def _open_file(path: Path, write: bool, url: URL | None = None) -> Opened:
         raise StudyError(f"there is no study at {str(path)!r}: give the file of one")
     lock = _lock(path) if write else None
     try:
-        refuse_foreign(path)
+        faults = refuse_foreign(path)
+        if write and faults:
+            raise damaged(str(path), faults[0])
         if write and _is_free(path):
             _create(path)
         chosen = URL.create("sqlite", database=str(path)) if url is None else url
-        backend = _connect(str(path), _text(chosen), _sqlite_options())
+        try:
+            backend = _connect(str(path), _text(chosen), _sqlite_options())
+        except StudyError as error:
+            raise damaged(str(path), faults[0]) if faults else error from None
     except BaseException:
         if lock is not None:
             lock.release()
         raise
-    return Opened(str(path), backend, exclusive=write, lock=lock)
+    return Opened(str(path), backend, exclusive=write, lock=lock, faults=faults)
 
 
 def _is_free(path: Path) -> bool:
@@ -156,11 +175,16 @@ def _text(url: URL) -> str:
 
 def _connect(address: str, url: str, options: dict[str, Any]) -> BaseStorage:
     try:
-        with readable(address):
-            return RDBStorage(url, engine_kwargs=options)
-    except (RuntimeError, ImportError, KeyError, IndexError, ValueError) as error:
-        # Tables of another version; no driver; braces in the address that Optuna cannot fill in.
+        return RDBStorage(url, engine_kwargs=options)
+    except _UNUSABLE as error:
         raise unreadable(address, error) from error
+
+
+_UNUSABLE = (
+    *(SQLAlchemyError, OptunaError),
+    # Tables of another version; no driver; braces in the address that Optuna cannot fill in.
+    *(RuntimeError, ImportError, LookupError, ValueError, TypeError, AssertionError),
+)
 
 
 def _lock(path: Path) -> filelock.BaseFileLock:
@@ -175,19 +199,35 @@ def _lock(path: Path) -> filelock.BaseFileLock:
     return lock
 
 
-def refuse_foreign(path: Path) -> None:
-    """Raise unless ``path`` is free, or a file in which Optuna already keeps studies."""
+def refuse_foreign(path: Path) -> tuple[str, ...]:
+    """Raise unless ``path`` is free, or a file in which Optuna already keeps studies.
+
+    Returns:
+        What SQLite finds wrong with it: pages and indices that do not go together.
+    """
     if _is_free(path):
-        return
+        return ()
     try:
         with contextlib.closing(
             sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         ) as db:
             tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+            if tables and "version_info" not in tables:
+                raise StudyError(f"{str(path)!r} is a database but not a study: give another file")
+            return _faults(db)
     except sqlite3.DatabaseError as error:
         raise StudyError(f"{str(path)!r} is not a study ({error}): give another file") from error
-    if tables and "version_info" not in tables:
-        raise StudyError(f"{str(path)!r} is a database but not a study: give another file")
+
+
+def _faults(connection: sqlite3.Connection) -> tuple[str, ...]:
+    try:
+        rows = connection.execute("PRAGMA integrity_check(10)").fetchall()
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise  # it could not be read
+        return (str(error),)
+    found = [" ".join(str(row[0]).split()) for row in rows]
+    return () if found == ["ok"] else tuple(found)
 
 
 class _Connection(sqlite3.Connection):

@@ -50,7 +50,7 @@ class Study:
         clock: seconds since 1970.
 
     Raises:
-        StudyError: in use, no study, another's study, or made with other settings.
+        StudyError: in use, no study, another's study, damaged, or made with other settings.
     """
 
     def __init__(
@@ -312,6 +312,7 @@ class Study:
                 self._identity.called(name),
                 self._space,
                 self.retries,
+                self._clock,
             )
             arm.fail_left(None if self._opened.exclusive else self._clock())
             self._arms[name] = arm

@@ -83,8 +83,9 @@ class Recipe(pydantic.BaseModel):
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"cannot read recipe {str(path)!r} ({error})") from None
-        except tomllib.TOMLDecodeError as error:
-            raise RecipeError(f"recipe {str(path)!r} is not TOML ({error})") from None
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+            raise RecipeError(f"recipe {str(path)!r} is not TOML ({why})") from None
         return cls(**values)
 
     def steps(self, examples: int) -> int:
