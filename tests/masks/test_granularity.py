@@ -30,6 +30,8 @@ def test_records_of_different_granularities_differ():
         ({"kind": "block", "block": 2.0}, "block = 2.0"),
         ({"kind": "block", "shared": 1}, "shared = 1 .*: give True or False"),
         ({"kind": "channel", "block": 16}, "block = 16 is of blocks"),
+        ({"kind": "block", "multiple": 8}, "multiple = 8 is of channels"),
+        ({"kind": "channel", "multiple": 0}, "multiple = 0 of a granularity: give 1 or more"),
         ({"shared": True}, "shared = True is of blocks, and the granularity is 'weight'"),
         ({"kind": "block", "shared": True, "equal_rows": True}, "take one of the two"),
     ],

@@ -38,11 +38,13 @@ class Granularity:
         shared: whether the blocks of all layers are one relational graph, symmetric, self-loops
             kept, which every layer carries that is wide enough.
         equal_rows: whether every output node of a layer reads the same number of input nodes.
+        multiple: what the widths are multiples of that channels leave; processors like 8 or 16.
 
     Raises:
         UnknownNameError: no such kind.
-        SettingError: ``block`` is no whole number above 0, an option is neither True nor False, an
-            option of blocks is given for another kind, or both options are given.
+        SettingError: ``block`` or ``multiple`` is no whole number above 0, an option is neither
+            True nor False, an option is given that another kind heeds, or both options of blocks
+            are given.
 
     >>> Granularity("block", block=16).record()
     {'kind': 'block', 'block': 16, 'shared': False, 'equal_rows': False}
@@ -55,24 +57,30 @@ class Granularity:
     block: int = BLOCK
     shared: bool = False
     equal_rows: bool = False
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in GRANULARITIES:
             raise UnknownNameError("granularity", self.kind, GRANULARITIES)
-        if not isinstance(self.block, int) or isinstance(self.block, bool) or self.block < 1:
-            raise SettingError(
-                f"block = {self.block!r} of a granularity: give 1 or more channels a node"
-            )
+        for option, what in (("block", "1 or more channels a node"), ("multiple", "1 or more")):
+            number = getattr(self, option)
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise SettingError(f"{option} = {number!r} of a granularity: give {what}")
         for option in ("shared", "equal_rows"):
             if not isinstance(getattr(self, option), bool):
                 raise SettingError(
                     f"{option} = {getattr(self, option)!r} of a granularity: give True or False"
                 )
-        for option, default in (("block", BLOCK), ("shared", False), ("equal_rows", False)):
-            if self.kind != "block" and getattr(self, option) != default:
+        for option, default, kind in (
+            ("block", BLOCK, "block"),
+            ("shared", False, "block"),
+            ("equal_rows", False, "block"),
+            ("multiple", 1, "channel"),
+        ):
+            if self.kind != kind and getattr(self, option) != default:
                 raise SettingError(
-                    f"{option} = {getattr(self, option)} is of blocks, and the granularity is "
-                    f"{self.kind!r}: leave it out, or take the granularity 'block'"
+                    f"{option} = {getattr(self, option)} is of {kind}s, and the granularity is "
+                    f"{self.kind!r}: leave it out, or take the granularity {kind!r}"
                 )
         if self.shared and self.equal_rows:
             raise SettingError(
@@ -85,8 +93,12 @@ class Granularity:
 
         >>> Granularity().record()
         {'kind': 'weight'}
+        >>> Granularity("channel", multiple=8).record()
+        {'kind': 'channel', 'multiple': 8}
         """
-        return asdict(self) if self.kind == "block" else {"kind": self.kind}
+        if self.kind == "block":
+            return {name: value for name, value in asdict(self).items() if name != "multiple"}
+        return {"kind": self.kind} | ({"multiple": self.multiple} if self.multiple > 1 else {})
 
 
 WEIGHT = Granularity()

@@ -38,4 +38,4 @@ def make_units(
             "channels are followed through the network with an example: give data, a batch of its "
             "inputs"
         )
-    return channel_units(model, names, example[:1])
+    return channel_units(model, names, example[:1], multiple=granularity.multiple)
