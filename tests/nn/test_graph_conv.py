@@ -62,7 +62,7 @@ def gradients(layer: nn.Module, x: Tensor, direction: Tensor) -> dict[str, Tenso
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
 @pytest.mark.parametrize("wiring", WIRINGS)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_it_gives_what_the_masked_layer_gives(
     wiring: str, dtype: torch.dtype, data: st.DataObject
@@ -83,7 +83,7 @@ def test_it_gives_what_the_masked_layer_gives(
 
 
 @pytest.mark.parametrize("wiring", WIRINGS)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_gradients_are_those_of_the_masked_layer(wiring: str, data: st.DataObject) -> None:
     kept = data.draw(blocks(wiring))

@@ -58,7 +58,7 @@ def check_gradients(layer: GraphLinear, dense: nn.Linear, x: Tensor, direction: 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
 @pytest.mark.parametrize("wiring", WIRINGS)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_it_gives_what_the_masked_layer_gives(
     wiring: str, dtype: torch.dtype, data: st.DataObject
@@ -76,7 +76,7 @@ def test_it_gives_what_the_masked_layer_gives(
 
 
 @pytest.mark.parametrize("wiring", WIRINGS)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_gradients_are_those_of_the_masked_layer(wiring: str, data: st.DataObject) -> None:
     kept = data.draw(blocks(wiring))
