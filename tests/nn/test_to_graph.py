@@ -135,7 +135,7 @@ def test_what_was_measured_slower_stays_dense(monkeypatch: pytest.MonkeyPatch) -
             return found
 
         monkeypatch.setattr(layer, "forward", forward)
-    monkeypatch.setattr("bogp.nn.convert.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("bogp.nn.running.time.perf_counter", lambda: now[0])
     found = to_graph(model, mask, example=torch.randn(2, 16, 32), costs=SLOW_DENSE, timed=True)
     assert [(each.done, each.gain, each.why) for each in found.layers] == [
         ("dense", 1.0, "dense was measured to be quicker"),

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from bogp.errors import ExportError, MaskError, first_line
+from bogp.errors import MaskError
 from bogp.masks import Mask, PrunableLayer, check_fits, prunable_layers
 from bogp.nn.attention import GraphMultiheadAttention, projection_masks, projections
 from bogp.nn.blocks import blocks_of_mask
@@ -21,6 +17,7 @@ from bogp.nn.conv import GraphConv1d, GraphConv2d
 from bogp.nn.costs import DEFAULT, Costs
 from bogp.nn.linear import GraphLinear
 from bogp.nn.plan import Kind, Plan, plan_blocks
+from bogp.nn.running import Seen, check_outputs, run_noting, timed_gain
 
 Example = Tensor | tuple[Tensor, ...]
 """A batch of a model's input, (N, ...), or of each of its inputs."""
@@ -30,10 +27,6 @@ ROWS = 64
 
 PLACES = 1024
 """How many places a convolution is taken to compute at a time where no example says it."""
-
-
-PAIRS = 9
-"""How often a layer is timed against the dense one."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +110,7 @@ def to_graph(
         MaskError: the mask is of another model, or no layer of it keeps whole blocks.
         ExportError: the new network cannot be run on the example, or gives other outputs.
 
+    >>> import torch
     >>> from bogp.nn import even_blocks
     >>> ring = torch.eye(32) + torch.eye(32).roll(1, 0) + torch.eye(32).roll(-1, 0)
     >>> layer = nn.Linear(1024, 1024)
@@ -131,7 +125,7 @@ def to_graph(
     # Nodes that nothing reads or feeds will leave here: what couples channels gives a narrower
     # network and its mask, and all below goes on with these.
     inputs = None if example is None else (example,) if isinstance(example, Tensor) else example
-    expected, seen = ([], {}) if inputs is None else _run(found, inputs)
+    expected, seen = ([], {}) if inputs is None else run_noting(found, inputs)
     choice = _Choice(costs, timed)
     changes: list[LayerChange] = []
     for name, layers in _modules(found, mask).items():
@@ -153,15 +147,8 @@ def to_graph(
         )
     _leave_fused_code(found)
     if inputs is not None and any(each.done == "graph" for each in changes):
-        _check(found, inputs, expected)
+        check_outputs(found, inputs, expected)
     return Converted(found, tuple(changes))
-
-
-class _Seen(NamedTuple):
-    """How many rows or places a layer computes at a time, and the shape of its input if known."""
-
-    rows: int
-    shape: tuple[int, ...] | None = None
 
 
 class _Choice(NamedTuple):
@@ -224,7 +211,7 @@ def _layer(
     name: str,
     module: nn.Module,
     masks: Mapping[str, Tensor],
-    seen: _Seen | None,
+    seen: Seen | None,
     choice: _Choice,
     why: str,
 ) -> tuple[nn.Module | None, list[LayerChange]]:
@@ -232,7 +219,7 @@ def _layer(
     mask = masks["weight"]
     linear = isinstance(module, nn.Linear)
     kind = "linear" if linear else f"conv{mask.ndim - 2}d"
-    seen = seen or _Seen(ROWS if linear else PLACES)
+    seen = seen or Seen(ROWS if linear else PLACES)
     new, change = _changed(name, kind, module, mask, seen, choice, why)
     return new, [change]
 
@@ -241,7 +228,7 @@ def _attention(
     name: str,
     module: nn.Module,
     masks: Mapping[str, Tensor],
-    seen: _Seen | None,
+    seen: Seen | None,
     choice: _Choice,
     why: str,
 ) -> tuple[nn.Module | None, list[LayerChange]]:
@@ -252,7 +239,7 @@ def _attention(
     changes = []
     for part, mask in projection_masks(module, masks).items():
         own = f"{name}.{part}" if name else part
-        given = _Seen(rows, (rows, parts[part].in_features))
+        given = Seen(rows, (rows, parts[part].in_features))
         new, change = _changed(own, "attention", parts[part], mask, given, choice, why)
         changes.append(change)
         parts[part] = parts[part] if new is None else new
@@ -266,7 +253,7 @@ def _changed(
     kind: str,
     module: nn.Module,
     mask: Tensor,
-    seen: _Seen,
+    seen: Seen,
     choice: _Choice,
     why: str,
 ) -> tuple[nn.Module | None, LayerChange]:
@@ -279,7 +266,7 @@ def _changed(
         new = graph.from_dense(module, mask, **settings)
         gain = plan.gain
         if choice.timed and seen.shape is not None:
-            gain = _timed_gain(module, new, seen.shape)
+            gain = timed_gain(module, new, seen.shape)
         if gain > 1.0:
             density = new.blocks.density
             return new, LayerChange(name, kind, "graph", plan.kind, density, seen.rows, gain)
@@ -295,24 +282,6 @@ _MADE: tuple[tuple[type[nn.Module], Any], ...] = (
     (nn.Conv2d, GraphConv2d),
 )
 """What each layer becomes."""
-
-
-def _timed_gain(dense: nn.Module, graph: nn.Module, shape: tuple[int, ...]) -> float:
-    """Return how many times faster a graph layer is: the median of pairs of calls, in turn."""
-    weight = next(dense.parameters())
-    x = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
-
-    def seconds(layer: nn.Module) -> float:
-        start = time.perf_counter()
-        layer(x)
-        if x.is_cuda:
-            torch.cuda.synchronize(x.device)
-        return time.perf_counter() - start
-
-    with torch.no_grad():
-        for layer in (dense, graph, dense, graph):
-            seconds(layer)
-        return median(seconds(dense) / seconds(graph) for _ in range(PAIRS))
 
 
 def _replaced(model: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
@@ -335,66 +304,3 @@ def _leave_fused_code(model: nn.Module) -> None:
                 module.activation_relu_or_gelu = 0
             elif isinstance(module, nn.TransformerEncoder):
                 module.use_nested_tensor = False
-
-
-def _run(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], dict[str, _Seen]]:
-    """Return the outputs, and what each layer computes."""
-    seen: dict[str, _Seen] = {}
-
-    def note(name: str) -> Any:
-        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            (found, *_) = [each for each in tree_leaves(output) if isinstance(each, Tensor)]
-            # All but the channels are rows: they are last, or those of a convolution.
-            channels = getattr(module, "out_channels", found.shape[-1])
-            shape = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else None
-            seen[name] = _Seen(max(1, found.numel() // max(1, channels)), shape)
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(note(name), with_kwargs=True)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.MultiheadAttention)
-    ]
-    try:
-        return _outputs(model, inputs), seen
-    except Exception as error:  # whatever a foreign forward raises
-        raise ExportError(
-            f"the model cannot be run on the example ({first_line(error)}): give a batch of its "
-            "inputs"
-        ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-    """Return the tensors that ``model`` gives in evaluation mode."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        with torch.no_grad():
-            found = tree_leaves(model.eval()(*(each.clone() for each in inputs)))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    return [each for each in found if isinstance(each, Tensor)]
-
-
-def _check(model: nn.Module, inputs: tuple[Tensor, ...], expected: list[Tensor]) -> None:
-    """Raise ExportError unless the outputs are the expected ones."""
-    fix = "name the layer whose weight the model reads by itself in dense=[...]"
-    try:
-        found = _outputs(model, inputs)
-    except Exception as error:  # whatever a foreign forward raises
-        raise ExportError(
-            f"the network of graph layers cannot be run ({first_line(error)}): {fix}"
-        ) from error
-    for one, other in zip(found, expected, strict=True):
-        if not other.is_floating_point():
-            continue
-        difference = float((one - other).abs().max()) if other.numel() else 0.0
-        scale = max(1.0, float(other.abs().max())) if other.numel() else 1.0
-        if not difference <= 0.3 * torch.finfo(other.dtype).eps ** 0.5 * scale:
-            raise ExportError(
-                f"the network of graph layers gives outputs that differ by {difference:.1e}: {fix}"
-            )
