@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from bogp.masks import Granularity
+from bogp.masks import Granularity, choose_layers
+from bogp.pipeline import narrower_for_sparsity
 from bogp.replication.jobs import Job
 from bogp.replication.models import SMALL
 from bogp.replication.one_training import training_job
 from bogp.replication.setup import Entry, Inputs, Setup
 from bogp.sparsify import NARROWER, Method, Moves, pruning_method
-from bogp.training import Recipe, narrower
+from bogp.sparsity import kept_count
+from bogp.training import Recipe, initialise, model_factory, narrower
 
 SPARSITIES = (0.8, 0.9, 0.95, 0.98)
 
@@ -103,7 +105,7 @@ def dynamics_setup(setup: Setup, quick: bool) -> Setup:
     )
     return replace(
         setup,
-        seeds=min(setup.seeds, 2),
+        seeds=1,
         entries=entries,
         sparsities=(0.9,),
         database_sparsities=SPARSITIES,
@@ -298,13 +300,17 @@ def _dense(inputs: Inputs, entry: Entry, **settings: Any) -> Cell:
 def _narrower(inputs: Inputs, entry: Entry, sparsity: float, arithmetic: bool = False) -> Cell:
     """Give the narrower network of equal weights, or of equal multiply-adds."""
     data, layers = inputs.datasets[entry.data], layers_of(entry)
-    dense = narrower(entry.model, data.train_inputs, data.classes, layers=layers, weights=2**40)
-    kept = round((1.0 - sparsity) * dense.weights)
-    target = {"weights": kept}
     if arithmetic:
-        # Each weight of a perceptron is used once an example.
-        target = {"multiply_adds": dense.multiply_adds - dense.weights + kept}
-    found = narrower(entry.model, data.train_inputs, data.classes, layers=layers, **target)
+        # A perceptron uses each weight once an example, those of its last layer too.
+        dense = initialise(model_factory(entry.model, data.shape, data.classes), 0)
+        every, pruned = (
+            sum(dense.get_parameter(name).numel() for name in choose_layers(dense, which))
+            for which in ("all", layers)
+        )
+        needed = every - pruned + kept_count(pruned, sparsity)
+        found = narrower(entry.model, data.train_inputs, data.classes, multiply_adds=needed)
+    else:
+        found = narrower_for_sparsity(entry.model, data, layers, sparsity)
     name = EQUAL_ARITHMETIC if arithmetic else NARROWER
     return _cell(inputs, entry, name=name, layers=layers, sparsity=sparsity, network=found.spec)
 

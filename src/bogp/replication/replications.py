@@ -11,7 +11,7 @@ from typing import Any
 from bogp.errors import SettingError
 from bogp.replication.demo import demo_jobs, demo_publication
 from bogp.replication.dynamics import dynamics_jobs, dynamics_setup
-from bogp.replication.dynamics_tables import dynamics_publication
+from bogp.replication.dynamics_publication import dynamics_publication
 from bogp.replication.jobs import Job
 from bogp.replication.methods import methods_jobs, methods_publication, methods_setup
 from bogp.replication.models import models_jobs, models_publication, models_setup

@@ -25,6 +25,8 @@ from bogp.report.pictures import figure_png as figure_png
 from bogp.report.pictures import figure_svg as figure_svg
 from bogp.report.pictures import save_figure as save_figure
 from bogp.report.pictures import write_figure as write_figure
+from bogp.report.plane_figure import PlacedGraph as PlacedGraph
+from bogp.report.plane_figure import graph_plane as graph_plane
 from bogp.report.property_figures import correlation_heatmap as correlation_heatmap
 from bogp.report.property_figures import property_scatter as property_scatter
 from bogp.report.style import plural as plural
