@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -83,7 +84,7 @@ class Mask(Mapping[str, Tensor]):
     @property
     def kept(self) -> int:
         """Number of weights kept."""
-        return sum(int(layer.sum()) for layer in self.values())
+        return sum(number_kept(layer) for layer in self.values())
 
     @property
     def total(self) -> int:
@@ -108,6 +109,16 @@ class Mask(Mapping[str, Tensor]):
             digest.update(f"{name}{tuple(layer.shape)}".encode())
             digest.update(layer.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+def number_kept(layer: Tensor) -> int:
+    """Return how often a bool tensor is True.
+
+    >>> number_kept(torch.tensor([[True, False], [True, True]]))
+    3
+    """
+    # NumPy counts several times as fast as torch does, where it can reach the numbers.
+    return int(np.count_nonzero(layer) if layer.device.type == "cpu" else layer.count_nonzero())
 
 
 def complete_mask(model: nn.Module, names: tuple[str, ...]) -> Mask:

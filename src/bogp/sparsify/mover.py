@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -54,9 +54,18 @@ class Mover:
 
     def wants_gradients(self, step: int) -> bool:
         """Return whether an update after ``step`` steps looks at their last one's gradients."""
-        if self.method.moves is None or step not in self.plan:
+        update = self.plan.get(step)
+        if self.method.moves is None or update is None or not self._grows(step, update):
             return False
         return criterion(self.method.moves.grow).name == "gradient"
+
+    def _grows(self, step: int, update: Update) -> bool:
+        """Return whether the update may grow weights: to regrow, or as the density rises.
+
+        Whole units may be fewer weights than are wanted: that alone grows none.
+        """
+        before = [earlier.kept for place, earlier in self.plan.items() if place < step]
+        return update.regrow > 0.0 or update.kept > min(before, default=self.support.kept)
 
     def moved(
         self,
@@ -97,13 +106,26 @@ class Mover:
         """Return the mask with as many weights as the update wants."""
         if update.kept < mask.kept:
             return self.pruned(update.number, update.kept, model, mask)
-        before = [earlier.kept for place, earlier in self.plan.items() if place < step]
-        rises = update.regrow > 0.0 or update.kept > min(before, default=self.support.kept)
-        # Whole units may be fewer weights than are wanted: that alone grows none.
-        if not rises or update.kept <= mask.kept:
+        if update.kept == mask.kept or not self._grows(step, update):
             return mask
         scores = self._scores(moves_of(self.method).grow, "grow", update, model, mask, gradients)
         return self._with(mask, list(mask), scores, update.kept, update)
+
+    def final(self, step: int, model: nn.Module, mask: Mask) -> Mask:
+        """Return the final mask of a training that ends after ``step`` steps, early perhaps.
+
+        Nothing is dropped to be regrown, since it could train no more; where weights are missing,
+        since a schedule of one's own had fewer before its last move, any are added.
+
+        Raises:
+            SparsityError, MaskError, SettingError: see :func:`bogp.sparsify.scored_mask`.
+        """
+        if step >= self.last:
+            return mask
+        update, method = replace(self.plan[self.last], regrow=0.0), self.method
+        if method.moves is not None:
+            method = replace(method, moves=replace(method.moves, grow="random"))
+        return replace(self, method=method)._fitted(self.last, update, model, mask, None)
 
     def pruned(self, number: int, kept: int, model: nn.Module, mask: Mask) -> Mask:
         """Return the mask of ``kept`` weights inside ``mask`` that the method's criterion chooses.
@@ -226,6 +248,7 @@ def make_mover(
     names = choose_layers(model, layers)
     units = make_units(chosen.granularity, model, names, examples[0])
     bound = support_mask(drawn_support(support, names, seed), model, names)
+    bound = Mask({name: layer.cpu() for name, layer in bound.items()})  # as scores are
     plan = make_plan(chosen, bound, sparsity, steps)
     wanted = plan[max(plan)].kept
     if wanted > bound.kept:

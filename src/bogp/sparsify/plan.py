@@ -46,7 +46,8 @@ def make_plan(method: Method, support: Mask, sparsity: float, steps: int | None 
         steps: steps of the optimiser in the whole training; None for a mask that does not move.
 
     Raises:
-        SettingError: a method that moves without ``steps``, or a density that is not in (0, 1].
+        SettingError: a method that moves without ``steps``, or within none of them, or a density
+            that is not in (0, 1].
         SparsityError: ``sparsity`` is not in [0, 1).
 
     >>> import torch
@@ -64,6 +65,11 @@ def make_plan(method: Method, support: Mask, sparsity: float, steps: int | None 
             f"steps = {steps!r} for a mask that moves while it trains: give the steps of the "
             "optimiser in the whole training, len(loader) * epochs say"
         )
+    if steps < method.trainings:
+        raise SettingError(
+            f"steps = {steps} for {method.trainings} trainings one after the other: give as many "
+            "or more"
+        )
     if method.moves is None:
         first = 1 if method.pretrain else 0
         places = [math.ceil(k * steps / method.trainings) for k in range(first, method.trainings)]
@@ -79,6 +85,11 @@ def _moving(moves: Moves, support: Mask, last: int, steps: int) -> Plan:
     """Return the plan of a mask that moves, ``last`` weights in the end."""
     begin, end = (_step(when, steps) for when in (moves.begin, moves.end))
     end = min(end, steps - 1)
+    if begin > end:
+        raise SettingError(
+            f"moves begin at step {begin} and end at {end} of {steps} steps: begin earlier, end "
+            "later or train for more steps"
+        )
     # Training too short for a move has one all the same, for the final mask.
     places = [*range(begin + moves.every, end + 1, moves.every)] or [end]
     final = last / support.total
@@ -91,7 +102,8 @@ def _moving(moves: Moves, support: Mask, last: int, steps: int) -> Plan:
         falling = [_density(moves.schedule, place) for place in places]
     for place, density in zip(places, falling, strict=False):
         kept = last if place == places[-1] else min(support.kept, round(density * support.total))
-        share = _share(moves, place, end)
+        # Before the first step there is nothing to regrow by.
+        share = _share(moves, place, end) if place > 0 else 0.0
         plan[place] = Update(len(plan) + 1, kept, share)
     return plan
 

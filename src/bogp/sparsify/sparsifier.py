@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, final
 
 import torch
@@ -104,7 +104,7 @@ class Sparsifier:
 
     def _attach(self, model: nn.Module, optimizer: Optimizer, mover: Mover) -> None:
         check_fits(model, mover.support)
-        self._model, self._mover = model, mover
+        self._model, self._mover, self._finished = model, mover, False
         self._initial = _copied(model) if any(u.rewind for u in mover.plan.values()) else None
         mover.units.prepare(model)
         self._mask = _agreed(mover.moved(0, model, mover.support))
@@ -144,26 +144,32 @@ class Sparsifier:
         """End holding, and return the final mask.
 
         Where training ended before the last update, the mask falls to its final number of weights
-        now. The model then has exactly the weights that the mask keeps; others are zero.
+        now. The model then has exactly the weights that the mask keeps; others are zero. A second
+        call only returns the mask. In data-parallel training all processes call it.
         """
-        last = self._mover.last
-        if self.step < last:
-            self._take(self._mover.moved(last, self._model, self._mask))
-        self._hold.clear()
-        self._hold.release()
+        if not self._finished:
+            self._take(self._mover.final(self.step, self._model, self._mask))
+            self._hold.clear()
+            self._hold.release()
+            self._finished = True
         return self._mask
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on: the step and the mask, as tensors and numbers."""
-        initial = {} if self._initial is None else {"initial": self._initial}
+        initial = {} if self._initial is None else {"initial": dict(self._initial)}
         return {"step": self.step, "mask": dict(self._mask), **initial}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, on a model and an optimiser that have loaded theirs.
 
         Raises:
-            MaskError: the state is of another model.
+            MaskError: the state is of another model, or none of a sparsifier.
         """
+        if not {"step", "mask"} <= set(state):
+            raise MaskError(
+                f"a state of {', '.join(map(repr, state)) or 'nothing'} is none of a sparsifier: "
+                "give what its state_dict returned"
+            )
         mask = Mask(state["mask"])
         check_fits(self._model, mask)
         if list(mask) != list(self._mask):
@@ -173,18 +179,20 @@ class Sparsifier:
             )
         self._hold.step = int(state["step"])
         self._initial = state.get("initial", self._initial)
-        self._take(mask)
+        self._mask = Mask({name: layer.cpu() for name, layer in mask.items()})
+        self._hold.set(self._mover.units.with_carriers(self._mask))
 
     def _take(self, mask: Mask) -> None:
         if mask is not self._mask:
             self._mask = _agreed(mask)
             self._hold.set(self._mover.units.with_carriers(self._mask))
+            self._hold.forget_directions()
 
     @torch.no_grad()
     def _rewind(self, initial: Mapping[str, Tensor]) -> None:
-        """Set all parameters to what they were at first, and forget the optimiser's memory."""
-        for name, parameter in self._model.named_parameters():
-            parameter.copy_(initial[name])
+        """Set parameters and buffers to what they were, and forget the optimiser's memory."""
+        for name, tensor in _tensors(self._model):
+            tensor.copy_(initial[name])
         self._hold.optimizer.state.clear()
         self._hold.clear()
 
@@ -193,28 +201,42 @@ def _examples(data: Any) -> Examples:
     """Return inputs and targets of a batch, or of the first that ``data`` yields."""
     if data is None:
         return None, None
+    if not _is_batch(data) and isinstance(data, Iterable) and not isinstance(data, str | Mapping):
+        data = next(iter(data), None)
     if isinstance(data, Tensor):
         return data, None
-    if not (isinstance(data, tuple | list) and all(isinstance(part, Tensor) for part in data)):
-        if not isinstance(data, Iterable):
-            raise SettingError(
-                f"data {data!r} is none: give a batch (inputs, targets), or a loader of batches"
-            )
-        return _examples(next(iter(data), None))
-    if len(data) != 2:
-        raise SettingError(f"a batch of {len(data)} tensors: give (inputs, targets)")
+    if not _is_batch(data) or len(data) != 2:
+        found = f"{len(data)} tensors" if _is_batch(data) else type(data).__name__
+        raise SettingError(
+            f"data of {found}: give a batch (inputs, targets), or what yields such batches"
+        )
     return data[0], data[1]
 
 
+def _is_batch(data: Any) -> bool:
+    """Return whether data are a tensor or some tensors, and not what yields such."""
+    some = data if isinstance(data, tuple | list) else [data]
+    return all(isinstance(part, Tensor) for part in some)
+
+
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """Return the network inside the wrappers that train one on several devices."""
-    while isinstance(model, DataParallel | DistributedDataParallel):
-        model = model.module
-    return model
+    """Return the network inside what trains one on several devices, or compiles it."""
+    while True:
+        if isinstance(model, DataParallel | DistributedDataParallel):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        else:
+            return model
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    return {name: tensor.detach().clone() for name, tensor in _tensors(model)}
 
 
 def _agreed(mask: Mask) -> Mask:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from bogp.cores import torch_threads
+from bogp.errors import MaskError
 from bogp.masks import Mask
 from bogp.sparsify import Mover, Sparsifier, fixed
 from bogp.training.checks import check_model, make_task
@@ -90,19 +91,30 @@ def _train(model: nn.Module, task: Task, mover: Mover | None) -> Trained:
     losses: list[float] = []
     accuracies: list[float] = []
     for epoch in range(task.recipe.epochs):
-        losses.append(float(train_epoch(task, epoch, generator, optimizer, loss)))
+        try:
+            losses.append(float(train_epoch(task, epoch, generator, optimizer, loss)))
+        except MaskError:
+            if _finite(model):
+                raise
+            # A network that diverged has no scores by which its mask could move.
+            losses.append(math.nan)
+            break
         if task.validation is not None:
             measured = measure(model, *task.validation)
             accuracies.append(measured.accuracy)
             if out_of_patience(accuracies[settled:], task.recipe.patience):
                 break
-    mask = None if held is None else held.finish()
+    numbers = _finite(model)
+    mask = None if held is None else held.finish() if numbers else held.mask
     if task.validation is None:
         some = slice(task.batch_size)
         measured = measure(model, task.inputs[some], task.targets[some])
-    numbers = all(bool(parameter.isfinite().all()) for parameter in model.parameters())
     finite = numbers and math.isfinite(measured.loss)
     return Trained(model.eval(), tuple(losses), tuple(accuracies), finite, mask)
+
+
+def _finite(model: nn.Module) -> bool:
+    return all(bool(parameter.isfinite().all()) for parameter in model.parameters())
 
 
 def out_of_patience(accuracies: Sequence[float], patience: int | None) -> bool:
