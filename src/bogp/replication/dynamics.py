@@ -85,7 +85,7 @@ KINDS = {
 LOCAL = ("ring", "WS 0.1", "WS 0.3")
 """The kinds of which more densities are trained, and which the controls have at two sparsities."""
 
-ZOO_SPARSITIES = (0.9, 0.98)
+ZOO_SPARSITIES = (0.9,)
 ZOO_KINDS = ("ring", "WS 0.3", "ER")
 
 Place = tuple[str, float, float]
