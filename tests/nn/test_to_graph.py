@@ -111,7 +111,9 @@ def test_by_default_layers_stay_that_dense_computes_quicker() -> None:
     assert "stays dense (density 0.75): dense is quicker" in str(found.layers[2])
     assert not model[0].weight[~mask["0.weight"]].eq(0).any()  # the model is not changed
     assert type(found.model[2]) is nn.Linear
-    assert not found.model[2].weight[~mask["2.weight"]].any()
+    read = mask["2.weight"].any(0)  # what nothing reads has left
+    assert found.removed["2"].after == (int(read.sum()), 16)
+    assert not found.model[2].weight[~mask["2.weight"][:, read]].any()
 
 
 def test_what_was_measured_slower_stays_dense(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,3 +285,56 @@ def test_it_is_written_as_onnx(tmp_path: Any) -> None:
     found = to_graph(model, mask, example=example, costs=SLOW_DENSE)
     written = bogp.to_onnx(found.model, example, tmp_path / "graph.onnx", tolerance=1e-5)
     assert written.difference < 1e-5
+
+
+def learned(shape: tuple[int, int], sources: list[int], targets: list[int], seed: int) -> Tensor:
+    """Blocks of 32 between some nodes alone, as learned blocks are: one each way, and a few."""
+    wiring = torch.zeros(shape[0] // 32, shape[1] // 32, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(seed)
+    for k in range(max(len(sources), len(targets))):
+        wiring[targets[k % len(targets)], sources[k % len(sources)]] = True
+    more = torch.rand(len(targets), len(sources), generator=generator) < 0.2
+    wiring[torch.tensor(targets)[:, None], torch.tensor(sources)[None]] |= more
+    return even_blocks(wiring.numpy(), *shape).mask()
+
+
+def test_nodes_that_nothing_reads_or_feeds_leave_first() -> None:
+    """Of 16 nodes, the first layer reads 10 and feeds 9; the second reads 8 of these, feeds 6."""
+    model = nn.Sequential(
+        nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+    ).train()
+    mask = Mask(
+        {
+            "0.weight": learned((512, 512), list(range(3, 13)), list(range(9)), 0),
+            "2.weight": learned((512, 512), list(range(1, 9)), list(range(10, 16)), 1),
+        }
+    )
+    example = torch.randn(7, 512)
+    for costs in (SLOW_DENSE, DEFAULT):
+        found = to_graph(model, mask, example=example, costs=costs)
+        assert found.removed["2"].before == (512, 512)
+        assert found.removed["2"].after == (8 * 32, 6 * 32)
+        assert found.removed["4"].after == (6 * 32, 10)
+        assert found.note == ""
+        assert found.model.training
+        with torch.no_grad():
+            torch.testing.assert_close(
+                found.model.eval()(example), masked(model, mask)(example), rtol=0, atol=1e-5
+            )
+        if costs is SLOW_DENSE:
+            assert [each.done for each in found.layers] == ["graph", "graph"]
+            assert isinstance(found.model[0], GraphLinear)  # though its dead inputs cannot leave
+            assert (found.model[0].in_features, found.model[0].out_features) == (512, 256)
+    assert not to_graph(model, mask, costs=SLOW_DENSE).removed  # nothing is known without inputs
+
+
+def test_a_network_that_cannot_be_made_smaller_says_so_and_is_converted_all_the_same() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * int(x.shape[1] > 1)
+
+    model = nn.Sequential(nn.Linear(64, 64), Odd(), nn.Linear(64, 64))
+    mask = Mask({"0.weight": learned((64, 64), [0], [1], 0)})
+    found = to_graph(model, mask, example=torch.randn(3, 64), costs=SLOW_DENSE)
+    assert found.note.startswith("torch.fx cannot follow 1")
+    assert found.layers[0].done == "graph"

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
+from bogp.coupling.compaction import LayerSize
+from bogp.coupling.layers import GatheredLinear
 from bogp.errors import MaskError
-from bogp.masks import Mask, PrunableLayer, check_fits, prunable_layers
+from bogp.masks import Mask, check_fits, prunable_layers
 from bogp.nn.attention import GraphMultiheadAttention, projection_masks, projections
 from bogp.nn.blocks import blocks_of_mask
 from bogp.nn.conv import GraphConv1d, GraphConv2d
 from bogp.nn.costs import DEFAULT, Costs
+from bogp.nn.leaving import Left, widened, without_dead
 from bogp.nn.linear import GraphLinear
-from bogp.nn.plan import Kind, Plan, plan_blocks
+from bogp.nn.plan import GAIN, Kind, Plan, plan_blocks
 from bogp.nn.running import Seen, check_outputs, run_noting, timed_gain
 
 Example = Tensor | tuple[Tensor, ...]
@@ -75,10 +78,14 @@ class Converted(NamedTuple):
     Attributes:
         model: the network.
         layers: what was done with each layer of the mask.
+        removed: the layers that lost channels first, by module name: what they had and have.
+        note: a sentence on what kept channels from leaving; empty if nothing did.
     """
 
     model: nn.Module
     layers: tuple[LayerChange, ...]
+    removed: Mapping[str, LayerSize]
+    note: str
 
 
 def to_graph(
@@ -92,8 +99,11 @@ def to_graph(
 ) -> Converted:
     """Return the network that computes what the masked model does, in graph layers where quicker.
 
-    A layer of whole blocks is replaced where the costs predict that it gains a quarter or more; the
-    others stay as they are, their pruned weights 0. ``model`` is not changed.
+    With an example, channels that the outputs do not depend on leave first, as :func:`bogp.compact`
+    removes them; a weight that is exactly 0 counts as pruned there, so that a network which begins
+    with zeros is trained before it is converted. Then a layer of whole blocks is replaced where the
+    costs predict that it gains a quarter or more; the others stay as they are, their pruned weights
+    0. ``model`` is not changed.
 
     Args:
         model: the network.
@@ -122,25 +132,22 @@ def to_graph(
     check_fits(model, mask)
     found = copy.deepcopy(model)
     mask.apply(found)
-    # Nodes that nothing reads or feeds will leave here: what couples channels gives a narrower
-    # network and its mask, and all below goes on with these.
     inputs = None if example is None else (example,) if isinstance(example, Tensor) else example
     expected, seen = ([], {}) if inputs is None else run_noting(found, inputs)
+    left = Left(found, mask, {}, "") if inputs is None else without_dead(found, mask, inputs)
+    if inputs is not None and left.removed:
+        found, (_, seen) = left.model, run_noting(left.model, inputs)
     choice = _Choice(costs, timed)
     changes: list[LayerChange] = []
-    for name, layers in _modules(found, mask).items():
+    for name, masks in _modules(found, left.mask).items():
         module = found.get_submodule(name)
-        masks = {
-            each.name.removeprefix(f"{name}.") if name else each.name: mask[each.name]
-            for each in layers
-        }
         make = _attention if isinstance(module, nn.MultiheadAttention) else _layer
         why = _why_it_stays(found, module, name in dense)
         new, done = make(name, module, masks, seen.get(name), choice, why)
         changes += done
         if new is not None:
             found = _replaced(found, module, new)
-    if all(each.why == _UNBLOCKED for each in changes):
+    if changes and all(each.why == _UNBLOCKED for each in changes):
         raise MaskError(
             "no layer of the mask keeps whole blocks, which graph layers are made of: prune with "
             "block=32"
@@ -148,7 +155,7 @@ def to_graph(
     _leave_fused_code(found)
     if inputs is not None and any(each.done == "graph" for each in changes):
         check_outputs(found, inputs, expected)
-    return Converted(found, tuple(changes))
+    return Converted(found, tuple(changes), left.removed, left.note)
 
 
 class _Choice(NamedTuple):
@@ -161,17 +168,22 @@ class _Choice(NamedTuple):
 _UNBLOCKED = "its mask does not keep whole blocks"
 
 
-def _modules(model: nn.Module, mask: Mask) -> dict[str, list[PrunableLayer]]:
-    """Return the masked weights of each module, an attention's with those of its output."""
+def _modules(model: nn.Module, mask: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the masks of each module by their names in it, an attention's with its output's."""
     attentions = {
         name for name, module in model.named_modules() if isinstance(module, nn.MultiheadAttention)
     }
-    found: dict[str, list[PrunableLayer]] = {}
-    for layer in prunable_layers(model, with_frozen=True):
-        if layer.name in mask:
-            parent = layer.module.rpartition(".")[0]
-            owner = parent if parent in attentions and layer.module != parent else layer.module
-            found.setdefault(owner, []).append(layer)
+    found: dict[str, dict[str, Tensor]] = {}
+    layers = {each.name: each.module for each in prunable_layers(model, with_frozen=True)}
+    for name, module in model.named_modules():
+        if isinstance(module, GatheredLinear):
+            layers[f"{name}.weight" if name else "weight"] = name
+    for weight, module in layers.items():
+        if weight in mask:
+            parent = module.rpartition(".")[0]
+            owner = parent if parent in attentions and module != parent else module
+            own = weight.removeprefix(f"{owner}.") if owner else weight
+            found.setdefault(owner, {})[own] = mask[weight]
     return found
 
 
@@ -191,6 +203,8 @@ def _why_it_stays(model: nn.Module, module: nn.Module, asked: bool) -> str:
         return "it adds keys or values" if added else ""
     if isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups > 1:
         return "it is a grouped convolution"
+    if isinstance(module, GatheredLinear):
+        return ""
     if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
         return "there is no graph layer of its kind"
     known = type(module).forward in (nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward)
@@ -217,11 +231,22 @@ def _layer(
 ) -> tuple[nn.Module | None, list[LayerChange]]:
     """Return the graph layer in place of ``module``, None if it stays, and what was done."""
     mask = masks["weight"]
-    linear = isinstance(module, nn.Linear)
+    linear = isinstance(module, nn.Linear | GatheredLinear)
     kind = "linear" if linear else f"conv{mask.ndim - 2}d"
     seen = seen or Seen(ROWS if linear else PLACES)
-    new, change = _changed(name, kind, module, mask, seen, choice, why)
-    return new, [change]
+    if not isinstance(module, GatheredLinear):
+        new, change = _changed(name, kind, module, mask, seen, choice, why)
+        return new, [change]
+    assert seen.shape is not None  # only an example makes such layers
+    wide, kept = widened(module, mask, seen.shape[-1])
+    new, change = _changed(name, kind, wide, kept, seen, choice, why)
+    # What it would take the place of has fewer inputs than the wide layer.
+    gain = change.gain * mask.shape[1] / kept.shape[1]
+    if new is not None and gain >= GAIN:
+        return new, [replace(change, gain=gain)]
+    density = float(mask.double().mean())
+    stays = change.why or "dense is quicker"
+    return None, [replace(change, done="dense", plan="dense", density=density, gain=1.0, why=stays)]
 
 
 def _attention(

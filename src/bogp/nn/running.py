@@ -10,10 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from bogp.coupling.layers import GatheredLinear
 from bogp.errors import ExportError, first_line
 
 PAIRS = 9
 """How often a layer is timed against the dense one."""
+
+
+_NOTED = nn.Linear | GatheredLinear | nn.Conv1d | nn.Conv2d | nn.MultiheadAttention
+"""The layers that are looked at."""
 
 
 class Seen(NamedTuple):
@@ -60,7 +65,7 @@ def run_noting(
     handles = [
         module.register_forward_hook(note(name), with_kwargs=True)
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.MultiheadAttention)
+        if isinstance(module, _NOTED)
     ]
     try:
         return _outputs(model, inputs), seen
