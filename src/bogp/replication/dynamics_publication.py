@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from bogp.analysis import mean_interval
-from bogp.replication.dynamics import BLOCKS, CHANNELS, KINDS
+from bogp.replication.dynamics import ALIKE, CHANNELS, KINDS
 from bogp.replication.dynamics_claims import RULE, verdicts
 from bogp.replication.dynamics_rows import (
     DENSE_ROW,
@@ -82,7 +82,7 @@ def dynamics_publication(run: Run) -> Publication:
 def accuracy_figure(run: Run, entry: Entry) -> Figure:
     """Return test accuracy by sparsity of the rows that say most, with the dense one across."""
     where = training_of(entry)
-    names = ["gradual", next(iter(BLOCKS)), CHANNELS, NARROWER, "SNIP", "RigL"]
+    names = ["gradual", f"gradual blocks 8{ALIKE}", CHANNELS, NARROWER, "SNIP", "RigL"]
     shown = [support_row(entry, "ring", 0.25), *map(row, names)]
     dense = mean_interval(DENSE_ROW.values(run.records, **where))
     series = {"dense (s = 0)": [(s, dense) for s in run.setup.sparsities]}
