@@ -11,6 +11,7 @@ import argparse
 import multiprocessing
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,16 @@ from torch.nn.utils import prune
 from bogp.graphs import edges_for_sparsity, generate, graph_to_mask
 from bogp.graphs.kernels.compiled import compiled
 from bogp.masks import Mask
-from bogp.training import Recipe, mlp, train_population
+from bogp.sparsify import METHODS, Mover, make_mover
+from bogp.training import Recipe, mlp, train, train_population
+from bogp.training.kernel_stack import is_faster
 from bogp.training.kernels import make_layout, pack, start, train_batches
 from bogp.training.kernels.cost import SPARSE, pays
 from bogp.training.kernels.networks import buffers
 from bogp.training.kernels.optimisers import Optimiser, update
 from bogp.training.kernels.steps import _backward, _forward, _gather, _gradient, _loss, _product
 from bogp.training.kernels.vectors import LANES
+from bogp.training.task import Task
 
 INPUTS, HIDDEN, CLASSES, BATCH, DEAD = 784, 128, 10, 512, 67
 REPEATS = 20
@@ -42,13 +46,19 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=60_000)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--threads", type=int, default=2)
+    tables: dict[str, Callable[[], Table]] = {
+        "products": lambda: products(given.rounds),
+        "epochs": lambda: epochs(given.candidates, given.examples, given.rounds, given.threads),
+        "profile": lambda: profile(given.candidates // given.threads, given.examples, given.rounds),
+        "rule": lambda: rule(given.rounds),
+        "moving": lambda: moving(given.candidates, given.rounds, given.threads),
+    }
+    parser.add_argument("--only", choices=tables, help="one table")
     given = parser.parse_args()
     console = Console(width=140)
     torch.set_num_threads(1)
-    console.print(products(given.rounds))
-    console.print(epochs(given.candidates, given.examples, given.rounds, given.threads))
-    console.print(profile(given.candidates // given.threads, given.examples, given.rounds))
-    console.print(rule(given.rounds))
+    for name in [given.only] if given.only else tables:
+        console.print(tables[name]())
 
 
 def mask(kind: str, sparsity: float, seed: int) -> np.ndarray:
@@ -257,6 +267,68 @@ def ways(
         )
         for way in ("dense", "sparse")
     }
+
+
+def moving(candidates: int, rounds: int, threads: int, examples: int = 12_800) -> Table:
+    """Time masks that move, alone in torch's loop and together, and say what "auto" takes."""
+    table = Table(
+        title=f"one epoch of {examples:,} images, batch 128, s = 0.9, a move each 20 steps, "
+        f"{threads} cores"
+    )
+    headings = (
+        "network",
+        "method",
+        "K",
+        "s alone",
+        "s a candidate, torch",
+        "kernels",
+        "auto takes",
+    )
+    for column in headings:
+        table.add_column(column, justify="right")
+    images, classes = (torch.from_numpy(part) for part in data(examples))
+    narrow, wide_ones = (INPUTS, HIDDEN, CLASSES), (INPUTS, 512, 512, CLASSES)
+    recipe = Recipe(learning_rate=1e-3, batch_size=128, epochs=1)
+    task = Task(images, classes, recipe, 0)
+    for sizes, count in ((narrow, candidates), (wide_ones, max(1, candidates // 4))):
+        for name in ("gradual", "rigl"):
+            movers = [mover(sizes, name, recipe.steps(examples), seed) for seed in range(count)]
+            best = turns(moving_ways(sizes, movers, task, threads), rounds, 1)
+            seconds = [best["alone"], best["dense"] / count, best["sparse"] / count]
+            takes = "kernels" if is_faster(mlp(sizes), movers, task) else "dense"
+            cells = [f"{value:.3f}" for value in seconds]
+            table.add_row("-".join(map(str, sizes)), name, str(count), *cells, takes)
+    return table
+
+
+def mover(sizes: tuple[int, ...], name: str, steps: int, seed: int) -> Mover:
+    method = METHODS[name]
+    assert method is not None
+    assert method.moves is not None
+    often = replace(method, moves=replace(method.moves, every=20))
+    return make_mover(mlp(sizes), often, 0.9, steps=steps, seed=seed)
+
+
+def moving_ways(
+    sizes: tuple[int, ...], movers: list[Mover], task: Task, threads: int
+) -> dict[str, Callable[[], object]]:
+    """Return one epoch of the first mask alone, and of all in dense and in sparse arithmetic."""
+    given = (task.inputs, task.targets)
+    sides: dict[str, Callable[[], object]] = {
+        way: lambda way=way: train_population(
+            lambda: mlp(sizes),
+            movers,
+            given,
+            task.recipe,
+            range(len(movers)),
+            validation=(task.inputs[:128], task.targets[:128]),
+            arithmetic=way,
+            threads=threads,
+        )
+        for way in ("dense", "sparse")
+    }
+    sides["alone"] = lambda: train(mlp(sizes), *given, task.recipe, mask=movers[0], seed=0)
+    return sides
 
 
 def profile(candidates: int, examples: int, rounds: int) -> Table:

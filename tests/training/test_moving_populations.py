@@ -38,10 +38,24 @@ def dropping():
     return nn.Sequential(nn.Flatten(), *layers)
 
 
+class Normalised(nn.Module):
+    """Tokens through a residual layer with a layer norm, whose channels leave with their gains."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.mix, self.head = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, inputs):
+        tokens = self.embed(inputs.flatten(1).unflatten(1, (9, 4)))
+        return self.head(self.norm(tokens + self.mix(tokens).relu()).mean(1))
+
+
 MODELS = {
     "perceptron": lambda: mlp([36, 16, 12, 3]),
     "convolutional": convolutional,
     "dropping": dropping,
+    "normalised": Normalised,
 }
 WAYS = [(name, "dense") for name in MODELS] + [("perceptron", "sparse")]
 
@@ -163,6 +177,16 @@ def test_counts_are_exact_at_every_update(data, name, arithmetic, monkeypatch):
 
 
 @pytest.mark.parametrize("arithmetic", STACKS)
+def test_a_mask_grows_by_the_gradient_of_the_last_step_before_it_moves(data, arithmetic):
+    """No other candidate moves, so that nothing else halts before the step."""
+    (mover,) = movers(MODELS["perceptron"], data, ("rigl",))
+    (ours,) = trained(MODELS["perceptron"], [mover], data, arithmetic=arithmetic)
+    model = initialise(MODELS["perceptron"], 0).double()
+    alone = train(model, *data[0], recipe(), mask=mover, seed=8)
+    assert_same(ours, alone.model.state_dict(), alone.losses, alone.mask)
+
+
+@pytest.mark.parametrize("arithmetic", STACKS)
 @pytest.mark.parametrize("together", [2, 9])
 def test_halving_in_mid_schedule_changes_nothing_for_those_who_stay(data, arithmetic, together):
     factory = MODELS["perceptron"]
@@ -231,6 +255,14 @@ def test_patience_counts_once_the_mask_moves_no_more(data, arithmetic):
             assert ours.epochs >= -(-mask.last // 4) + 2 or ours.ended == "whole"
 
 
+def test_what_goes_with_a_channel_is_held_too(data):
+    """The gain of a layer norm, and the statistics that heed it."""
+    (found,) = trained(Normalised, movers(Normalised, data, ("channels",)), data)
+    gone = ~found.mask["mix.weight"].any(1)
+    assert 0 < int(gone.sum()) < 8
+    assert ((found.weights["norm.weight"] == 0) == gone).all()
+
+
 def test_a_stack_that_is_let_go_takes_its_tensors_with_it(data):
     """A circle through the optimiser's hooks would keep them until the next collection."""
     factory = MODELS["perceptron"]
@@ -258,3 +290,21 @@ def test_a_plan_that_the_recipe_cannot_carry_out_is_one_sentence(data):
     back = make_mover(initialise(factory, 0), METHODS["imp"], 0.8, steps=STEPS)
     with pytest.raises(SettingError, match="goes back to the weights of the beginning"):
         trained(factory, [back], data)
+
+
+def test_memory_counts_the_gradients_and_what_a_move_takes(data):
+    model, task = MODELS["perceptron"]().double(), Task(*data[0], recipe(), 8, data[1])
+    falling, growing = movers(lambda: mlp([36, 16, 12, 3]), data, ("gradual", "rigl"))
+    still = fixed(fixed_mask(MODELS["perceptron"]))
+    weights = sum(p.numel() for p in model.parameters())
+    shared, each = population.TorchStack.memory(model, [falling, still, None], task)
+    assert population.TorchStack.memory(model, [still, growing], task) == (
+        shared,
+        each + 8 * weights,
+    )
+    sparse = population.KernelStack.memory
+    dense = weights * (5 * 8 + 16)
+    assert sparse(model, [falling], task)[1] == 2 * dense + weights * 9
+    assert sparse(model, [None], task)[1] == dense + weights * 9
+    kept = weights - growing.support.total + growing.plan[0].kept
+    assert sparse(model, [growing], task)[1] == 2 * kept * (5 * 8 + 16) + weights * 9

@@ -32,10 +32,11 @@ _MEASURED = 2048
 def can_train(model: nn.Module, movers: Sequence[Mover | None], task: Task) -> bool:
     """Return whether the kernels can train it: it is a perceptron on the CPU, of masked weights."""
     weights = {f"{name}.weight" for name in linear_layers(model, task.inputs) or ()}
+    held = [m.units.with_carriers(m.support) for m in movers if m is not None]
     return (
         bool(weights)
         and all(parameter.requires_grad for parameter in model.parameters())
-        and all(name in weights for mover in movers if mover is not None for name in mover.support)
+        and all(name in weights for mask in held for name in mask)
         and task.inputs.device.type == "cpu"
         and task.inputs.dtype in (torch.float32, torch.float64)
     )
@@ -91,7 +92,6 @@ class KernelStack(Stack):
         names = linear_layers(models[0], task.inputs)
         assert names is not None
         self.names = names
-        self.skeleton = copy.deepcopy(models[0]).train()
         self.inputs = _matrix(task.inputs)
         self.live = _live(task)
         self.layout = self._layout()

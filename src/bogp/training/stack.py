@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -26,18 +27,22 @@ class Stack(ABC):
         movers: what gives each its mask and moves it, (K,); None of the dense network.
         masks: the mask that each has now, (K,).
         due: the steps of the optimiser after which any mask moves.
+        skeleton: the network, with anybody's weights, in training mode.
     """
 
     def __init__(
         self, models: Sequence[nn.Module], movers: Sequence[Mover | None], task: Task
     ) -> None:
-        """Stack ``models`` (K,), masked by ``movers`` (K,); the models given are not changed."""
+        """Stack ``models`` (K,), masked by ``movers`` (K,); no weight of theirs is changed."""
         masks: list[Mask | None] = []
         for model, mover in zip(models, movers, strict=True):
-            if mover is not None:
-                check_fits(model, mover.support)
-            masks.append(None if mover is None else mover.moved(0, model, mover.support))
+            if mover is None:
+                masks.append(None)
+                continue
+            check_fits(model, mover.support)
+            masks.append(mover.moved(0, mover.units.prepare(model), mover.support))
         self.task = task
+        self.skeleton = copy.deepcopy(models[0]).to(task.inputs.device).train()
         self.epoch = 0
         self.generator = task.generator()
         self._take(movers, masks)
@@ -83,6 +88,9 @@ class Stack(ABC):
         """Be the stack of candidates with these movers and, now, these masks, (K,) each."""
         self.movers, self.masks = list(movers), list(masks)
         self.due = {step for mover in movers if mover is not None for step in mover.plan}
+        for mover in movers:
+            if mover is not None:
+                mover.units.prepare(self.skeleton)
 
     def _wanting(self, step: int) -> list[int]:
         """Return the candidates whose masks move by the gradients of step ``step``, from 1."""

@@ -52,7 +52,6 @@ class TorchStack(Stack):
         self, models: Sequence[nn.Module], movers: Sequence[Mover | None], task: Task
     ) -> None:
         super().__init__(models, movers, task)
-        self.skeleton = copy.deepcopy(models[0]).to(task.inputs.device).train()
         self.layers = perceptron_layers(self.skeleton, task.inputs)
         self.trained = [n for n, p in self.skeleton.named_parameters() if p.requires_grad]
         self.draws = self.layers is None and draws_numbers(self.skeleton, task.inputs)
@@ -173,9 +172,6 @@ class TorchStack(Stack):
             parameter.requires_grad_(name in self.trained)
         self.optimizer = make_optimizer([parameters[n] for n in self.trained], self.task.recipe)
         self.optimizer.state.update({parameters[name]: state for name, state in memory.items()})
-        for mover in self.movers:
-            if mover is not None:
-                mover.units.prepare(self.skeleton)
         masks = self._stacked_masks()
         held = {name: parameters[name] for name in masks}
         # The optimiser's hooks lead to it again: undone with the stack, they keep no tensor of it.
