@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check docs bench replicate wheel lock clean
+.PHONY: help demo test check docs bench faults replicate wheel lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -40,6 +40,9 @@ bench: $(READY)  ## Print the benchmarks: each pairs its sides in one run (half 
 	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/graph_layers.py
 	$(BIN)/python benchmarks/end_to_end.py
+
+faults: $(READY)  ## Damage every kind of file in 1,000 ways, and print what was noticed (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/damage.py --flips 1000 --seed 1
 
 replicate: $(READY)  ## Every committed table: the paper's (two hours on two cores), and the comparisons
 	$(BIN)/bogp reproduce all --seeds 5 --out docs/replication/calibrated

@@ -195,6 +195,18 @@ def test_only_the_tables_of_the_schema_are_read(whole, tmp_path, commands):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "change", [(b"TEXT NOT NULL,  -- a JSON", b"`"), (b"INTEGER", b"INTEG\xff")]
+)
+def test_text_that_sqlite_cannot_read_is_one_sentence(whole, tmp_path, change):
+    path = tmp_path / "g.db"
+    start, (old, new) = whole.read_bytes(), change
+    path.write_bytes(start.replace(old, new + old[len(new) :], 1))
+    with pytest.raises(DatabaseError, match=r"g\.db' is corrupt or truncated \(") as caught:
+        GraphDatabase.open(path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_damaged_page_changes_no_answer(whole, tmp_path, seed):
     rng = np.random.default_rng(seed)

@@ -1,4 +1,7 @@
+import contextlib
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +11,7 @@ import torch
 from training_helpers import search
 
 import bogp
+from bogp.database.rows import insert
 from bogp.engines import Proposal
 from bogp.errors import (
     BogpError,
@@ -24,6 +28,7 @@ from bogp.graphs import RelationalGraph, graph_to_mask
 from bogp.pipeline import rounds
 from bogp.pipeline.fetch import fetch, fetched_again
 from bogp.study import Study
+from bogp.study.reading import read_storage
 
 PAIR = ("clustering", "eigenvector_centrality")
 
@@ -377,3 +382,36 @@ def test_synthesis_starts_from_a_database(graphs):
     assert abs(found.achieved["clustering"] - 0.4) <= abs(nearest.vector["clustering"] - 0.4)
     with pytest.raises(SettingError, match="edges 30 is given beside a graph database"):
         bogp.synthesize(target, start=graphs, edges=30)
+
+
+def test_a_finished_study_gives_no_other_mask_than_the_one_that_was_trained(
+    graphs, toy, tiny, tmp_path
+):
+    """Also where the checksums were made to agree with the change."""
+    study, path = tmp_path / "study.db", tmp_path / "graphs.db"
+    shutil.copy(graphs.path, path)
+    options = {"trials": 1, "final_seeds": 0, "study": study}
+    found = run(str(path), toy, tiny, **options)
+    assert found.best.record["mask"] == found.mask.fingerprint
+    assert plain(run(str(path), toy, tiny, **options)) == plain(found)
+    before = [read_storage(study)]
+    for reseal, said in ((False, "is corrupt or truncated"), (True, "gives another mask than")):
+        shutil.copy(graphs.path, path)
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            rows = db.execute("SELECT block, adjacency, masks, checksum FROM wiring").fetchall()
+            db.execute("DELETE FROM wiring")
+            size = len(rows[0][1]) // graphs.reader.entries()[0].graphs
+            rows = [(n, _turned(blob, size), masks, crc) for n, blob, masks, crc in rows]
+            if reseal:
+                insert(db, "wiring", [row[:-1] for row in rows])
+            else:
+                db.executemany("INSERT INTO wiring VALUES (?, ?, ?, ?)", rows)
+        with pytest.raises(BogpError, match=said):
+            run(str(path), toy, tiny, **options)
+        before.append(read_storage(study))
+    assert before[0] == before[1] == before[2]
+
+
+def _turned(blob, size):
+    """Return the packed graphs of a block, each in the place of the one before it."""
+    return blob[size:] + blob[:size]

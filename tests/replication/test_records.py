@@ -18,7 +18,7 @@ from bogp.errors import (
 )
 from bogp.replication.jobs import Job
 from bogp.replication.plan import five_node_graphs
-from bogp.replication.records import Row, pick, read_records, run_jobs
+from bogp.replication.records import Row, pick, read_records, record_line, run_jobs
 from bogp.replication.setup import Inputs
 from bogp.replication.trainings import method_job, network_job, search_job
 from bogp.training import Recipe
@@ -29,7 +29,7 @@ SHARED |= {"data": "digits"}
 
 
 def line(key):
-    return json.dumps({"key": key, "result": {"accuracy": 0.5, "text": "é"}}, ensure_ascii=False)
+    return record_line({"key": key, "result": {"accuracy": 0.5, "text": "é"}}).rstrip()
 
 
 def test_no_file_holds_no_records(tmp_path):
@@ -54,6 +54,14 @@ def test_a_line_in_the_middle_that_is_no_record_is_refused(tmp_path, torn):
     path = tmp_path / "records.jsonl"
     path.write_text(f"{line('a')}\n{torn}\n{line('b')}\n")
     with pytest.raises(DataError, match=r"line 2 of .*records\.jsonl' is not a record"):
+        read_records(path)
+
+
+@pytest.mark.parametrize("change", [(b"0.5", b"0.6"), (b"}\n", b"}\x0b"), (b"accur", b"\xffccur")])
+def test_a_record_that_is_not_what_was_written_is_refused(tmp_path, change):
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(f"{line('a')}\n".encode().replace(*change))
+    with pytest.raises(DataError, match=r"line 1 of .*records\.jsonl' is not a record"):
         read_records(path)
 
 
@@ -138,7 +146,7 @@ def test_what_is_recorded_is_not_run_again(work, alone):
 def test_a_torn_line_is_run_again_and_leaves_no_trace(work, alone, tmp_path, kept):
     """Also where the torn line is the file's only one."""
     jobs = work[2:4]
-    stored = [json.dumps(alone[1][job.key]) + "\n" for job in jobs]
+    stored = [record_line(alone[1][job.key]) for job in jobs]
     path = tmp_path / "records.jsonl"
     path.write_text("".join(stored[:kept]) + stored[kept][:40])
     records = run_jobs(jobs, tmp_path, workers=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from bogp.errors import DatabaseError
+from bogp.errors import DatabaseError, first_line
 
 APPLICATION_ID = 0x626F6770
 """``bogp`` in ASCII: marks an SQLite file as a graph database of this library."""
@@ -175,8 +175,9 @@ def reading(path: Path) -> Iterator[None]:
 
 def damaged(path: Path, why: object) -> DatabaseError:
     """Return the error of a database file that does not hold what was written to it."""
+    reason = first_line(why) if isinstance(why, BaseException) else why
     return DatabaseError(
-        f"graph database {str(path)!r} is corrupt or truncated ({why}): restore a copy of it or "
+        f"graph database {str(path)!r} is corrupt or truncated ({reason}): restore a copy of it or "
         "build it again under another name"
     )
 

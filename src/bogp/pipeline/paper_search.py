@@ -9,7 +9,9 @@ from typing import Any, final
 from bogp.data import Dataset
 from bogp.database import GraphDatabase
 from bogp.engines import Observation, Proposal, Space, engine
+from bogp.errors import StudyError
 from bogp.keys import derive_seed
+from bogp.masks import Mask
 from bogp.pipeline.candidate import Candidate, TrainingResult
 from bogp.pipeline.evidence import WINNER
 from bogp.pipeline.fetch import Fetched, fetch, fetched_again
@@ -136,6 +138,8 @@ def paper_search(
             trials = arm.trials[: settings.trials]
             best = max(trials, key=lambda trial: trial.value)
             winner = graph_candidate(fetched_again(database, settings, best.record))
+            if trainer is None:
+                _check_trained(best, _mask(settings, workers.dataset, winner), database)
             runs = FinalRuns(
                 session, settings.seed, settings.final_seeds, strategy.epochs, together=False
             )
@@ -165,10 +169,26 @@ def _rehearse(strategy: PaperStrategy, dataset: Dataset) -> None:
     target = dict.fromkeys(settings.properties, 1.0)
     strategy.database.nearest(target, metric=settings.metric, scale=settings.scale)
     fetched = strategy.fetch({"vector": proposal.vector, "graph_id": proposal.graph_id})
-    draw_mask(
+    _mask(settings, dataset, graph_candidate(fetched))
+
+
+def _mask(settings: SearchSettings, dataset: Dataset, candidate: Candidate) -> Mask:
+    assert candidate.sparsity is not None
+    return draw_mask(
         network_factory(settings.model, dataset),
         layers=settings.layers,
-        sparsity=fetched.sparsity,
-        support=fetched.support,
-        mask_seed=fetched.mask_seed,
+        sparsity=candidate.sparsity,
+        support=candidate.support,
+        mask_seed=candidate.mask_seed,
     )
+
+
+def _check_trained(trial: FinishedTrial, mask: Mask, database: GraphDatabase) -> None:
+    """Raise StudyError unless ``mask`` is the one that the trial was trained with."""
+    trained = trial.record["mask"]
+    if mask.fingerprint != trained:
+        raise StudyError(
+            f"graph {trial.record['graph']} of {str(database.path)!r} gives another mask than the "
+            f"one that trial {trial.number} was trained with ({mask.fingerprint}, not {trained}): "
+            "give the database that was searched"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from typing import Any
 
 import filelock
 
+from bogp.checksums import sealed, unsealed
 from bogp.cores import available_cores, torch_threads
 from bogp.errors import DataError, StudyError
 from bogp.files import output_folder, write_atomic
+from bogp.outside import parsed
 from bogp.processes import WorkerProcesses
 from bogp.replication.jobs import Job, Records
 from bogp.replication.trainings import run_job
@@ -60,29 +63,43 @@ def mean(numbers: float | Sequence[float]) -> float:
     return sum(numbers) / len(numbers) if isinstance(numbers, Sequence) else numbers
 
 
+_WHOLE = re.compile(rb'"checksum": "[0-9a-f]{8}"\}')
+"""How a line ends that was written whole."""
+
+
+def record_line(record: Mapping[str, Any]) -> str:
+    """Return the line of a record, with its checksum."""
+    return json.dumps(sealed(record)) + "\n"
+
+
 def read_records(path: Path) -> Records:
     """Return the records of a JSON-lines file; a last line torn by a kill does not count.
 
     Raises:
-        DataError: a line other than the last is not a record.
+        DataError: a line is no record, or not the one that was written.
     """
     if not path.exists():
         return {}
     lines = path.read_bytes().split(b"\n")
     records = {}
     for number, line in enumerate(lines, 1):
-        if not line:
+        if not line or (number == len(lines) and _is_torn(line)):
             continue
         try:
-            record = json.loads(line)
+            record = unsealed(parsed(dict[str, Any], line))
             records[record["key"]] = record
         except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):
-                break
             raise DataError(
-                f"line {number} of {str(path)!r} is not a record ({error}): mend or delete it"
+                f"line {number} of {str(path)!r} is not a record ({error}): restore a copy of the "
+                "file, or delete the line to have it trained again"
             ) from error
     return records
+
+
+def _is_torn(line: bytes) -> bool:
+    """Return whether a line without its end is what a kill leaves: the beginning of a record."""
+    text = line.decode("ascii", errors="replace")
+    return text.isascii() and text.isprintable() and _WHOLE.search(line) is None
 
 
 def run_jobs(
@@ -111,7 +128,7 @@ def run_jobs(
             records = read_records(path)
             if path.exists():
                 # Written whole again: a torn last line is gone before anything is appended.
-                write_atomic(path, "".join(json.dumps(each) + "\n" for each in records.values()))
+                write_atomic(path, "".join(map(record_line, records.values())))
             return _run(jobs, records, path, workers, progress or (lambda done, total: None))
     except filelock.Timeout:
         raise StudyError(
@@ -132,7 +149,7 @@ def _run(
         with path.open("a") as file:
             for record in _parallel(missing, path.parent / "work" / "studies", workers, trained):
                 if record is not None:
-                    file.write(json.dumps(record) + "\n")
+                    file.write(record_line(record))
                     file.flush()
                     os.fsync(file.fileno())
                     records[record["key"]] = record

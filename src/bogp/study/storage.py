@@ -67,7 +67,7 @@ def open_storage(storage: Storage, *, write: bool) -> Opened:
             damaged; to read, one that is not there.
         OutputError: the folder cannot be written.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # bogp says itself what is damaged
     if isinstance(storage, BaseStorage):
         return Opened(type(storage).__name__, storage, exclusive=False)
     if isinstance(storage, os.PathLike) or (storage is not None and "://" not in storage):
