@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import json
@@ -18,7 +19,11 @@ from bogp.export import Export, ExportError, compact, export_model, load_sparse
 from bogp.export.exporting import sentence
 from bogp.export.formats import FORMATS, Exported, Format, Job, Written
 from bogp.export.measure import Latency
+from bogp.export.onnx import session
 from bogp.masks import Mask
+from bogp.nn import even_blocks
+
+onnx = pytest.importorskip("onnx")
 
 
 def pruned(seed: int = 1) -> tuple[nn.Module, Mask]:
@@ -77,10 +82,10 @@ def test_files_load_and_give_the_same(tmp_path: Path) -> None:
 
 def test_the_compacted_model_as_onnx(tmp_path: Path) -> None:
     found = run(tmp_path, ("onnx", "compact-onnx"))
-    onnx, small = found.formats
-    assert onnx.file.name == "model.onnx"
-    assert small.size < onnx.size
-    assert max(onnx.difference, small.difference) < 1e-5
+    whole, small = found.formats
+    assert whole.file.name == "model.onnx"
+    assert small.size < whole.size
+    assert max(whole.difference, small.difference) < 1e-5
     assert "with onnxruntime" in found.sentences[0]
 
 
@@ -155,3 +160,53 @@ def test_sentences_say_plainly_where_there_is_no_gain() -> None:
     assert sentence(same, 0.9, 7940, [latency(1, 1.1, 1.2, 1.3)]) == (
         "csr, sparsity 0.9: file no smaller, 1.20x faster at batch 1 with torch 2.13.0 (a note)"
     )
+
+
+def blocked() -> tuple[nn.Module, Mask]:
+    """Two layers of a ring of blocks, wide enough that graph layers are quicker than dense ones."""
+    model = randomise(perceptron([512, 1024, 512, 5]), 1)
+    ring = torch.eye(16) + torch.eye(16).roll(1, 0) + torch.eye(16).roll(-1, 0)
+    kept = ring.bool().numpy()
+    layers = {
+        "1.weight": even_blocks(kept, 1024, 512).mask(),
+        "3.weight": even_blocks(kept, 512, 1024).mask(),
+    }
+    return model, Mask(layers)
+
+
+def test_the_graph_network_in_both_runtimes(tmp_path: Path) -> None:
+    model, mask = blocked()
+    x = torch.randn(64, 512)
+    found = export_model(
+        model,
+        mask,
+        x,
+        tmp_path,
+        formats=("onnx", "graph", "graph-onnx"),
+        batches=(1, 64),
+        repeats=6,
+        clock=ticks(),
+    )
+    assert all(not each.failure for each in found.formats)
+    _, graph, small = found.formats
+    assert graph.note.startswith("2 of 2 layers are graph layers")
+    assert max(graph.size, small.size) < found.dense_size / 4
+    dense = copy.deepcopy(model).eval()
+    mask.apply(dense)
+    loaded = torch.export.load(tmp_path / "graph.pt2").module()
+    run = session(tmp_path / "graph.onnx")
+    for given in (x, torch.randn(3, 512)):
+        with torch.no_grad():
+            torch.testing.assert_close(loaded(given), dense(given), rtol=0, atol=1e-5)
+            torch.testing.assert_close(run(given)[0], dense(given), rtol=0, atol=1e-5)
+    nodes = onnx.load(tmp_path / "graph.onnx").graph.node
+    assert {node.domain for node in nodes} <= {""}
+    assert {"Gather", "MatMul"} <= {node.op_type for node in nodes}
+    beside = {each.name: each.beside for each in found.latencies}
+    assert beside == {"dense": "dense", "onnx": "dense", "graph": "dense", "graph-onnx": "onnx"}
+    assert "beside dense in the same runtime" in found.sentences[2]
+
+
+def test_a_mask_without_blocks_says_how_to_prune(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="prune with --block 32"):
+        run(tmp_path, ("graph",))

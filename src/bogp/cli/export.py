@@ -56,6 +56,10 @@ def export(
     are taken in turn, in one run, so that their ratios hold on a busy machine. For each format a
     sentence says what was gained, or that nothing was. export.json has every number.
 
+    ONNX files are timed against dense in torch or, where format onnx is asked for too, against the
+    dense ONNX file in onnxruntime. The formats graph and graph-onnx need a mask of whole blocks:
+    prune with --block 32.
+
     Example: bogp export pruned.safetensors lenet-5 --data digits --out exported
     """
     with interruptible(f"the files that were finished are in {out}"):

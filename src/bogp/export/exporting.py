@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,7 @@ def export_model(
         batches=batches,
         repeats=repeats,
         threads=threads,
+        beside=_beside(found, run),
         clock=clock,
         progress=progress,
     )
@@ -178,7 +179,8 @@ def sentence(
     if own:
         text += f" with {exported.runtime}"
         if not exported.runtime.startswith("torch"):
-            text += ", beside dense in torch"
+            same = own[0].beside != BASELINE
+            text += f", beside dense in {'the same runtime' if same else 'torch'}"
             # Pruned weights are zeros there like any others: whatever it gains, dense gains too.
             text += ": the runtime's doing, not the pruning's" if exported.name == "onnx" else ""
     if exported.failure:
@@ -218,6 +220,16 @@ def _checked(formats: Sequence[str]) -> tuple[Format, ...]:
         if name not in FORMATS:
             raise UnknownNameError("format", name, FORMATS)
     return tuple(FORMATS[name] for name in dict.fromkeys(formats))
+
+
+def _beside(found: Sequence[Exported], run: Mapping[str, Any]) -> dict[str, str]:
+    """Return the formats whose speed is relative to the dense model in their own runtime."""
+    dense = {each.runtime: each.name for each in found if each.name == "onnx" and each.name in run}
+    return {
+        each.name: dense[each.runtime]
+        for each in found
+        if each.runtime in dense and each.name in run and each.name != dense[each.runtime]
+    }
 
 
 def _size(model: nn.Module) -> int:

@@ -22,11 +22,12 @@ from bogp.coupling.copies import (
     probes,
     rows,
 )
-from bogp.errors import ExportError
+from bogp.errors import ExportError, MaskError
 from bogp.export.onnx import session, to_onnx
 from bogp.export.sparse import load_sparse, save_sparse, to_bsr, to_csr
 from bogp.files import write_atomic
 from bogp.masks import Mask
+from bogp.nn import Converted, to_graph
 
 SPARSE_TOLERANCE = 1e-4
 """The largest difference of outputs of a sparse product, which adds in another order."""
@@ -129,6 +130,28 @@ def compacted(job: Job) -> Written:
     return Exported(job.name, job.path, len(data), *counts, _torch(), small.note), small.model
 
 
+def graph(job: Job) -> Written:
+    """Write the network of graph layers for ``torch.export.load(path).module()``."""
+    found = _graph(job)
+    data = _program(found.model, job.inputs)
+    # What is timed is the file: its layers gather, also where they could read windows.
+    run = torch.export.load(io.BytesIO(data)).module()
+    difference = _from_dense(job, run)
+    write_atomic(job.path, data)
+    count = parameter_count(found.model)
+    return Exported(
+        job.name, job.path, len(data), count, difference, _torch(), _graph_note(found)
+    ), run
+
+
+def graph_onnx(job: Job) -> Written:
+    """Write the network of graph layers as ONNX, in operations that every runtime has."""
+    found = _graph(job)
+    written, run = _onnx(job, found.model, _graph_note(found))
+    assert run is not None
+    return replace(written, difference=_from_dense(job, run)), run
+
+
 def csr(job: Job) -> Written:
     """Write the kept weights and their places; torch's sparse rows (CSR) run them."""
     return _sparse(job, to_csr)
@@ -177,6 +200,19 @@ FORMATS: dict[str, Format] = {
             "the compacted model; checked with onnxruntime and run by it",
             needs="export",
         ),
+        Format(
+            "graph",
+            graph,
+            "graph.pt2",
+            "without dead channels, and layers of whole blocks compute these alone; run by torch",
+        ),
+        Format(
+            "graph-onnx",
+            graph_onnx,
+            "graph.onnx",
+            "the same in stock operations of ONNX; checked with onnxruntime and run by it",
+            needs="export",
+        ),
     )
 }
 """The formats by name."""
@@ -188,12 +224,35 @@ def _onnx(job: Job, model: nn.Module, note: str) -> Written:
     written = to_onnx(model, job.inputs, job.path, seed=job.seed)
     facts = parameter_count(model), written.difference
     runtime = f"onnxruntime {metadata.version('onnxruntime')}"
+    note = f"opset {written.opset}" + (f"; {note}" if note else "")
     found = Exported(job.name, job.path, written.size, *facts, runtime, note)
     return found, session(job.path, job.threads)
 
 
 def _compact(job: Job) -> Compacted:
     return compact(job.model, job.inputs, job.mask, seed=job.seed)
+
+
+def _graph(job: Job) -> Converted:
+    try:
+        return to_graph(job.model, job.mask, example=job.inputs)
+    except MaskError as error:
+        raise ExportError(
+            "the mask does not keep whole blocks, which graph layers are made of: prune with "
+            "--block 32 (block=32 in Python)"
+        ) from error
+
+
+def _graph_note(found: Converted) -> str:
+    done = sum(each.done == "graph" for each in found.layers)
+    note = f"{done} of {len(found.layers)} layers are graph layers, for the others dense is quicker"
+    return f"{note}; {found.note}" if found.note else note
+
+
+def _from_dense(job: Job, run: Callable[..., Any]) -> float:
+    """Return the largest difference from the masked network, on inputs and random ones."""
+    batches = probes(job.inputs, job.seed)
+    return checked_difference("the graph network", run, job.model, batches, PROGRAM_TOLERANCE)
 
 
 def _program(model: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
@@ -214,8 +273,8 @@ def _program(model: nn.Module, inputs: tuple[Tensor, ...]) -> bytes:
             checked_difference("the saved program", loaded, model, batches, PROGRAM_TOLERANCE)
     except Exception as error:
         raise ExportError(
-            f"torch.export cannot save the compacted model with a free batch size "
-            f"({first_line(error)}): call bogp.compact and keep its model"
+            f"torch.export cannot save the smaller model with a free batch size "
+            f"({first_line(error)}): keep the model that bogp.compact or bogp.to_graph gives"
         ) from error
     return buffer.getvalue()
 

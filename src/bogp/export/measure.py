@@ -33,9 +33,10 @@ class Latency:
         name: the model's name.
         batch: how many rows the batch has.
         seconds: how long a call takes, the median over the rounds.
-        speed: the dense model's seconds over this one's, the median of the ratios within a round;
-            None for the dense model itself.
+        speed: the seconds of what it is ``beside`` over its own, the median of the ratios within a
+            round; None for the dense model itself.
         calls: how many calls a round takes the mean of.
+        beside: the name of what its speed is relative to.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Latency:
     seconds: Interval
     speed: Interval | None
     calls: int
+    beside: str = BASELINE
 
 
 def measure(
@@ -54,6 +56,7 @@ def measure(
     threads: int = 1,
     least: float = 0.002,
     baseline: str = BASELINE,
+    beside: Mapping[str, str] | None = None,
     clock: Callable[[], float] = time.perf_counter,
     progress: Progress | None = None,
 ) -> tuple[Latency, ...]:
@@ -71,6 +74,7 @@ def measure(
         threads: CPU threads of torch; whoever makes a function tells other runtimes theirs.
         least: the least seconds of one timing.
         baseline: the model that speeds are relative to.
+        beside: name → another of them that its speed is relative to.
         clock: returns seconds.
         progress: called with (rounds done, rounds in all).
 
@@ -95,7 +99,7 @@ def measure(
                 done += 1
                 if progress is not None:
                     progress(done, total)
-            found += _latencies(times, batch, calls, baseline)
+            found += _latencies(times, batch, calls, baseline, beside or {})
     return tuple(found)
 
 
@@ -150,11 +154,16 @@ def _time(
 
 
 def _latencies(
-    times: Mapping[str, list[float]], batch: int, calls: Mapping[str, int], baseline: str
+    times: Mapping[str, list[float]],
+    batch: int,
+    calls: Mapping[str, int],
+    baseline: str,
+    beside: Mapping[str, str],
 ) -> Iterator[Latency]:
-    reference = np.asarray(times[baseline])
     for name, seconds in times.items():
         speed = None
-        if name != baseline:
-            speed = median_interval((reference / np.asarray(seconds)).tolist())
-        yield Latency(name, batch, median_interval(seconds), speed, calls[name])
+        other = beside.get(name, baseline)
+        if name != other:
+            ratios = np.asarray(times[other]) / np.asarray(seconds)
+            speed = median_interval(ratios.tolist())
+        yield Latency(name, batch, median_interval(seconds), speed, calls[name], other)
