@@ -205,7 +205,7 @@ def test_npz_with_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "odd.npz", "w") as file:
         for name in ARRAYS:
             file.writestr(f"{name}.npy", b"hello")
-    with pytest.raises(DataError, match="has shape"):
+    with pytest.raises(DataError, match=r"cannot read .*magic string"):
         load_dataset(str(tmp_path / "odd.npz"))
 
 
