@@ -13,12 +13,13 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bogp.analysis import Interval
 from bogp.coupling.copies import Example, as_inputs, parameter_count, plain_copy, run_example
 from bogp.errors import BogpError, ExportError, SettingError, UnknownNameError
-from bogp.export.formats import DEFAULT_FORMATS, FORMATS, Exported, Format, Job
+from bogp.export.eight_bits import SUFFIX, in_eight_bits
+from bogp.export.formats import DEFAULT_FORMATS, FORMATS, Exported, Format, Job, Written
 from bogp.export.measure import BASELINE, Latency, check_timing, measure
 from bogp.files import output_folder, write_atomic
 from bogp.masks import Mask
@@ -91,6 +92,8 @@ def export_model(
     folder: str | os.PathLike[str],
     *,
     formats: Sequence[str] = DEFAULT_FORMATS,
+    int8: bool = False,
+    labelled: tuple[Tensor, Tensor] | None = None,
     batches: Sequence[int] = (1, 256),
     repeats: int = 30,
     threads: int = 1,
@@ -109,6 +112,8 @@ def export_model(
         example: inputs (N, ...), or a tuple of them.
         folder: where the files go; it is made if need be.
         formats: names of :data:`bogp.export.FORMATS`.
+        int8: whether each ONNX file is written a second time, its matrix products in eight bits.
+        labelled: inputs (N, ...) and classes (N,) or (N, T), to say what that costs in accuracy.
         batches: batch sizes to time.
         repeats: rounds of timing, 6 or more.
         threads: CPU threads of every runtime.
@@ -120,9 +125,12 @@ def export_model(
         ExportError: no format could be exported; the error is the first one's.
         MaskError: the mask does not fit the model.
         OutputError: the folder cannot be written to.
+        SettingError: eight bits without an ONNX format.
         UnknownNameError: a format that is not there.
     """
     chosen = _checked(formats)
+    if int8 and not any(each.file.endswith(".onnx") for each in chosen):
+        raise SettingError("eight bits need an ONNX format: add onnx, compact-onnx or graph-onnx")
     dense = plain_copy(model, mask)
     inputs = as_inputs(example)
     run_example(dense, inputs)
@@ -142,6 +150,11 @@ def export_model(
         found.append(exported)
         if call is not None:
             run[each.name] = call
+        if int8 and exported.file is not None and exported.file.suffix == ".onnx":
+            small, call = _in_eight_bits(job, exported, labelled)
+            found.append(small)
+            if call is not None:
+                run[small.name] = call
     if len(errors) == len(chosen):
         raise errors[0]
     latencies = measure(
@@ -158,6 +171,15 @@ def export_model(
     result = Export(folder, mask.sparsity, size, count, tuple(found), latencies, threads)
     write_atomic(folder / "export.json", json.dumps(result.to_json(), indent=2) + "\n")
     return result
+
+
+def _in_eight_bits(job: Job, exported: Exported, labelled: tuple[Tensor, Tensor] | None) -> Written:
+    """Return what became of an ONNX format in eight bits, a sentence where it cannot be."""
+    try:
+        return in_eight_bits(job, exported, labelled)
+    except ExportError as error:
+        name = exported.name + SUFFIX
+        return Exported(name, failure=f"{name} is not exported: {error}"), None
 
 
 def sentence(
