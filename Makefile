@@ -37,6 +37,7 @@ bench: $(READY)  ## Print the benchmarks: each pairs its sides in one run (half 
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/suggest.py
 	$(BIN)/python benchmarks/duel.py
+	$(BIN)/python benchmarks/sparsifier.py
 	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/graph_layers.py
 	$(BIN)/python benchmarks/end_to_end.py
@@ -50,6 +51,7 @@ replicate: $(READY)  ## Every committed table: the paper's (two hours on two cor
 		--layers hidden --out docs/replication/written
 	$(BIN)/bogp reproduce methods --seeds 5 --out docs/replication/methods
 	$(BIN)/bogp reproduce models --seeds 5 --out docs/replication/models
+	$(BIN)/bogp reproduce dynamics --seeds 5 --out docs/replication/dynamics
 
 wheel: $(READY)  ## Build the wheel, install it in an empty venv, prune every kind of model there
 	rm -rf build/wheel && mkdir -p build/wheel

@@ -232,7 +232,7 @@ def test_every_interval_of_the_readmes_tables_is_the_replications():
     worth = readme[readme.index("## What it is worth") : readme.index("**How fast.**")]
     records = [
         (ROOT / "docs" / "replication" / name / "results.md").read_text()
-        for name in ("methods", "models", "calibrated")
+        for name in ("methods", "models", "calibrated", "dynamics")
     ]
     intervals = re.findall(r"-?\d[\d.e-]* \[[^\]]+\] \(n=\d+\)", worth)
     assert len(intervals) >= 30
