@@ -123,8 +123,8 @@ def test_there_are_as_many_jobs_as_can_be_run(jobs):
         ("mlp:512,512", 4, False): 125 * SEEDS,
         ("mlp:512,512", 4, True): 13 * SEEDS,
         ("mlp:512,512", 12, False): 9 * SEEDS,
-        ("resnet-8", 15, False): 17 * SEEDS,
-        ("vit", 15, False): 17 * SEEDS,
+        ("resnet-8", 15, False): 65 * SEEDS,
+        ("vit", 15, False): 65 * SEEDS,
     }
     assert 5 * (125 + 13 + 3 * 9) == 825  # in trainings of the perceptron's four epochs
 

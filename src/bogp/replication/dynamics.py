@@ -85,7 +85,6 @@ KINDS = {
 LOCAL = ("ring", "WS 0.1", "WS 0.3")
 """The kinds of which more densities are trained, and which the controls have at two sparsities."""
 
-ZOO_SPARSITIES = (0.9,)
 ZOO_KINDS = ("ring", "WS 0.3", "ER")
 
 Place = tuple[str, float, float]
@@ -245,7 +244,7 @@ def _controls(setup: Setup, inputs: Inputs) -> Iterator[Cell]:
 def _zoo(setup: Setup, inputs: Inputs) -> Iterator[Cell]:
     for entry in setup.entries[1:]:
         yield _dense(inputs, entry)
-        for sparsity in (s for s in setup.sparsities if s in ZOO_SPARSITIES):
+        for sparsity in setup.sparsities:
             names = [n for n in treatments(entry.recipe.epochs) if n not in list(BLOCKS)[1:]]
             yield from _methods(inputs, entry, sparsity, names)
             yield _narrower(inputs, entry, sparsity)
