@@ -143,7 +143,7 @@ def test_tied_weights_are_written_once_and_tied_again(tmp_path: Path) -> None:
 def test_files_of_other_models_are_refused(tmp_path: Path) -> None:
     model = randomise(perceptron([6, 5, 3]), 7)
     path = save_sparse(model, random_mask(model, 0.5, 7), tmp_path / "model.safetensors")
-    with pytest.raises(MaskError, match=r"'1.weight' is \(5, 7\)|'1.weight' is \(5, 6\)"):
+    with pytest.raises(MaskError, match=r"'1.weight' of shape \(5, 6\) is not the model's"):
         load_sparse(perceptron([7, 5, 3]), path)
     with pytest.raises(MaskError, match=r"has no '5\.weight', which the model has"):
         load_sparse(perceptron([6, 5, 3, 2]), path)

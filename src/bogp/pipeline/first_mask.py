@@ -33,7 +33,7 @@ def candidate_mover(
         model,
         candidate.method,
         candidate.sparsity,
-        steps=settings.recipe.epochs * settings.recipe.steps(examples),
+        steps=settings.recipe.epochs * settings.recipe.steps(examples) * candidate.trainings,
         layers=settings.layers,
         support=candidate.support,
         seed=candidate.mask_seed,

@@ -284,7 +284,7 @@ def _course(
         model,
         method,
         candidate.sparsity,
-        steps=recipe.epochs * recipe.steps(len(split.train_targets)),
+        steps=recipe.epochs * recipe.steps(len(split.train_targets)) * method.trainings,
         layers=layers,
         support=candidate.support,
         seed=candidate.mask_seed,

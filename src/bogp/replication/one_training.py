@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,6 @@ from bogp.graphs import RelationalGraph, edges_for_sparsity, generate, propertie
 from bogp.keys import derive_seed
 from bogp.masks import Granularity, choose_layers
 from bogp.pipeline import TrainingResult, prune_and_train
-from bogp.pipeline.candidate import finite_or_none
 from bogp.replication.jobs import Job
 from bogp.replication.parts import dataset_of, split_of
 from bogp.replication.setup import Entry, Inputs
@@ -156,7 +156,8 @@ def _size(job: Job, found: TrainingResult) -> dict[str, Any]:
 
 def _properties(graph: RelationalGraph) -> dict[str, float | None]:
     described = properties(graph.adjacency[None], AXES)
-    return {name: finite_or_none(float(values[0])) for name, values in described.items()}
+    found = {name: float(values[0]) for name, values in described.items()}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def method_of(record: Mapping[str, Any]) -> Method:
