@@ -58,6 +58,7 @@ def run(parts, method, sparsity, mask_seed=0, support=None):
     seen, real = [], rounds.train
 
     def watched(model, *args, mask, seed, **options):
+        mask = getattr(mask, "support", mask)  # of the mover that holds it
         first = {name: value.clone() for name, value in model.state_dict().items()}
         seen.append((mask, first))
         trained, generator = copy.deepcopy(model).eval(), torch.Generator().manual_seed(seed)
