@@ -66,7 +66,7 @@ def run(parts, method, sparsity, mask_seed=0, support=None):
             for name, weight in trained.named_parameters():
                 weight += 0.1 * torch.randn(weight.shape, generator=generator)
                 weight *= mask.get(name, torch.tensor(1.0))
-        return Trained(trained, (1.0,))
+        return Trained(trained, (1.0,), mask=mask)
 
     rounds.train = watched
     try:
