@@ -36,7 +36,7 @@ def chosen_method(
         SettingError: options that do not go with each other, or with the method.
 
     >>> chosen_method("gradual", block=16, every=50).granularity
-    Granularity(kind='block', block=16, shared=False, equal_rows=False)
+    Granularity(kind='block', block=16, shared=False, equal_rows=False, multiple=1)
     """
     found = pruning_method(method)
     if isinstance(granularity, str):
