@@ -9,6 +9,7 @@ from torch import nn
 
 from bogp.errors import DataError, RecipeError, SettingError
 from bogp.masks import Mask
+from bogp.sparsify import fixed
 from bogp.training import (
     Recipe,
     evaluate,
@@ -201,7 +202,7 @@ def test_neither_decay_nor_momentum_moves_a_pruned_weight(kind, optimizer, monke
     assert len(moments) == (1 if optimizer == "sgd" else 2)
     assert not any(value[~layer].any() for value in moments)
     pruned = TorchStack(
-        [model, model], [Mask({name: layer}), None], Task(inputs, targets, chosen, 0)
+        [model, model], [fixed(Mask({name: layer})), None], Task(inputs, targets, chosen, 0)
     )
     pruned.advance()
     state = pruned.optimizer.state[pruned.parameters[name]]
