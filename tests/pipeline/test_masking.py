@@ -20,7 +20,7 @@ from bogp.errors import (
 )
 from bogp.masks import complete_mask, select
 from bogp.pipeline import prune_and_train
-from bogp.pipeline.rounds import initial_seed
+from bogp.pipeline.first_mask import initial_seed
 from bogp.sparsify import METHODS, Method, support_mask
 from bogp.training import Recipe, initialise, mlp
 

@@ -18,7 +18,7 @@ from bogp.graphs import RelationalGraph, generate, graph_to_mask, random_mask
 from bogp.keys import derive_seed
 from bogp.masks import Mask
 from bogp.pipeline import prune_and_train
-from bogp.pipeline.rounds import draw_mask
+from bogp.pipeline.first_mask import draw_mask
 from bogp.sparsify import BASELINES, GRAPH, METHODS, Method, support_mask
 from bogp.training import Recipe, initialise, model_factory
 

@@ -21,7 +21,8 @@ from bogp.errors import RecipeError, SettingError, UnknownNameError
 from bogp.keys import content_key, derive_seed
 from bogp.masks import Mask, complete_mask
 from bogp.pipeline import Candidate, prune_and_train, prune_and_train_population, rounds
-from bogp.pipeline.rounds import batch_seed, initial_seed
+from bogp.pipeline.first_mask import initial_seed
+from bogp.pipeline.rounds import batch_seed
 from bogp.sparsify import METHODS, Method
 from bogp.sparsify.methods import check_method, inverted
 from bogp.training import Halving, Recipe, initialise, train

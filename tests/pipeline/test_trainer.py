@@ -15,7 +15,7 @@ from bogp.criteria import magnitude
 from bogp.errors import SettingError, StudyError
 from bogp.keys import derive_seed
 from bogp.pipeline import FunctionTrainer, Point, TrainingResult, TrainingTask, prune_and_train
-from bogp.pipeline.rounds import draw_mask
+from bogp.pipeline.first_mask import draw_mask
 from bogp.processes import WorkerProcesses
 from bogp.sparsify import Method
 from bogp.training import Metrics, Recipe, initialise, model_factory

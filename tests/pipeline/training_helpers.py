@@ -8,7 +8,7 @@ from torch import nn
 import bogp
 from bogp.data import Split
 from bogp.pipeline import Candidate, known_candidate, prune_and_train, prune_and_train_population
-from bogp.pipeline.rounds import initial_seed
+from bogp.pipeline.first_mask import initial_seed
 from bogp.pipeline.scoring import method_examples
 from bogp.settings.search import Execution, ScreenSettings, SearchSettings
 from bogp.sparsify import GRAPH, scored_mask

@@ -53,6 +53,8 @@ class Criterion:
         score: from a context to a score for each weight of the mask's layers. It is pure: it
             changes neither the model nor torch's random state.
         needs_data: whether it needs examples; without data it is then refused.
+        needs_gradients: whether it goes by :attr:`Context.gradients`, those of pruned weights too,
+            which only a mask that moves in training has.
         steps: scorings within one pruning round, while the mask shrinks by the same factor at each.
         help: one line that says what the score is.
         source: the paper that it is from.
@@ -61,6 +63,7 @@ class Criterion:
     name: str
     score: Callable[[Context], Scores]
     needs_data: bool = False
+    needs_gradients: bool = False
     steps: int = 1
     help: str = ""
     source: str = ""

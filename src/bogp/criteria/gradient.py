@@ -25,6 +25,7 @@ def gradient(context: Context) -> Scores:
 GRADIENT = Criterion(
     "gradient",
     gradient,
+    needs_gradients=True,
     help="the absolute gradient of the training step at hand, |∂L/∂w|",
     source="Evci et al. 2020, arXiv 1911.11134",
 )

@@ -9,7 +9,7 @@ from bogp.criteria import criterion
 from bogp.keys import derive_seed
 from bogp.masks import Mask
 from bogp.pipeline.candidate import Candidate
-from bogp.pipeline.rounds import initial_seed
+from bogp.pipeline.first_mask import initial_seed
 from bogp.pipeline.sharing import one_graph
 from bogp.sparsify import GRAPH, Method, drawn_support, inverted, support_mask
 from bogp.training import ModelFactory, initialise

@@ -23,7 +23,7 @@ from bogp.masks import Mask, PrunableLayer, prunable_layers
 from bogp.pipeline.candidate import Candidate
 from bogp.pipeline.evidence import WINNER, Comparison, comparisons
 from bogp.pipeline.finals import DENSE, ByMask, Contender, Final
-from bogp.pipeline.first_mask import candidate_mover, mask_before
+from bogp.pipeline.first_mask import mask_before, untrained
 from bogp.pipeline.given import network_factory
 from bogp.pipeline.narrowing import narrower_for_mask, why_no_narrower
 from bogp.pipeline.pool_search import PoolStudy, open_pool_study, run_pool_search
@@ -189,7 +189,7 @@ def prune_by_method(
         factory = network_factory(settings.model, workers.dataset)
         # The error of a mask that cannot be made, before there is a study.
         tried = Candidate(support, method, settings.sparsity)
-        candidate_mover(factory, workers.dataset, settings, tried)
+        untrained(factory, workers.dataset, settings, tried)
         with open_session(
             workers,
             settings,

@@ -16,11 +16,11 @@ from bogp.pipeline.candidate import Candidate, TrainingResult
 from bogp.pipeline.evidence import WINNER
 from bogp.pipeline.fetch import Fetched, fetch, fetched_again
 from bogp.pipeline.finals import Contender, FinalRuns
+from bogp.pipeline.first_mask import draw_mask
 from bogp.pipeline.given import network_factory
 from bogp.pipeline.loop import Arm, Measured
 from bogp.pipeline.records import search_record
 from bogp.pipeline.results import SearchResult
-from bogp.pipeline.rounds import draw_mask
 from bogp.pipeline.session import open_session
 from bogp.pipeline.trainer import Trainer, TrainingTask
 from bogp.pipeline.workers import open_workers

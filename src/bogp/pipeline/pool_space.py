@@ -9,8 +9,8 @@ from bogp.controls import Bound
 from bogp.database import GraphDatabase
 from bogp.errors import SparsityError
 from bogp.masks import choose_layers, complete_mask, prunable_layers
+from bogp.pipeline.first_mask import draw_mask
 from bogp.pipeline.records import searched_criteria
-from bogp.pipeline.rounds import draw_mask
 from bogp.pipeline.sharing import Group, candidate_support, groups_of_database
 from bogp.pipeline.space import CandidateSpace, Point, candidate_space
 from bogp.settings.search import SearchSettings

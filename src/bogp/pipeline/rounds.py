@@ -25,8 +25,9 @@ from bogp.errors import LayerCollapseWarning, RecipeError, SettingError
 from bogp.keys import derive_seed
 from bogp.masks import Mask, collapsed
 from bogp.pipeline.candidate import Candidate, TrainingResult
+from bogp.pipeline.first_mask import candidate_mover, initial_seed
 from bogp.pipeline.scoring import method_examples
-from bogp.sparsify import GRAPH, Method, Mover, Support, fixed, kept_counts, make_mover
+from bogp.sparsify import GRAPH, Method, Mover, Support, fixed, kept_counts
 from bogp.training import (
     Halving,
     Metrics,
@@ -280,16 +281,7 @@ def _course(
     if candidate.sparsity is None:
         return _Course(model, None, candidate, [], seed)
     method = candidate.method
-    mover = make_mover(
-        model,
-        method,
-        candidate.sparsity,
-        steps=recipe.epochs * recipe.steps(len(split.train_targets)) * method.trainings,
-        layers=layers,
-        support=candidate.support,
-        seed=candidate.mask_seed,
-        examples=(split.train_inputs[:1], None),
-    )
+    mover = candidate_mover(model, candidate, split, recipe, layers)
     mover.units.prepare(model)
     counts: list[int] = []
     if method.moves is None:
@@ -375,25 +367,6 @@ def _result(
         mask=mask if keep else None,
         weights=model.state_dict() if keep else None,
     )
-
-
-def draw_mask(
-    factory: ModelFactory,
-    *,
-    layers: str | Sequence[str],
-    sparsity: float,
-    support: Support,
-    mask_seed: int,
-) -> Mask:
-    """Return the mask that :func:`prune_and_train` gives the method ``GRAPH``, untrained."""
-    model = initialise(factory, 0)
-    mover = make_mover(model, GRAPH, sparsity, layers=layers, support=support, seed=mask_seed)
-    return mover.moved(0, model, mover.support)
-
-
-def initial_seed(seed: int) -> int:
-    """Return the seed of a run's initial weights."""
-    return derive_seed(seed, "initial weights")
 
 
 def batch_seed(seed: int, number: int) -> int:

@@ -57,7 +57,8 @@ class Mover:
         update = self.plan.get(step)
         if self.method.moves is None or update is None or not self._grows(step, update):
             return False
-        return criterion(self.method.moves.grow).name == "gradient"
+        moves = self.method.moves
+        return any(criterion(given).needs_gradients for given in (moves.drop, moves.grow))
 
     def _grows(self, step: int, update: Update) -> bool:
         """Return whether the update may grow weights: to regrow, or as the density rises.

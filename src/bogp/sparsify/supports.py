@@ -83,9 +83,11 @@ def drawn_support(support: Support, names: Sequence[str], seed: int) -> Bound:
     graphs: dict[DrawnGraph, RelationalGraph] = {}
 
     def drawn(one: Any) -> Any:
-        if isinstance(one, DrawnGraph):
-            return graphs.setdefault(one, one.graph(seed))
-        return one
+        if not isinstance(one, DrawnGraph):
+            return one
+        if one not in graphs:
+            graphs[one] = one.graph(seed)
+        return graphs[one]
 
     if not isinstance(found, Mapping) or isinstance(found, Mask):
         return cast("Bound", drawn(found))
