@@ -38,8 +38,8 @@ class OpenAttention(nn.Module):
         self.dropout = packed.dropout
         weights: Any = packed.in_proj_weight.chunk(3)
         biases: Any = (None,) * 3 if packed.in_proj_bias is None else packed.in_proj_bias.chunk(3)
-        self.q, self.k, self.v = map(_linear, weights, biases)
-        self.o = _linear(packed.out_proj.weight, packed.out_proj.bias)
+        self.q, self.k, self.v = map(linear_of, weights, biases)
+        self.o = linear_of(packed.out_proj.weight, packed.out_proj.bias)
         self.train(packed.training)
 
     def forward(
@@ -92,7 +92,8 @@ def _added(mask: Tensor) -> Tensor:
     return torch.zeros(mask.shape, device=mask.device).masked_fill(mask, float("-inf"))
 
 
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Return a linear layer with copies of a weight (out, in) and of a bias (out,) or None."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)
     if bias is not None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bogp.coupling.opened import added_to_scores, linear_of
 from bogp.errors import SettingError
 from bogp.nn.linear import GraphLinear
 
@@ -28,7 +29,7 @@ def projections(layer: nn.MultiheadAttention) -> dict[str, nn.Linear]:
     weights.append(layer.out_proj.weight)
     biases.append(layer.out_proj.bias)
     return {
-        name: _linear(weight, bias)
+        name: linear_of(weight, bias)
         for name, weight, bias in zip(PARTS, weights, biases, strict=True)
     }
 
@@ -186,7 +187,10 @@ class GraphMultiheadAttention(nn.Module):
                 (self.query, self.key, self.value), (query, key, value), strict=True
             )
         )
-        mask = _added(attn_mask, key_padding_mask, q)
+        if alone and key_padding_mask is not None:
+            key_padding_mask = key_padding_mask[None]
+        mask = added_to_scores(attn_mask, key_padding_mask, self.num_heads)
+        mask = None if mask is None else mask.to(q.dtype)
         dropped = self.dropout if self.training else 0.0
         weights: Tensor | None = None
         if need_weights:
@@ -213,33 +217,3 @@ class GraphMultiheadAttention(nn.Module):
             tokens = tokens.transpose(0, 1)
         split = tokens.reshape(*tokens.shape[:2], self.num_heads, -1)
         return split.transpose(1, 2)
-
-
-def _added(attended: Tensor | None, padding: Tensor | None, q: Tensor) -> Tensor | None:
-    """Return what the masks add to the scores, of a shape that fits (N, heads, tokens, keys)."""
-    found: Tensor | None = None
-    if attended is not None:
-        found = _as_numbers(attended, q)
-        if found.ndim == 3:  # one for each head of each sequence
-            found = found.reshape(q.shape[0], q.shape[1], *found.shape[1:])
-    if padding is not None:
-        padded = _as_numbers(padding, q).reshape(q.shape[0], 1, 1, -1)
-        found = padded if found is None else found + padded
-    return found
-
-
-def _as_numbers(mask: Tensor, q: Tensor) -> Tensor:
-    """Return a mask as what it adds: bools are True where nothing is attended to."""
-    if mask.dtype != torch.bool:
-        return mask.to(q.dtype)
-    return torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, float("-inf"))
-
-
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    outputs, inputs = weight.shape
-    found = nn.Linear(inputs, outputs, bias is not None, device=weight.device, dtype=weight.dtype)
-    with torch.no_grad():
-        found.weight.copy_(weight)
-        if bias is not None:
-            found.bias.copy_(bias)
-    return found
